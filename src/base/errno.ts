@@ -1,0 +1,27 @@
+/**
+ * Error numbers as the drives and NBD speak them: 0 is success, everything else a positive Linux errno.
+ * Expected trouble of a drive is such a value, never an exception.
+ */
+
+export type Errno = number;
+
+export const OK = 0;
+export const EPERM = 1;
+export const ENOENT = 2;
+export const EIO = 5;
+export const ENXIO = 6;
+export const EBADF = 9;
+export const EAGAIN = 11;
+export const ENOMEM = 12;
+export const EACCES = 13;
+export const EBUSY = 16;
+export const EEXIST = 17;
+export const ENODEV = 19;
+export const EINVAL = 22;
+export const ENOSPC = 28;
+export const EROFS = 30;
+export const EOVERFLOW = 75;
+export const ENOTSUP = 95;
+export const ESHUTDOWN = 108;
+export const ETIMEDOUT = 110;
+export const ECANCELED = 125;
