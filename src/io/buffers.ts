@@ -14,7 +14,6 @@ export interface Buffers {
   /** All of the pool; index it by Address. */
   readonly bytes: Uint8Array;
   readonly view: DataView;
-  readonly memory: WebAssembly.Memory;
   readonly freeBytes: number;
   /** A buffer of at least `lengthBytes`, 4096-aligned, contents undefined; 0 when there is none. */
   take(lengthBytes: number, taker: Taker): Address;
