@@ -77,6 +77,11 @@ export const problemCodes = [
   // the server
   'server-unreachable',
   'server-running',
+  'server-busy',
+  'state-unusable',
+  'listen-failed',
+  'volume-stalled',
+  'volume-crashed',
   'request-invalid',
   'request-unknown',
   'wait-timeout',

@@ -1,0 +1,524 @@
+/**
+ * The one catalogue of everything that can be refused or fail: code → sentence, next step, HTTP status, exit code,
+ * errno. The HTTP edge, the command line, the log and docs/errors.md read it; a test keeps it in step with
+ * core/problems.ts (the compiler does: the record is exhaustive) and with the page.
+ *
+ * Sentences are for an administrator at three in the morning: what happened, why, and in `fix` what to do next.
+ *   {name}      a placeholder, filled from the problem's `detail`; `defaultWords` stands in when it is missing
+ *   [ … {x} …]  a part that is left out when `x` is missing
+ * A `detail.reason` or other key that a sentence does not use is appended, so that nothing known is lost.
+ *
+ * Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 refused by a safety check, 5 no server, 6 wait timed out.
+ */
+
+import {
+  EBUSY,
+  EEXIST,
+  EINVAL,
+  EIO,
+  ENODEV,
+  ENOENT,
+  ENOSPC,
+  EROFS,
+  type Errno,
+  ESHUTDOWN,
+  ETIMEDOUT,
+} from '../base/errno.ts';
+import type { Problem, ProblemCode } from '../core/problems.ts';
+
+export const exitCodes = {
+  done: 0,
+  failed: 1,
+  usage: 2,
+  notFound: 3,
+  refused: 4,
+  noServer: 5,
+  timedOut: 6,
+} as const;
+export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
+
+export interface CatalogueEntry {
+  readonly message: string;
+  readonly fix: string;
+  readonly httpStatus: number;
+  readonly exitCode: ExitCode;
+  readonly errno: Errno;
+}
+
+type Kind = Pick<CatalogueEntry, 'httpStatus' | 'exitCode' | 'errno'>;
+
+// What kinds of trouble there are; an entry names one and, where it differs, its own errno.
+const usage: Kind = { httpStatus: 400, exitCode: exitCodes.usage, errno: EINVAL };
+const notFound: Kind = { httpStatus: 404, exitCode: exitCodes.notFound, errno: ENOENT };
+const refused: Kind = { httpStatus: 409, exitCode: exitCodes.refused, errno: EBUSY };
+const failed: Kind = { httpStatus: 500, exitCode: exitCodes.failed, errno: EIO };
+const noServer: Kind = { httpStatus: 503, exitCode: exitCodes.noServer, errno: ESHUTDOWN };
+
+const entry = (kind: Kind, message: string, fix: string, errno = kind.errno): CatalogueEntry => ({
+  ...kind,
+  message,
+  fix,
+  errno,
+});
+
+export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
+  // --- names and arguments -------------------------------------------------------------------------------------------
+  'argument-invalid': entry(
+    usage,
+    "{name}[: '{value}'] is not valid here[: {reason}][; expected {expected}].",
+    'Correct the argument; `locum COMMAND --help` shows its form.',
+  ),
+  'volume-name-invalid': entry(
+    usage,
+    '{name} cannot be a volume name: a name has 1 to 32 letters, digits, dots, dashes or underscores, ' +
+      'and begins with a letter or a digit.',
+    'Choose another name.',
+  ),
+  'volume-unknown': entry(
+    notFound,
+    'There is no volume named {volume} on this server.',
+    '`locum volume ls` lists the volumes; `locum volume assemble` takes one in from its drives.',
+  ),
+  'volume-exists': entry(
+    refused,
+    'A volume named {volume} exists already.',
+    'Choose another name, or stop that volume with `--forget` first.',
+    EEXIST,
+  ),
+  'volume-not-running': entry(
+    refused,
+    'Volume {volume} is known but not running[: {reason}].',
+    'Bring the drives back if any are missing, then run `locum volume assemble {volume}`.',
+    ENODEV,
+  ),
+  'volume-in-use': entry(
+    refused,
+    'Volume {volume} is in use[ by {by}][ by {clients} NBD connection(s)].',
+    'Disconnect its clients (unmount, then `nbd-client -d` or stop the virtual machine), then try again.',
+  ),
+  'confirm-mismatch': entry(
+    usage,
+    'Nothing was destroyed: the name given to --confirm is not {volume}.',
+    'To destroy the volume and everything on it: `locum volume destroy {volume} --confirm {volume}`.',
+  ),
+  'level-unknown': entry(usage, 'RAID level {level} is not known.', 'Use --level 1, 3, 4 or 5.'),
+  'chunk-invalid': entry(
+    usage,
+    'A chunk of {chunkBytes} bytes is not possible: chunks are powers of two from 4KiB to 1MiB[, and {expected}].',
+    'Leave --chunk out (64KiB), or give a power of two such as --chunk 128KiB. RAID 3 always uses 4KiB.',
+  ),
+
+  // --- drives as they are found --------------------------------------------------------------------------------------
+  'drive-path-missing': entry(
+    notFound,
+    'There is nothing at {path}.',
+    'Check the path; to create image files, give `--image-size` (drives) or `--log-size` (log legs).',
+  ),
+  'drive-not-a-drive': entry(
+    refused,
+    '{path} is neither a block device nor a regular file[: it is {found}].',
+    'Give a block device, preferably as /dev/disk/by-id/…, or an image file.',
+    EINVAL,
+  ),
+  'drive-not-writable': entry(
+    refused,
+    'The server may not read and write {path}.',
+    'Give the server access to it (ownership, group disk, or run it as root), and check that it is not read-only.',
+    EROFS,
+  ),
+  'drive-busy': entry(
+    refused,
+    '{path} is in use by another program[: {by}].',
+    'Find it with `fuser -v {path}` or `lsblk {path}`, stop it (an md array: `mdadm --stop`), then try again.',
+  ),
+  'drive-mounted': entry(
+    refused,
+    '{path} is mounted[ on {mountPoint}] or used as swap.',
+    'Unmount it (or swapoff) if you mean to give up what is on it, then try again.',
+  ),
+  'drive-in-other-volume': entry(
+    refused,
+    '{path} belongs to volume {volume}[ as {role}].',
+    'Use another drive, or remove it there first with `locum drive remove`.',
+  ),
+  'drive-has-data': entry(
+    refused,
+    '{path} carries {found}, which would be lost.',
+    'Use another drive. If what is there may be overwritten, repeat the command with `--force`.',
+  ),
+  'drive-too-small': entry(
+    refused,
+    '{path} is too small: it has {sizeBytes} bytes, {neededBytes} are needed.',
+    'Use a drive of at least that size.',
+    ENOSPC,
+  ),
+  'drive-given-twice': entry(
+    usage,
+    '{path} was given twice[: it is the same drive as {other}].',
+    'Give every drive and every log leg once.',
+  ),
+  'drive-count': entry(
+    usage,
+    'RAID {level} needs at least {needed} drives, {given} were given.',
+    'Give more drives with --drive, or use another level.',
+  ),
+  'drive-open-failed': entry(
+    failed,
+    '{path} could not be opened[: {reason}][ (errno {errno})].',
+    'Look for messages about the drive in the kernel log (`dmesg`), check its cabling and power.',
+  ),
+  'space-missing': entry(
+    refused,
+    'The file system of {path} cannot hold it[: {neededBytes} bytes are needed][, {freeBytes} are free].',
+    'Free some space, choose a smaller size, or put the file elsewhere.',
+    ENOSPC,
+  ),
+
+  // --- drives of a volume --------------------------------------------------------------------------------------------
+  'drive-unknown': entry(
+    notFound,
+    'No drive of the volume is called {drive}.',
+    'Name it by slot number, path, or the beginning of its uuid; `locum drive ls` shows all three.',
+  ),
+  'drive-ambiguous': entry(
+    usage,
+    '{drive} fits more than one drive[: {matches}].',
+    'Give more of the uuid, or the slot number.',
+  ),
+  'drive-wrong-state': entry(
+    refused,
+    'This cannot be done with drive {drive} while it is {state}[; it would have to be {needed}].',
+    '`locum status` shows the drive and the next step.',
+  ),
+  'drive-last-copy': entry(
+    refused,
+    'Without drive {drive} the volume would lose data: nothing else holds what is on it.',
+    'Wait until the volume is optimal (`locum status --watch`), or open a window: a log then stands in for the drive.',
+  ),
+  'drive-foreign': entry(
+    refused,
+    '{path} belongs to another array[: it carries {found}][, this volume is {expected}].',
+    'Bring the right drive. To use this one as a blank replacement, close the window with `--rebuild`, ' +
+      'or use `locum drive replace … --force`.',
+  ),
+  'drive-stale': entry(
+    refused,
+    '{path} is a member of this volume, but of an older generation[ ({found}, expected {expected})]: ' +
+      'it missed writes.',
+    'Put it back with `locum drive add`: what it missed is redone. It is never trusted as it stands.',
+  ),
+  'drive-changed': entry(
+    refused,
+    '{path} came back with different contents[: {differing} of {checked} stripes differ].',
+    'Find out what wrote to it. With the other drives complete, `locum window close --rebuild` rebuilds it ' +
+      'from the frozen volume; otherwise bring back the drive that failed.',
+  ),
+  'drive-smaller': entry(
+    refused,
+    '{path} came back smaller: {sizeBytes} bytes, {neededBytes} are needed.',
+    'Undo the change of capacity (host protected area, block size, over-provisioning), or bring another drive.',
+    ENOSPC,
+  ),
+  'drive-blank': entry(
+    refused,
+    '{path} is blank: it carries no superblock of this volume[, and {reason}].',
+    'If it is the replacement, close with `--rebuild`. If it should hold the old contents, ' +
+      'it is the wrong drive or was erased.',
+  ),
+  'no-free-slot': entry(
+    refused,
+    'Every slot of the volume has a drive.',
+    'Add the drive as a spare with `--spare`, or use `locum drive replace`.',
+  ),
+
+  // --- assembling ----------------------------------------------------------------------------------------------------
+  'member-not-found': entry(
+    notFound,
+    'None of the given drives carries a superblock[: {paths}].',
+    'Check the paths; `mdadm --examine PATH` shows what a drive carries.',
+  ),
+  'superblock-corrupt': entry(
+    refused,
+    'The superblock on {path} is damaged[: {reason}].',
+    'Assemble without this drive and add it again afterwards; its contents are rebuilt.',
+    EIO,
+  ),
+  'label-corrupt': entry(
+    refused,
+    'Both copies of the label on {path} are damaged[: {reason}].',
+    'Assemble without this drive and add it again afterwards. If a window was open, the other members know about it.',
+    EIO,
+  ),
+  'md-unsupported': entry(
+    refused,
+    '{path} is a member of an md array that Locum cannot serve[: {reason}].',
+    'Locum takes md 1.2 members of RAID 1, 4 (and 3) and 5 left-symmetric, without reshape, journal or bad blocks.',
+  ),
+  'md-no-room-for-label': entry(
+    refused,
+    '{path} has no room for the label between the md metadata and the data[: {gapBytes} bytes, ' +
+      '{neededBytes} are needed].',
+    'The array cannot be adopted as it stands; copy its contents into a volume created by Locum.',
+    ENOSPC,
+  ),
+  'members-missing': entry(
+    refused,
+    'Volume {volume} cannot start: {given} of {needed} members are here[; missing: {missing}].',
+    'Bring the missing drives. If they are gone for good and the rest is enough, ' +
+      '`locum volume assemble --force` starts it degraded.',
+    ENODEV,
+  ),
+  'members-disagree': entry(
+    refused,
+    'The drives do not belong to one volume[: {reason}].',
+    'Give only the drives of one volume; `mdadm --examine` shows the array uuid of each.',
+  ),
+  'member-cloned': entry(
+    refused,
+    '{path} and {other} claim to be the same member: one is a copy of the other.',
+    'Remove the copy. Nobody but you can tell which one it is.',
+  ),
+  'history-split': entry(
+    refused,
+    'The members have separate histories[: {reason}]: they were used apart from each other.',
+    'Decide which drives hold the history you want, assemble only those, and add the others as blank drives.',
+  ),
+  'dirty-and-degraded': entry(
+    refused,
+    'Volume {volume} was not stopped cleanly and a member is missing: without a log, stripes that were being ' +
+      'written may be inconsistent.',
+    'Bring the missing drive or the log. `--force` starts it all the same; check the data afterwards.',
+  ),
+  'owned-elsewhere': entry(
+    refused,
+    'The drives are in use by another Locum server[: {owner}].',
+    'Stop the volume there. If that server is dead, wait 20 seconds and try again.',
+  ),
+
+  // --- the log -------------------------------------------------------------------------------------------------------
+  'leg-count': entry(
+    usage,
+    'A log has one or two legs, {given} were given.',
+    'Give `--log PATH` once or twice; two on different disks are recommended.',
+  ),
+  'leg-on-member-drive': entry(
+    refused,
+    'The log leg {path} lies on the same disk as the member {member}: they would fail together.',
+    'Put the leg on another disk.',
+  ),
+  'leg-too-small': entry(
+    refused,
+    'The log leg {path} is too small: {sizeBytes} bytes, at least {neededBytes} are needed.',
+    'Make it larger: it must hold everything written during a window.',
+    ENOSPC,
+  ),
+  'leg-in-use': entry(
+    refused,
+    '{path} is a log leg of volume {volume}[, with records that are not replayed yet].',
+    'Use another leg.',
+  ),
+  'log-missing': entry(
+    refused,
+    'Volume {volume} cannot start: the log of its open window is missing[ ({missing})]. ' +
+      'It holds every write acknowledged since the freeze; the members alone are an old image.',
+    'Bring the log leg back and run `locum volume assemble {volume}` with --log PATH. One leg is enough.',
+    ENODEV,
+  ),
+  'log-foreign': entry(
+    refused,
+    '{path} is not a log leg of this volume[: it belongs to {found}].',
+    'Give the right leg; the members know its uuid (`locum log show` on a running volume).',
+  ),
+  'log-stale': entry(
+    refused,
+    'The log leg {path} is out of date[: it ends at record {found}, record {expected} was acknowledged].',
+    'Bring the other leg, which has all records. This one alone would lose acknowledged writes.',
+  ),
+  'log-damaged': entry(
+    refused,
+    'The log of volume {volume} is damaged before its end[ at record {sequence}][: {reason}]. ' +
+      'Acknowledged writes would be lost.',
+    'Bring the other leg if there is one: a record that one leg lost is read from the other.',
+    EIO,
+  ),
+  'log-none': entry(
+    refused,
+    'Volume {volume} has no log, so that nothing can stand in for a drive.',
+    'Create volumes with `--log`; give existing ones a log with `locum volume assemble NAME --log PATH --log PATH`.',
+  ),
+
+  // --- windows -------------------------------------------------------------------------------------------------------
+  'window-exists': entry(
+    refused,
+    'Volume {volume} has an open window already[ ({id}, drive {drive})]: one drive at a time may be away.',
+    'Close it first: `locum window close {volume}`.',
+  ),
+  'window-none': entry(
+    notFound,
+    'Volume {volume} has no open window.',
+    '`locum window history` shows those that have ended.',
+  ),
+  'window-refused': entry(
+    refused,
+    'The window was not opened: {blocking} check(s) say no.',
+    'Nothing was changed. Clear the checks above, then try again; `locum window plan` runs them at any time.',
+  ),
+  'window-wrong-state': entry(
+    refused,
+    'This is not possible while the window is {state}[: {reason}].',
+    '`locum window show` tells what it is waiting for.',
+  ),
+  'window-verify-mismatch': entry(
+    refused,
+    'The drive that came back does not agree with the frozen volume: {differing} of {checked} stripes differ. ' +
+      'It was not taken in; nothing is lost, the window is still open.',
+    'With the other drives complete, `locum window close --rebuild` rebuilds it from the frozen volume. ' +
+      'Otherwise bring the right drive.',
+  ),
+  'window-drive-absent': entry(
+    refused,
+    'The drive is not there: nothing usable at {path}.',
+    'Plug it in. If it has another path now: `locum window close VOLUME --drive PATH`.',
+    ENODEV,
+  ),
+
+  // --- jobs ----------------------------------------------------------------------------------------------------------
+  'job-running': entry(
+    refused,
+    'A {kind} is running on volume {volume}.',
+    'Wait for it (`locum status --watch`), or stop it if it is a scrub.',
+  ),
+  'job-none': entry(
+    notFound,
+    'No {kind} of volume {volume} is running or remembered.',
+    '`locum scrub start` starts one.',
+  ),
+  'volume-wrong-state': entry(
+    refused,
+    'This is not possible while volume {volume} is {state}[; it would have to be {needed}].',
+    '`locum status {volume}` shows what it is busy with and the next step.',
+  ),
+
+  // --- the server ----------------------------------------------------------------------------------------------------
+  'server-unreachable': entry(
+    noServer,
+    'No server answers at {socket}[ ({reason})].',
+    'Start one with `locum serve[ --state {state}]`, or name its state directory with `--state` or LOCUM_STATE.',
+  ),
+  'server-running': entry(
+    refused,
+    'A server is running already on {state}[ (pid {pid})].',
+    'Use it, stop it, or give this one another `--state` directory.',
+  ),
+  'server-busy': entry(
+    { httpStatus: 503, exitCode: exitCodes.failed, errno: EBUSY },
+    'Too many requests for volume {volume} are waiting[ ({waiting})].',
+    'Try again in a moment.',
+  ),
+  'state-unusable': entry(
+    failed,
+    'The state directory {path} cannot be used[: {reason}].',
+    'Give another one with `--state`, or repair it. What is on the drives is not concerned.',
+  ),
+  'listen-failed': entry(
+    failed,
+    'The server cannot listen on {address}[: {reason}].',
+    'Choose another address with `--listen`, or stop what uses this one.',
+  ),
+  'volume-stalled': entry(
+    { httpStatus: 504, exitCode: exitCodes.failed, errno: ETIMEDOUT },
+    'Volume {volume} has not answered for {waitedMs} ms.',
+    'Look at `locum status {volume}` and the kernel log: a drive may hang. The request may still be carried out.',
+  ),
+  'volume-crashed': entry(
+    failed,
+    'The process that served volume {volume} has ended[: {reason}].',
+    'Nothing acknowledged is lost. Run `locum volume assemble {volume}` to start it again, and report the log.',
+  ),
+  'request-invalid': entry(
+    usage,
+    'The request is not understood[: {reason}].',
+    'See docs/commands.md for the form of requests.',
+  ),
+  'request-unknown': entry(
+    { ...notFound, exitCode: exitCodes.failed },
+    'The server does not know {method} {path}.',
+    'The command line and the server may be of different versions: compare `locum --version` on both.',
+  ),
+  'wait-timeout': entry(
+    { httpStatus: 504, exitCode: exitCodes.timedOut, errno: ETIMEDOUT },
+    'Waiting was given up[ after {waited}]; what was waited for goes on[: {what}].',
+    '`locum status --watch` follows it.',
+  ),
+  'io-error': entry(
+    failed,
+    'Reading or writing {path} failed[ (errno {errno})][: {reason}].',
+    'Look at `locum status` and the kernel log for the drive concerned.',
+  ),
+  internal: entry(
+    failed,
+    'Locum failed in a way it should not[: {reason}].',
+    'Please report this with the server log.',
+  ),
+};
+
+/** What a placeholder says when the problem does not fill it. */
+const defaultWords: Readonly<Record<string, string>> = {
+  path: 'the drive',
+  volume: 'the volume',
+  drive: 'the drive',
+  name: 'this',
+  other: 'another drive',
+  member: 'a member',
+  level: 'this level',
+  state: 'in its present state',
+  found: 'data',
+  blocking: 'at least one',
+  kind: 'job',
+  differing: 'some',
+  checked: 'all',
+  sizeBytes: 'too few',
+  neededBytes: 'more',
+  chunkBytes: 'that many',
+  needed: 'more',
+  given: 'fewer',
+  socket: 'the control socket',
+  address: 'that address',
+  method: 'this',
+  waitedMs: 'some',
+};
+
+const always = new Set(['reason', 'errno']);
+
+function fill(template: string, detail: Problem['detail'], used: Set<string>): string {
+  const known = (text: string): boolean =>
+    [...text.matchAll(/\{(\w+)\}/g)].every(([, key]) => detail[key!] !== undefined);
+  const value = (key: string): string => {
+    used.add(key);
+    const found = detail[key];
+    return found === undefined ? (defaultWords[key] ?? 'unknown') : String(found);
+  };
+  return template
+    .replace(/\[([^\]]*)\]/g, (_, part: string) => (known(part) ? part : ''))
+    .replace(/\{(\w+)\}/g, (_, key: string) => value(key));
+}
+
+export interface Explained {
+  readonly message: string;
+  readonly fix: string;
+}
+
+/** The sentence and the next step of a problem, with everything its detail knows. */
+export function explain(problem: Problem): Explained {
+  const { message, fix } = catalogue[problem.code];
+  const used = new Set<string>();
+  let sentence = fill(message, problem.detail, used);
+  const rest = Object.entries(problem.detail).filter(([key]) => always.has(key) && !used.has(key));
+  if (rest.length > 0) {
+    const extra = rest
+      .map(([key, value]) => (key === 'reason' ? String(value) : `${key} ${value}`))
+      .join(', ');
+    sentence = `${sentence.replace(/\.$/, '')} (${extra}).`;
+  }
+  return { message: sentence, fix: fill(fix, problem.detail, used) };
+}
