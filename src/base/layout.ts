@@ -1,0 +1,216 @@
+/**
+ * Bytes have one description: a table of fields, from which encoding, decoding, checking and the page in docs/format
+ * are made. All integers are little-endian.
+ *
+ * A layout covers its block completely: fields follow each other without hole or overlap (asserted when the layout is
+ * defined, so that a mistake stops the first test that imports the file). Bytes without meaning are declared:
+ *
+ *   zero     reserved by us: written as zero, and anything else is a finding of `check`
+ *   pad      reserved by somebody else: written as zero, ignored when read
+ *   region   described by another layout or by code: neither written nor read here
+ *
+ * Numbers are `number`. A u64 of all ones is Infinity in both directions (md's "no limit"); any other value above
+ * 2^53−1 is a finding of `check`, and an assertion in `decode`. So bytes from a drive are first checked, then decoded.
+ */
+
+import { assert } from './assert.ts';
+import { type Uuid, uuidFromBytes, uuidToBytes } from './uuid.ts';
+
+interface Values {
+  u8: number;
+  u16: number;
+  u24: number;
+  u32: number;
+  u40: number;
+  u64: number;
+  i32: number;
+  uuid: Uuid;
+  /** Text of printable ASCII, NUL padded; full width is allowed. */
+  ascii: string;
+  bytes: Uint8Array;
+  zero: never;
+  pad: never;
+  region: never;
+}
+
+export type FieldKind = keyof Values;
+
+const fixedBytes: Partial<Record<FieldKind, number>> = {
+  u8: 1,
+  u16: 2,
+  u24: 3,
+  u32: 4,
+  u40: 5,
+  u64: 8,
+  i32: 4,
+  uuid: 16,
+};
+
+export interface Field<Kind extends FieldKind> {
+  readonly kind: Kind;
+  readonly offset: number;
+  readonly lengthBytes: number;
+  readonly doc: string;
+}
+
+type Fields = Readonly<Record<string, Field<FieldKind>>>;
+
+export type Decoded<F extends Fields> = {
+  [Name in keyof F as F[Name]['kind'] extends 'zero' | 'pad' | 'region'
+    ? never
+    : Name]: Values[F[Name]['kind']];
+};
+
+type NumberKind = 'u8' | 'u16' | 'u24' | 'u32' | 'u40' | 'u64' | 'i32';
+
+/** One line of the table. `lengthBytes` is given for the kinds without a fixed size. */
+export function field<Kind extends NumberKind | 'uuid'>(
+  offset: number,
+  kind: Kind,
+  doc: string,
+): Field<Kind>;
+export function field<Kind extends 'ascii' | 'bytes' | 'zero' | 'pad' | 'region'>(
+  offset: number,
+  kind: Kind,
+  doc: string,
+  lengthBytes: number,
+): Field<Kind>;
+export function field<Kind extends FieldKind>(
+  offset: number,
+  kind: Kind,
+  doc: string,
+  lengthBytes?: number,
+): Field<Kind> {
+  const size = lengthBytes ?? fixedBytes[kind];
+  assert(size !== undefined && size > 0, 'a field without a fixed size needs a length');
+  return { kind, offset, lengthBytes: size, doc };
+}
+
+export class Layout<F extends Fields> {
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly fields: F;
+
+  constructor(name: string, sizeBytes: number, fields: F) {
+    this.name = name;
+    this.sizeBytes = sizeBytes;
+    this.fields = fields;
+    let end = 0;
+    for (const [fieldName, { offset, lengthBytes }] of Object.entries(fields)) {
+      assert(offset === end, `${name}.${fieldName} leaves a hole or overlaps`);
+      end += lengthBytes;
+    }
+    assert(end === sizeBytes, `${name} does not fill its size`);
+  }
+
+  /** Writes every field at `at`; only regions keep what was there. */
+  encode(values: Decoded<F>, bytes: Uint8Array, at = 0): void {
+    assert(bytes.length >= at + this.sizeBytes, 'no room for the layout');
+    for (const [name, { kind, offset, lengthBytes }] of Object.entries(this.fields)) {
+      if (kind === 'region') continue;
+      const target = bytes.subarray(at + offset, at + offset + lengthBytes);
+      if (kind === 'zero' || kind === 'pad') target.fill(0);
+      else encodeField(kind, (values as Record<string, unknown>)[name], target);
+    }
+  }
+
+  /** The first field that cannot be what we or md wrote, in words; null when all can be decoded. */
+  check(bytes: Uint8Array, at = 0): string | null {
+    assert(bytes.length >= at + this.sizeBytes, 'fewer bytes than the layout');
+    for (const [name, { kind, offset, lengthBytes }] of Object.entries(this.fields)) {
+      const source = bytes.subarray(at + offset, at + offset + lengthBytes);
+      if (kind === 'zero' && source.some((byte) => byte !== 0)) return `${name} is not zero`;
+      if (kind === 'u64' && Number.isNaN(decodeU64(source))) return `${name} is impossibly large`;
+      if (kind === 'ascii' && !isText(source)) return `${name} is not text`;
+    }
+    return null;
+  }
+
+  decode(bytes: Uint8Array, at = 0): Decoded<F> {
+    assert(bytes.length >= at + this.sizeBytes, 'fewer bytes than the layout');
+    const values: Record<string, unknown> = {};
+    for (const [name, { kind, offset, lengthBytes }] of Object.entries(this.fields)) {
+      if (kind === 'zero' || kind === 'pad' || kind === 'region') continue;
+      values[name] = decodeField(kind, bytes.subarray(at + offset, at + offset + lengthBytes));
+    }
+    return values as Decoded<F>;
+  }
+
+  /** The table of docs/format, as Markdown. */
+  table(): string {
+    const rows = Object.entries(this.fields).map(
+      ([name, { kind, offset, lengthBytes, doc }]) =>
+        `| 0x${offset.toString(16).padStart(3, '0')} | ${name} | ` +
+        `${fixedBytes[kind] ? kind : `${kind} ${lengthBytes}`} | ${doc} |`,
+    );
+    return ['| offset | field | type | meaning |', '|---|---|---|---|', ...rows].join('\n');
+  }
+}
+
+const integerBits = { u8: 8, u16: 16, u24: 24, u32: 32, u40: 40, u64: 53 } as const;
+
+function encodeField(kind: FieldKind, value: unknown, target: Uint8Array): void {
+  if (kind === 'uuid') target.set(uuidToBytes(value as Uuid));
+  else if (kind === 'bytes') {
+    assert(
+      (value as Uint8Array).length === target.length,
+      'bytes of another length than the field',
+    );
+    target.set(value as Uint8Array);
+  } else if (kind === 'ascii') {
+    const text = value as string;
+    assert(text.length <= target.length && /^[ -~]*$/.test(text), 'text does not fit its field');
+    target.fill(0);
+    for (let index = 0; index < text.length; index++) target[index] = text.charCodeAt(index);
+  } else if (kind === 'u64' && value === Number.POSITIVE_INFINITY) target.fill(0xff);
+  else encodeInteger(kind as NumberKind, value as number, target);
+}
+
+function encodeInteger(kind: NumberKind, value: number, target: Uint8Array): void {
+  const least = kind === 'i32' ? -(2 ** 31) : 0;
+  const most = kind === 'i32' ? 2 ** 31 - 1 : 2 ** integerBits[kind] - 1;
+  assert(Number.isInteger(value) && value >= least && value <= most, 'integer out of its range');
+  let rest = value < 0 ? value + 2 ** 32 : value;
+  for (let index = 0; index < target.length; index++) {
+    target[index] = rest % 256;
+    rest = Math.floor(rest / 256);
+  }
+}
+
+function decodeField(kind: FieldKind, source: Uint8Array): unknown {
+  if (kind === 'uuid') return uuidFromBytes(source);
+  if (kind === 'bytes') return source.slice();
+  if (kind === 'ascii') {
+    const end = source.indexOf(0);
+    return String.fromCharCode(...(end < 0 ? source : source.subarray(0, end)));
+  }
+  if (kind === 'u64') {
+    const value = decodeU64(source);
+    assert(!Number.isNaN(value), 'decoded without a check: a 64-bit field above 2^53');
+    return value;
+  }
+  const value = decodeInteger(source);
+  return kind === 'i32' && value >= 2 ** 31 ? value - 2 ** 32 : value;
+}
+
+function decodeInteger(source: Uint8Array): number {
+  let value = 0;
+  for (let index = source.length - 1; index >= 0; index--) value = value * 256 + source[index]!;
+  return value;
+}
+
+/** Infinity for all ones, NaN for what a number cannot hold. */
+function decodeU64(source: Uint8Array): number {
+  if (source.every((byte) => byte === 0xff)) return Number.POSITIVE_INFINITY;
+  const value = decodeInteger(source);
+  return value <= Number.MAX_SAFE_INTEGER ? value : Number.NaN;
+}
+
+/** Printable ASCII up to the first NUL, and nothing but NUL behind it. */
+function isText(source: Uint8Array): boolean {
+  let ended = false;
+  return source.every((byte) => {
+    if (byte === 0) ended = true;
+    return ended ? byte === 0 : byte >= 0x20 && byte <= 0x7e;
+  });
+}

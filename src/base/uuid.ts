@@ -1,0 +1,40 @@
+/**
+ * UUIDs as text in the dashed lower-case form, `8c9f3b0a-…`; the one form used in code, JSON and messages. On the drives
+ * they are the same 16 bytes in the same order. mdadm prints those bytes in four groups: `mdadmUuid`.
+ */
+
+import { assert } from './assert.ts';
+
+export type Uuid = string;
+
+export const UUID_BYTES = 16;
+export const NIL_UUID: Uuid = '00000000-0000-0000-0000-000000000000';
+
+const pattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+export const isUuid = (text: string): boolean => pattern.test(text);
+
+/** The first 16 of `bytes`; also how a fresh uuid is made from 16 random bytes. */
+export function uuidFromBytes(bytes: Uint8Array): Uuid {
+  assert(bytes.length >= UUID_BYTES, 'a uuid has 16 bytes');
+  let text = '';
+  for (let index = 0; index < UUID_BYTES; index++) {
+    if (index === 4 || index === 6 || index === 8 || index === 10) text += '-';
+    text += bytes[index]!.toString(16).padStart(2, '0');
+  }
+  return text;
+}
+
+export function uuidToBytes(uuid: Uuid): Uint8Array {
+  assert(isUuid(uuid), 'not a uuid in the dashed form');
+  const digits = uuid.replaceAll('-', '');
+  const bytes = new Uint8Array(UUID_BYTES);
+  for (let index = 0; index < UUID_BYTES; index++) {
+    bytes[index] = Number.parseInt(digits.slice(2 * index, 2 * index + 2), 16);
+  }
+  return bytes;
+}
+
+/** The form mdadm prints: `8c9f3b0a:11f24c6e:…`. */
+export const mdadmUuid = (uuid: Uuid): string =>
+  uuid.replaceAll('-', '').replace(/(.{8})(?=.)/g, '$1:');
