@@ -272,12 +272,12 @@ const STRIPES_PER_TURN = 16;
 /** The copy of a mirror to read this stripe from, or NONE; for hot paths, as it returns no object. */
 export function copyFor(geometry: Geometry, stripe: StripeIndex, absent: SlotSet): Slot | typeof NONE {
   const { members } = geometry;
-  let slot = Math.floor(stripe / STRIPES_PER_TURN) % members;
-  for (let tried = 0; tried < members; tried += 1) {
-    if (!hasSlot(absent, slot)) return slot as Slot;
-    slot = slot + 1 === members ? 0 : slot + 1;
-  }
-  return NONE;
+  const present = members - slotCountOf(absent);
+  if (present === 0) return NONE;
+  let turn = Math.floor(stripe / STRIPES_PER_TURN) % present;
+  let slot = 0;
+  for (; hasSlot(absent, slot) || turn > 0; slot += 1) if (!hasSlot(absent, slot)) turn -= 1;
+  return slot as Slot;
 }
 
 /** The one word a plan puts into a trace line. */

@@ -25,8 +25,8 @@ export function levelOfMd(
   for (const level of levels) {
     if (level.mdLevel !== mdLevel || level.mdLayout !== mdLayout) continue;
     if (labelled !== null && level.number !== labelled) continue;
-    if (level.mdChunkBytes(mdChunkBytes) !== mdChunkBytes) continue;
-    const chunkBytes = mdChunkBytes === 0 ? level.defaultChunkBytes : mdChunkBytes;
+    const chunkBytes = level.mirrored ? level.defaultChunkBytes : mdChunkBytes;
+    if (level.mdChunkBytes(chunkBytes) !== mdChunkBytes) continue;
     if (level.chunkBytesAllowed(chunkBytes)) return level;
   }
   return null;
