@@ -1,0 +1,229 @@
+/** `locum window …`: plan, open, close, abort, extend, show, list, history. `run` has its own file. */
+
+import type { Command } from 'commander';
+import { exitCodes } from '../../api/errors.ts';
+import type { WindowBody } from '../../api/schema.ts';
+import { type DoubleAbsence, formatBytes, formatDuration } from '../../api/units.ts';
+import type { Purpose, VerifyMode, WindowReport } from '../../core/status.ts';
+import { absolute, driveName, duration } from '../arguments.ts';
+import {
+  addWindowOptions,
+  group,
+  leaf,
+  outputOption,
+  timeoutOption,
+  verifyOption,
+  waitOption,
+} from '../options.ts';
+import { renderPlan, renderReport, renderReports } from '../render/window.ts';
+import { type Session, sessionOf } from '../session.ts';
+import { stopQuietly } from '../stop.ts';
+import type { Terminal } from '../terminal.ts';
+import { awaitEndOfWindow } from '../window-end.ts';
+import { runCommand } from './window-run.ts';
+
+export interface OpenOptions {
+  for: Purpose;
+  max?: number;
+  onDoubleAbsence?: DoubleAbsence;
+  allowDegraded?: true;
+  allowSingleLog?: true;
+}
+
+interface CloseOptions {
+  drive?: string;
+  verify?: VerifyMode;
+  rebuild?: true;
+  wait?: true;
+  timeout?: number;
+}
+
+export function windowCommands(terminal: Terminal): Command {
+  return group('window', 'let one drive of a volume be away while a log stands in for it', [
+    'locum window plan v1 1 --for firmware',
+    'locum window run v1 1 --for firmware -- sh -c \'fwtool "$LOCUM_DRIVE_PATH"\'',
+    'locum window open v1 1 --for firmware --max 30m; …; locum window close v1 --wait',
+  ])
+    .addCommand(plan(terminal))
+    .addCommand(open(terminal))
+    .addCommand(close(terminal))
+    .addCommand(abort(terminal))
+    .addCommand(extend(terminal))
+    .addCommand(show(terminal))
+    .addCommand(list(terminal))
+    .addCommand(history(terminal))
+    .addCommand(runCommand(terminal));
+}
+
+/** The body of plan and open; what is left out is decided by the server. */
+export function windowBody(terminal: Terminal, drive: string, options: OpenOptions): WindowBody {
+  return {
+    drive: driveName(terminal, drive),
+    purpose: options.for,
+    ...(options.max === undefined ? {} : { maxMs: options.max }),
+    ...(options.onDoubleAbsence ?? {}),
+    allowDegraded: options.allowDegraded === true,
+    allowSingleLog: options.allowSingleLog === true,
+  };
+}
+
+function plan(terminal: Terminal): Command {
+  return addWindowOptions(leaf('plan', 'check whether a window may be opened; changes nothing'))
+    .argument('<volume>')
+    .argument('<drive>')
+    .addOption(outputOption())
+    .action(async (volume: string, drive: string, options: OpenOptions, command: Command) => {
+      const session = sessionOf(terminal, command);
+      const body = windowBody(terminal, drive, options);
+      const reply = await session.client.call('windowPlan', { params: { volume }, body });
+      session.answer(reply, (answer) => renderPlan(volume, answer.plan, session.view));
+      if (!reply.plan.allowed) throw stopQuietly(exitCodes.refused);
+    });
+}
+
+function open(terminal: Terminal): Command {
+  return addWindowOptions(leaf('open', 'freeze the volume and let the drive go'))
+    .argument('<volume>')
+    .argument('<drive>')
+    .addOption(outputOption())
+    .action(async (volume: string, drive: string, options: OpenOptions, command: Command) => {
+      const session = sessionOf(terminal, command);
+      const body = windowBody(terminal, drive, options);
+      const reply = await session.client.call('windowOpen', { params: { volume }, body });
+      session.answer(reply, ({ window }) => opened(session, window));
+    });
+}
+
+export function opened(session: Session, window: WindowReport): string {
+  const leftMs = Date.parse(window.deadlineAt) - session.terminal.nowMs();
+  return [
+    `Window ${window.id} is open: drive ${window.drive.slot} (${window.drive.path}) is away for ${window.purpose}.\n`,
+    `The server has let go of it. Bring it back within ${formatDuration(leftMs)}: `,
+    `\`locum window close ${window.volume} --wait\`\n`,
+  ].join('');
+}
+
+function close(terminal: Terminal): Command {
+  return leaf('close', 'take the drive back, verify it and replay the log', [
+    'locum window close v1 --wait',
+    'locum window close v1 --drive /dev/disk/by-id/NEW --rebuild --wait      a replacement',
+  ])
+    .argument('<volume>')
+    .option('--drive <path>', 'where the drive is now, when its path has changed')
+    .addOption(verifyOption())
+    .option('--rebuild', 'the drive holds nothing usable: rebuild it from the frozen volume')
+    .addOption(waitOption('the end of the replay'))
+    .addOption(timeoutOption())
+    .addOption(outputOption())
+    .action(async (volume: string, options: CloseOptions, command: Command) => {
+      const session = sessionOf(terminal, command);
+      const { window } = await session.client.call('windowClose', {
+        params: { volume },
+        body: {
+          ...(options.drive === undefined ? {} : { drivePath: absolute(terminal, options.drive) }),
+          ...(options.verify === undefined ? {} : { verify: options.verify }),
+          rebuild: options.rebuild === true,
+        },
+      });
+      await conclude(session, volume, window, options);
+    });
+}
+
+function abort(terminal: Terminal): Command {
+  return leaf('abort', 'give up: take the unchanged drive back and replay what was logged')
+    .argument('<volume>')
+    .addOption(waitOption('the end of the replay'))
+    .addOption(timeoutOption())
+    .addOption(outputOption())
+    .action(async (volume: string, options: CloseOptions, command: Command) => {
+      const session = sessionOf(terminal, command);
+      const { window } = await session.client.call('windowAbort', { params: { volume } });
+      await conclude(session, volume, window, options);
+    });
+}
+
+/** The drive is back and the replay runs: say so, or wait for its end. */
+async function conclude(
+  session: Session,
+  volume: string,
+  window: WindowReport,
+  options: CloseOptions,
+): Promise<void> {
+  if (!options.wait) {
+    session.answer({ apiVersion: 'locum/v1', window }, returned);
+    return;
+  }
+  session.say(returned({ window }).trimEnd());
+  const ended = await awaitEndOfWindow(session, volume, window, options.timeout ?? null);
+  session.answer({ apiVersion: 'locum/v1', window: ended }, closedSentence);
+}
+
+export const closedSentence = ({ window }: { window: WindowReport }): string =>
+  `Window ${window.id} is ${window.state}${window.outcome === '' ? '' : ` (${window.outcome})`}: ` +
+  `${formatBytes(window.loggedBytes)} logged, ${formatBytes(window.replayedBytes)} replayed.\n`;
+
+function returned({ window }: { window: WindowReport }): string {
+  const { verify } = window;
+  const compared = verify
+    ? ` and verified (${formatBytes(verify.checkedBytes)} compared, ` +
+      `${verify.differingStripes === 0 ? 'no difference' : `${verify.differingStripes} stripes differed`})`
+    : '';
+  const progress = window.closedAt === null ? 'the log is being replayed' : 'the window is closed';
+  return `Drive ${window.drive.slot} (${window.drive.path}) is back${compared}; ${progress}.\n`;
+}
+
+function extend(terminal: Terminal): Command {
+  return leaf('extend', 'give an open window more time', ['locum window extend v1 --by 10m'])
+    .argument('<volume>')
+    .requiredOption('--by <duration>', 'how much longer', duration)
+    .addOption(outputOption())
+    .action(async (volume: string, options: { by: number }, command: Command) => {
+      const session = sessionOf(terminal, command);
+      const reply = await session.client.call('windowExtend', {
+        params: { volume },
+        body: { byMs: options.by },
+      });
+      session.answer(
+        reply,
+        ({ window }) => `Window ${window.id} ends at ${window.deadlineAt} now.\n`,
+      );
+    });
+}
+
+function show(terminal: Terminal): Command {
+  return leaf('show', 'show the open window of a volume')
+    .argument('<volume>')
+    .addOption(outputOption())
+    .action(async (volume: string, _options: object, command: Command) => {
+      const session = sessionOf(terminal, command);
+      const reply = await session.client.call('windowShow', { params: { volume } });
+      session.answer(reply, ({ window }) => renderReport(window, session.view));
+    });
+}
+
+function list(terminal: Terminal): Command {
+  return leaf('ls', 'list the open windows of all volumes')
+    .addOption(outputOption())
+    .action(async (_options: object, command: Command) => {
+      const session = sessionOf(terminal, command);
+      const reply = await session.client.call('windowList');
+      session.answer(reply, ({ windows }) =>
+        renderReports(windows, 'No window is open.', session.view),
+      );
+    });
+}
+
+function history(terminal: Terminal): Command {
+  return leaf('history', 'list the windows that have ended, newest last')
+    .argument('[volume]')
+    .addOption(outputOption())
+    .action(async (volume: string | undefined, _options: object, command: Command) => {
+      const session = sessionOf(terminal, command);
+      const reply = await session.client.call('windowHistory', {
+        query: volume === undefined ? {} : { volume },
+      });
+      session.answer(reply, ({ windows }) =>
+        renderReports(windows, 'No window has ended yet.', session.view),
+      );
+    });
+}

@@ -1,0 +1,55 @@
+/**
+ * Which schema validates which part of which operation's request. Exhaustive by type: an operation without its line
+ * here does not compile. Replies are not serialised through a schema: their types are checked at build time, and a
+ * serialiser that drops what it does not know would hide exactly the mistakes that matter.
+ */
+
+import type { TSchema } from 'typebox';
+import { Type } from 'typebox';
+import type { OperationName } from '../api/operations.ts';
+import * as schema from '../api/schema.ts';
+
+export interface RequestSchemas {
+  readonly params?: TSchema;
+  readonly querystring?: TSchema;
+  readonly body?: TSchema;
+}
+
+const nothing = Type.Object({}, { additionalProperties: false });
+const get = { querystring: nothing };
+const getOfVolume = { params: schema.VolumeParams, querystring: nothing };
+const post = (body: TSchema): RequestSchemas => ({ querystring: nothing, body });
+const postToVolume = (body: TSchema): RequestSchemas => ({
+  params: schema.VolumeParams,
+  querystring: nothing,
+  body,
+});
+
+export const requestSchemas: Readonly<Record<OperationName, RequestSchemas>> = {
+  server: get,
+  status: get,
+  volumeStatus: getOfVolume,
+  volumeCreate: post(schema.CreateBody),
+  volumeAssemble: post(schema.AssembleBody),
+  volumeStop: postToVolume(schema.StopBody),
+  volumeDestroy: postToVolume(schema.DestroyBody),
+  volumeExport: getOfVolume,
+  driveAdd: postToVolume(schema.DriveAddBody),
+  driveFail: postToVolume(schema.DriveBody),
+  driveRemove: postToVolume(schema.DriveBody),
+  driveReplace: postToVolume(schema.DriveReplaceBody),
+  windowPlan: postToVolume(schema.WindowBody),
+  windowOpen: postToVolume(schema.WindowBody),
+  windowShow: getOfVolume,
+  windowClose: postToVolume(schema.CloseBody),
+  windowAbort: postToVolume(nothing),
+  windowExtend: postToVolume(schema.ExtendBody),
+  windowList: get,
+  windowHistory: { querystring: schema.HistoryQuery },
+  scrubStart: postToVolume(schema.ScrubBody),
+  scrubStop: postToVolume(nothing),
+  scrubStatus: getOfVolume,
+  logShow: getOfVolume,
+  logCheck: postToVolume(nothing),
+  events: { querystring: schema.EventsQuery },
+};
