@@ -35,6 +35,7 @@ export function nbdUri(socketPath: string, exportName: string): string {
   return `nbd+unix:///${exportName}?socket=${socketPath}`;
 }
 
+/** `seconds: 0` goes over the whole size once. */
 export async function fio(
   uri: string,
   work: Work,
@@ -54,8 +55,7 @@ export async function fio(
         `--bs=${work.blockBytes}`,
         `--iodepth=${work.outstanding}`,
         `--size=${options.sizeBytes}`,
-        '--time_based',
-        `--runtime=${options.seconds}`,
+        ...(options.seconds > 0 ? ['--time_based', `--runtime=${options.seconds}`] : []),
         '--randrepeat=0',
         '--norandommap',
         ...(writes ? ['--end_fsync=1'] : []),

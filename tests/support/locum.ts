@@ -1,0 +1,133 @@
+/**
+ * Locum as its users meet it: `bin/locum`, a server in a state directory, its control and NBD sockets. Used by the
+ * end-to-end tests, the demo and the benchmark; none of them reaches around the command line.
+ */
+
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { JobStatus, VolumeStatus } from '../../src/core/status.ts';
+import { NbdClient } from './nbd-client.ts';
+import { type Finished, runProgram, ServerProcess } from './processes.ts';
+
+export const repositoryRoot = resolve(import.meta.dirname, '../../..');
+export const locumPath = join(repositoryRoot, 'bin', 'locum');
+
+/** Exit codes of the command line. */
+export const exitCode = {
+  done: 0,
+  failed: 1,
+  usage: 2,
+  notFound: 3,
+  refused: 4,
+  noServer: 5,
+  timedOut: 6,
+} as const;
+
+export interface LocumOptions {
+  readonly io?: 'auto' | 'uring' | 'node';
+  /** More arguments of `locum serve`. */
+  readonly serveArgs?: readonly string[];
+}
+
+/** A directory with a short path (a unix socket's path has at most 107 bytes), removed by `remove`. */
+export async function shortFolder(
+  parent = '/tmp',
+): Promise<{ path: string; remove(): Promise<void> }> {
+  const path = await mkdtemp(join(parent, 'locum-'));
+  return { path, remove: () => rm(path, { recursive: true, force: true, maxRetries: 3 }) };
+}
+
+export class Locum {
+  readonly state: string;
+  readonly nbdPath: string;
+  readonly controlPath: string;
+  readonly #options: LocumOptions;
+  #server: ServerProcess | null = null;
+
+  constructor(state: string, options: LocumOptions = {}) {
+    this.state = state;
+    this.nbdPath = join(state, 'nbd.sock');
+    this.controlPath = join(state, 'control.sock');
+    this.#options = options;
+  }
+
+  get server(): ServerProcess {
+    if (!this.#server) throw new Error('the server was not started');
+    return this.#server;
+  }
+
+  /** Starts the server; resolves when its control socket answers. */
+  async start(): Promise<void> {
+    this.#server = await ServerProcess.start(locumPath, this.serveArgs(), this.controlPath);
+  }
+
+  serveArgs(): string[] {
+    const { io, serveArgs } = this.#options;
+    return [
+      'serve',
+      '--state',
+      this.state,
+      ...(io === undefined ? [] : ['--io', io]),
+      ...(serveArgs ?? []),
+    ];
+  }
+
+  async stop(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
+    await this.#server?.stop(signal);
+  }
+
+  /** Runs `locum ARGS` against this server and answers with whatever came of it. */
+  run(...args: readonly string[]): Promise<Finished> {
+    return runProgram(locumPath, args, { env: this.environment() });
+  }
+
+  environment(): NodeJS.ProcessEnv {
+    return { ...process.env, LOCUM_STATE: this.state, NO_COLOR: '1' };
+  }
+
+  /** Runs `locum ARGS`; anything but exit code 0 is an error that shows what was said. */
+  async must(...args: readonly string[]): Promise<string> {
+    const { code, stdout, stderr } = await this.run(...args);
+    if (code === 0) return stdout;
+    const served = this.#server?.output.trim() ?? '';
+    throw new Error(
+      `locum ${args.join(' ')} ended with ${code}: ${`${stdout}${stderr}`.trim()}\n` +
+        `The server's last words:\n${served}`,
+    );
+  }
+
+  async statusOf(volume: string): Promise<VolumeStatus> {
+    const text = await this.must('status', volume, '-o', 'json');
+    const { volumes } = JSON.parse(text) as { volumes: VolumeStatus[] };
+    const [status] = volumes;
+    if (!status) throw new Error(`status tells nothing of ${volume}`);
+    return status;
+  }
+
+  /** Waits until the status satisfies `is`; fails with the last status when it does not in time. */
+  async until(
+    volume: string,
+    what: string,
+    is: (status: VolumeStatus) => boolean,
+    timeoutMs = 60_000,
+  ): Promise<VolumeStatus> {
+    const limitMs = performance.now() + timeoutMs;
+    for (;;) {
+      const status = await this.statusOf(volume);
+      if (is(status)) return status;
+      if (performance.now() > limitMs) {
+        throw new Error(`${volume} is not ${what}: ${JSON.stringify(status, null, 2)}`);
+      }
+      await sleep(100);
+    }
+  }
+
+  connect(volume: string): Promise<NbdClient> {
+    return NbdClient.connect({ path: this.nbdPath, exportName: volume });
+  }
+}
+
+export function runningJob(status: VolumeStatus, kind: JobStatus['kind']): JobStatus | undefined {
+  return status.jobs.find((job) => job.kind === kind && job.state === 'running');
+}
