@@ -1,0 +1,97 @@
+/**
+ * How the demo speaks: headings, plain sentences, every command as it is run, and one progress line.
+ *
+ * Colour and the moving progress line only on a terminal; elsewhere the progress is told once a step.
+ */
+
+import { spawn } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { JobStatus } from '../../src/core/status.ts';
+import { type Locum, locumPath } from '../../tests/support/locum.ts';
+
+const onTerminal = process.stdout.isTTY && process.env['NO_COLOR'] === undefined;
+const paint = (code: string, text: string): string =>
+  onTerminal ? `\x1b[${code}m${text}\x1b[0m` : text;
+const indented = (text: string): string => text.replace(/^(?=.)/gm, '    ');
+
+export const mebi = 2 ** 20;
+export const megabytes = (bytes: number): string => `${(bytes / mebi).toFixed(1)} MiB`;
+
+export class DemoFailed extends Error {
+  override readonly name = 'DemoFailed';
+}
+
+export class Stage {
+  #step = 0;
+
+  act(title: string): void {
+    const line = `── ${title} `.padEnd(78, '─');
+    console.log(`\n${paint('1;36', line)}`);
+  }
+
+  step(text: string): void {
+    console.log(`\n${paint('1', `${++this.#step}. ${text}`)}`);
+  }
+
+  say(text: string): void {
+    console.log(`   ${text}`);
+  }
+
+  good(text: string): void {
+    console.log(`   ${paint('32', '✔')} ${text}`);
+  }
+
+  /** What must hold for the demo to go on. */
+  check(holds: boolean, text: string): void {
+    if (!holds) throw new DemoFailed(`not so: ${text}`);
+    this.good(text);
+  }
+
+  command(line: string): void {
+    console.log(`   ${paint('33', `$ ${line}`)}`);
+  }
+
+  /** Runs `locum ARGS`, shows what it says, and fails when it fails. */
+  async run(locum: Locum, ...args: readonly string[]): Promise<void> {
+    this.command(`locum ${args.join(' ')}`);
+    console.log(indented((await locum.must(...args)).trimEnd()));
+  }
+
+  /** Like `run`, but the command has the terminal to itself, so that its progress line moves. */
+  async runLive(locum: Locum, ...args: readonly string[]): Promise<void> {
+    if (!onTerminal) return this.run(locum, ...args);
+    this.command(`locum ${args.join(' ')}`);
+    const env = { ...process.env, LOCUM_STATE: locum.state };
+    const child = spawn(locumPath, args, { env, stdio: ['ignore', 'inherit', 'inherit'] });
+    const code = await new Promise<number | null>((resolve, reject) => {
+      child.on('exit', resolve);
+      child.on('error', reject);
+    });
+    if (code !== 0) throw new DemoFailed(`locum ${args.join(' ')} ended with ${code}`);
+  }
+
+  /** Follows a background job to its end. */
+  async follow(locum: Locum, volume: string, kind: JobStatus['kind']): Promise<JobStatus> {
+    const limitMs = performance.now() + 60_000;
+    let toldPercent = -25;
+    for (;;) {
+      const { jobs } = await locum.statusOf(volume);
+      const job = jobs.findLast((it) => it.kind === kind);
+      const percent = job ? Math.floor((100 * job.doneBytes) / Math.max(1, job.totalBytes)) : 0;
+      const over = job !== undefined && job.state !== 'running' && job.state !== 'paused';
+      if (job) {
+        const bar = '='.repeat(Math.floor(percent / 4)).padEnd(25, '.');
+        const line = `   ${kind} [${bar}] ${percent} %  ${megabytes(job.doneBytes)} of ${megabytes(job.totalBytes)}`;
+        if (onTerminal) process.stdout.write(`\r\x1b[K${line}${over ? '\n' : ''}`);
+        else if (percent >= toldPercent + 25 || over) console.log(line);
+        if (percent >= toldPercent + 25) toldPercent = percent;
+      }
+      if (over) {
+        if (job.state !== 'done') throw new DemoFailed(`${kind} ${job.state}: ${job.reason}`);
+        return job;
+      }
+      if (performance.now() > limitMs) throw new DemoFailed(`${kind} does not end`);
+      await sleep(100);
+    }
+  }
+}
