@@ -8,6 +8,7 @@ export type Errno = number;
 export const OK = 0;
 export const EPERM = 1;
 export const ENOENT = 2;
+export const EINTR = 4;
 export const EIO = 5;
 export const ENXIO = 6;
 export const EBADF = 9;

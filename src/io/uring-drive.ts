@@ -1,0 +1,237 @@
+/**
+ * A drive on io_uring. Transfers go between the drive and the buffer pool without a copy.
+ *
+ * An operation in flight is a `Transfer`, taken from a free list: the hot path allocates the promise and nothing else.
+ * Short transfers go on where they stopped; one without progress is EIO (a file that has shrunk).
+ */
+
+import { assert } from '../base/assert.ts';
+import { EAGAIN, EBADF, EINTR, EIO, type Errno, OK } from '../base/errno.ts';
+import { type Address, BLOCK_BYTES, type DriveOffset } from '../base/units.ts';
+import type { Buffers } from './buffers.ts';
+import type { Drive, Part } from './drive.ts';
+import { closeFile, isStillThere, type OpenFile } from './open-file.ts';
+import type { Ring, RingHandler } from './uring.ts';
+
+type Kind = 'read' | 'write' | 'writev' | 'flush' | 'punch';
+
+const FALLOC_KEEP_SIZE_PUNCH_HOLE = 3;
+/** IOV_MAX of Linux: the parts one system call takes. */
+const MAX_PARTS = 1024;
+const IOVEC_BYTES = 16;
+/** How often an operation that the kernel interrupts is tried again. */
+const MAX_RETRIES = 100;
+
+type Settle = (errno: Errno) => void;
+
+/** Where the executor below leaves the function that settles the promise just made. */
+let settleOfLast: Settle;
+const keepSettle = (settle: Settle): void => {
+  settleOfLast = settle;
+};
+
+class Transfer implements RingHandler {
+  readonly #drive: UringDrive;
+  kind: Kind = 'read';
+  offset = 0;
+  address = 0 as Address;
+  lengthBytes = 0;
+  retries = 0;
+  settle: Settle = () => {};
+  /** writev: the parts, and how far into them we are. `address` is then the buffer of the vectors. */
+  parts: readonly Part[] = [];
+  part = 0;
+  partDone = 0;
+
+  constructor(drive: UringDrive) {
+    this.#drive = drive;
+  }
+
+  complete(result: number): void {
+    this.#drive.completed(this, result);
+  }
+}
+
+export class UringDrive implements Drive {
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly blockBytes: number;
+  readonly #ring: Ring;
+  readonly #buffers: Buffers;
+  readonly #file: OpenFile;
+  readonly #fd: number;
+  readonly #idle: Transfer[] = [];
+  #inFlight = 0;
+  #closing: Promise<void> | null = null;
+  #drained: (() => void) | null = null;
+
+  constructor(ring: Ring, buffers: Buffers, file: OpenFile) {
+    this.path = file.path;
+    this.sizeBytes = file.sizeBytes;
+    this.blockBytes = file.blockBytes;
+    this.#ring = ring;
+    this.#buffers = buffers;
+    this.#file = file;
+    this.#fd = file.fd;
+  }
+
+  read(offset: DriveOffset, address: Address, lengthBytes: number): Promise<Errno> {
+    return this.#begin('read', offset, address, lengthBytes);
+  }
+
+  write(offset: DriveOffset, address: Address, lengthBytes: number): Promise<Errno> {
+    return this.#begin('write', offset, address, lengthBytes);
+  }
+
+  writeParts(offset: DriveOffset, parts: readonly Part[]): Promise<Errno> {
+    const first = parts[0];
+    assert(first !== undefined, 'a gathered write has parts');
+    if (parts.length === 1) return this.write(offset, first.address, first.lengthBytes);
+    const vectors = this.#buffers.take(Math.min(parts.length, MAX_PARTS) * IOVEC_BYTES, 'engine');
+    if (vectors === 0) return this.#writeOneByOne(offset, parts);
+    let lengthBytes = 0;
+    for (const part of parts) lengthBytes += part.lengthBytes;
+    const transfer = this.#take('writev', offset, vectors, lengthBytes);
+    transfer.parts = parts;
+    transfer.part = 0;
+    transfer.partDone = 0;
+    return this.#promise(transfer);
+  }
+
+  flush(): Promise<Errno> {
+    return this.#promise(this.#take('flush', 0, 0 as Address, 0));
+  }
+
+  punch(offset: DriveOffset, lengthBytes: number): Promise<Errno> {
+    return this.#promise(this.#take('punch', offset, 0 as Address, lengthBytes));
+  }
+
+  async probe(): Promise<Errno> {
+    const there = await isStillThere(this.#file);
+    if (there !== OK) return there;
+    const address = this.#buffers.take(BLOCK_BYTES, 'engine');
+    if (address === 0) return OK;
+    const errno = await this.read(0 as DriveOffset, address, BLOCK_BYTES);
+    this.#buffers.give(address);
+    return errno;
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  /** For `Transfer` only. */
+  completed(transfer: Transfer, result: number): void {
+    if (result === -EINTR || result === -EAGAIN) {
+      transfer.retries += 1;
+      if (transfer.retries <= MAX_RETRIES) this.#submit(transfer);
+      else this.#settle(transfer, EIO);
+      return;
+    }
+    if (result < 0) return this.#settle(transfer, -result);
+    if (transfer.lengthBytes === result || transfer.kind === 'flush' || transfer.kind === 'punch') {
+      return this.#settle(transfer, OK);
+    }
+    if (result === 0) return this.#settle(transfer, EIO);
+    transfer.offset += result;
+    transfer.lengthBytes -= result;
+    if (transfer.kind === 'writev') advance(transfer, result);
+    else transfer.address = (transfer.address + result) as Address;
+    this.#submit(transfer);
+  }
+
+  #begin(kind: 'read' | 'write', offset: number, address: Address, lengthBytes: number): Promise<Errno> {
+    assert(offset >= 0 && offset + lengthBytes <= this.sizeBytes, 'a transfer lies on the drive');
+    return this.#promise(this.#take(kind, offset, address, lengthBytes));
+  }
+
+  #take(kind: Kind, offset: number, address: Address, lengthBytes: number): Transfer {
+    const transfer = this.#idle.pop() ?? new Transfer(this);
+    transfer.kind = kind;
+    transfer.offset = offset;
+    transfer.address = address;
+    transfer.lengthBytes = lengthBytes;
+    transfer.retries = 0;
+    this.#inFlight += 1;
+    return transfer;
+  }
+
+  #promise(transfer: Transfer): Promise<Errno> {
+    const promise = new Promise<Errno>(keepSettle);
+    transfer.settle = settleOfLast;
+    if (this.#closing) this.#settle(transfer, EBADF);
+    else this.#submit(transfer);
+    return promise;
+  }
+
+  #submit(transfer: Transfer): void {
+    const { kind, offset, address, lengthBytes } = transfer;
+    const ring = this.#ring;
+    if (kind === 'read') ring.prepRead(this.#fd, address, lengthBytes, offset, transfer);
+    else if (kind === 'write') ring.prepWrite(this.#fd, address, lengthBytes, offset, transfer);
+    else if (kind === 'flush') ring.prepDatasync(this.#fd, transfer);
+    else if (kind === 'punch') {
+      ring.prepFallocate(this.#fd, FALLOC_KEEP_SIZE_PUNCH_HOLE, offset, lengthBytes, transfer);
+    } else ring.prepWritev(this.#fd, address, this.#fillVectors(transfer), offset, transfer);
+  }
+
+  /** Writes the iovecs of what is left, at most as many as one call takes; returns how many. */
+  #fillVectors(transfer: Transfer): number {
+    const { parts, address } = transfer;
+    const view = this.#buffers.view;
+    let skipBytes = transfer.partDone;
+    let count = 0;
+    for (let i = transfer.part; i < parts.length && count < MAX_PARTS; i += 1) {
+      const part = parts[i]!;
+      const at = address + count * IOVEC_BYTES;
+      this.#ring.writePointer(view, at, (part.address + skipBytes) as Address);
+      view.setUint32(at + 8, part.lengthBytes - skipBytes, true);
+      view.setUint32(at + 12, 0, true);
+      skipBytes = 0;
+      count += 1;
+    }
+    return count;
+  }
+
+  /** Without a page for the vectors; slower, and as good. */
+  async #writeOneByOne(offset: DriveOffset, parts: readonly Part[]): Promise<Errno> {
+    let at = offset;
+    for (const part of parts) {
+      const errno = await this.write(at, part.address, part.lengthBytes);
+      if (errno !== OK) return errno;
+      at = (at + part.lengthBytes) as DriveOffset;
+    }
+    return OK;
+  }
+
+  #settle(transfer: Transfer, errno: Errno): void {
+    const settle = transfer.settle;
+    if (transfer.kind === 'writev') {
+      this.#buffers.give(transfer.address);
+      transfer.parts = [];
+    }
+    this.#idle.push(transfer);
+    this.#inFlight -= 1;
+    settle(errno);
+    if (this.#inFlight === 0) this.#drained?.();
+  }
+
+  async #close(): Promise<void> {
+    if (this.#inFlight > 0) {
+      await new Promise<void>((resolve) => {
+        this.#drained = resolve;
+      });
+    }
+    await closeFile(this.#file);
+  }
+}
+
+function advance(transfer: Transfer, doneBytes: number): void {
+  let left = transfer.partDone + doneBytes;
+  while (left >= transfer.parts[transfer.part]!.lengthBytes) {
+    left -= transfer.parts[transfer.part]!.lengthBytes;
+    transfer.part += 1;
+  }
+  transfer.partDone = left;
+}
