@@ -125,7 +125,7 @@ export class UringDrive implements Drive {
   completed(transfer: Transfer, result: number): void {
     if (result === -EINTR || result === -EAGAIN) {
       transfer.retries += 1;
-      if (transfer.retries <= MAX_RETRIES) this.#submit(transfer);
+      if (transfer.retries <= MAX_RETRIES) this.#goOn(transfer);
       else this.#settle(transfer, EIO);
       return;
     }
@@ -138,7 +138,13 @@ export class UringDrive implements Drive {
     transfer.lengthBytes -= result;
     if (transfer.kind === 'writev') advance(transfer, result);
     else transfer.address = (transfer.address + result) as Address;
-    this.#submit(transfer);
+    this.#goOn(transfer);
+  }
+
+  /** Nothing is sent to a drive that is being closed, not even the rest of what has begun. */
+  #goOn(transfer: Transfer): void {
+    if (this.#closing) this.#settle(transfer, EBADF);
+    else this.#submit(transfer);
   }
 
   #begin(kind: 'read' | 'write', offset: number, address: Address, lengthBytes: number): Promise<Errno> {

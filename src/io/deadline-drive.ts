@@ -1,0 +1,204 @@
+/**
+ * A deadline around any drive: an operation that takes too long fails, and the drive with it.
+ *
+ * Invariants:
+ *   1. A drive that has missed one deadline is fenced for good: everything in flight answers ETIMEDOUT, and so does every
+ *      later call. Using the drive again means opening it again.
+ *   2. A completion that comes after that is swallowed. Until it comes the pool holds the buffers back: the kernel may
+ *      still write to them.
+ *   3. Age is counted in checks, not in milliseconds. While our own process stands still (garbage collection, a stopped
+ *      virtual machine) there are no checks, so a pause of ours never fails a healthy drive.
+ * There is one timer a drive, and only while something is in flight.
+ */
+
+import { assert } from '../base/assert.ts';
+import { ETIMEDOUT, type Errno } from '../base/errno.ts';
+import type { Address, DriveOffset } from '../base/units.ts';
+import type { Buffers } from './buffers.ts';
+import type { Clock } from './clock.ts';
+import type { Drive, Part } from './drive.ts';
+
+export const DEFAULT_DEADLINE_MS = 8000;
+/** A deadline is found missed at most one part in so many too late. */
+const CHECKS_PER_DEADLINE = 16;
+
+export interface DeadlineOptions {
+  readonly deadlineMs?: number;
+  /** Told once, when the drive is fenced, before the operations answer. */
+  readonly onFenced?: () => void;
+}
+
+type Settle = (errno: Errno) => void;
+
+let settleOfLast: Settle;
+const keepSettle = (settle: Settle): void => {
+  settleOfLast = settle;
+};
+
+/** An operation in flight, reused. */
+class Guarded {
+  settle: Settle = () => {};
+  since = 0;
+  expired = false;
+  address = 0 as Address;
+  parts: readonly Part[] | null = null;
+  /** Place in the list of what is in flight. */
+  index = 0;
+  readonly done: (errno: Errno) => void;
+
+  constructor(drive: DeadlineDrive) {
+    this.done = (errno) => drive.completed(this, errno);
+  }
+}
+
+export class DeadlineDrive implements Drive {
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly blockBytes: number;
+  readonly #inner: Drive;
+  readonly #clock: Clock;
+  readonly #buffers: Buffers;
+  readonly #checkEveryMs: number;
+  readonly #onFenced: () => void;
+  readonly #inFlight: Guarded[] = [];
+  readonly #idle: Guarded[] = [];
+  #checks = 0;
+  #checking = false;
+  #fenced = false;
+  #closed: Promise<void> | null = null;
+  #released: (() => void) | null = null;
+  readonly #check = (): void => this.#checkAll();
+
+  constructor(inner: Drive, clock: Clock, buffers: Buffers, options: DeadlineOptions = {}) {
+    this.path = inner.path;
+    this.sizeBytes = inner.sizeBytes;
+    this.blockBytes = inner.blockBytes;
+    this.#inner = inner;
+    this.#clock = clock;
+    this.#buffers = buffers;
+    this.#checkEveryMs = (options.deadlineMs ?? DEFAULT_DEADLINE_MS) / CHECKS_PER_DEADLINE;
+    this.#onFenced = options.onFenced ?? ((): void => {});
+  }
+
+  get fenced(): boolean {
+    return this.#fenced;
+  }
+
+  read(offset: DriveOffset, address: Address, lengthBytes: number): Promise<Errno> {
+    if (this.#fenced) return timedOut();
+    return this.#guard(this.#inner.read(offset, address, lengthBytes), address, null);
+  }
+
+  write(offset: DriveOffset, address: Address, lengthBytes: number): Promise<Errno> {
+    if (this.#fenced) return timedOut();
+    return this.#guard(this.#inner.write(offset, address, lengthBytes), address, null);
+  }
+
+  writeParts(offset: DriveOffset, parts: readonly Part[]): Promise<Errno> {
+    if (this.#fenced) return timedOut();
+    return this.#guard(this.#inner.writeParts(offset, parts), 0 as Address, parts);
+  }
+
+  flush(): Promise<Errno> {
+    if (this.#fenced) return timedOut();
+    return this.#guard(this.#inner.flush(), 0 as Address, null);
+  }
+
+  punch(offset: DriveOffset, lengthBytes: number): Promise<Errno> {
+    if (this.#fenced) return timedOut();
+    return this.#guard(this.#inner.punch(offset, lengthBytes), 0 as Address, null);
+  }
+
+  probe(): Promise<Errno> {
+    if (this.#fenced) return timedOut();
+    return this.#guard(this.#inner.probe(), 0 as Address, null);
+  }
+
+  /**
+   * Of a fenced drive this resolves at once, although the kernel keeps the drive open until the operation that hangs
+   * comes back or the process ends: waiting for that would hang the volume with the drive.
+   */
+  close(): Promise<void> {
+    this.#closed ??= this.#fenced ? Promise.resolve() : this.#close();
+    return this.#closed;
+  }
+
+  /** For `Guarded` only. */
+  completed(operation: Guarded, errno: Errno): void {
+    if (operation.expired) {
+      this.#unpin(operation);
+      return;
+    }
+    const last = this.#inFlight.pop()!;
+    if (last !== operation) {
+      this.#inFlight[operation.index] = last;
+      last.index = operation.index;
+    }
+    operation.parts = null;
+    this.#idle.push(operation);
+    operation.settle(errno);
+  }
+
+  #guard(inner: Promise<Errno>, address: Address, parts: readonly Part[] | null): Promise<Errno> {
+    const promise = new Promise<Errno>(keepSettle);
+    const operation = this.#idle.pop() ?? new Guarded(this);
+    operation.settle = settleOfLast;
+    operation.since = this.#checks;
+    operation.address = address;
+    operation.parts = parts;
+    operation.index = this.#inFlight.push(operation) - 1;
+    if (!this.#checking) this.#checkLater();
+    // Drives do not reject; one that does is a bug, and the unhandled rejection ends the process as a bug should.
+    void inner.then(operation.done);
+    return promise;
+  }
+
+  #checkLater(): void {
+    this.#checking = true;
+    this.#clock.after(this.#checkEveryMs, this.#check);
+  }
+
+  #checkAll(): void {
+    this.#checking = false;
+    this.#checks += 1;
+    for (const operation of this.#inFlight) {
+      // The first of the checks may come right after the operation began: it does not count.
+      if (this.#checks - operation.since > CHECKS_PER_DEADLINE) return this.#fence();
+    }
+    if (this.#inFlight.length > 0) this.#checkLater();
+  }
+
+  #fence(): void {
+    assert(!this.#fenced, 'a drive is fenced once');
+    this.#fenced = true;
+    const expired = this.#inFlight.splice(0);
+    for (const operation of expired) {
+      operation.expired = true;
+      this.#pin(operation);
+    }
+    this.#onFenced();
+    // Nothing that has not begun may begin any more; what has begun cannot be recalled.
+    void this.#inner.close();
+    for (const operation of expired) operation.settle(ETIMEDOUT);
+    this.#released?.();
+  }
+
+  async #close(): Promise<void> {
+    const fenced = new Promise<void>((resolve) => {
+      this.#released = resolve;
+    });
+    await Promise.race([this.#inner.close(), fenced]);
+  }
+
+  #pin(operation: Guarded): void {
+    if (operation.address !== 0) this.#buffers.pin(operation.address);
+    for (const part of operation.parts ?? []) this.#buffers.pin(part.address);
+  }
+
+  #unpin(operation: Guarded): void {
+    if (operation.address !== 0) this.#buffers.unpin(operation.address);
+    for (const part of operation.parts ?? []) this.#buffers.unpin(part.address);
+  }
+}
+
+const timedOut = (): Promise<Errno> => Promise.resolve(ETIMEDOUT);
