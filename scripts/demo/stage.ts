@@ -1,12 +1,8 @@
 /**
- * How the demo speaks: headings, plain sentences, every command as it is run, and one progress line.
- *
- * Colour and the moving progress line only on a terminal; elsewhere the progress is told once a step.
+ * How the demo speaks: headings, plain sentences, and every command as it is run. Colour only on a terminal.
  */
 
 import { spawn } from 'node:child_process';
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { JobStatus } from '../../src/core/status.ts';
 import { type Locum, locumPath } from '../../tests/support/locum.ts';
 
 const onTerminal = process.stdout.isTTY && process.env['NO_COLOR'] === undefined;
@@ -68,30 +64,5 @@ export class Stage {
       child.on('error', reject);
     });
     if (code !== 0) throw new DemoFailed(`locum ${args.join(' ')} ended with ${code}`);
-  }
-
-  /** Follows a background job to its end. */
-  async follow(locum: Locum, volume: string, kind: JobStatus['kind']): Promise<JobStatus> {
-    const limitMs = performance.now() + 60_000;
-    let toldPercent = -25;
-    for (;;) {
-      const { jobs } = await locum.statusOf(volume);
-      const job = jobs.findLast((it) => it.kind === kind);
-      const percent = job ? Math.floor((100 * job.doneBytes) / Math.max(1, job.totalBytes)) : 0;
-      const over = job !== undefined && job.state !== 'running' && job.state !== 'paused';
-      if (job) {
-        const bar = '='.repeat(Math.floor(percent / 4)).padEnd(25, '.');
-        const line = `   ${kind} [${bar}] ${percent} %  ${megabytes(job.doneBytes)} of ${megabytes(job.totalBytes)}`;
-        if (onTerminal) process.stdout.write(`\r\x1b[K${line}${over ? '\n' : ''}`);
-        else if (percent >= toldPercent + 25 || over) console.log(line);
-        if (percent >= toldPercent + 25) toldPercent = percent;
-      }
-      if (over) {
-        if (job.state !== 'done') throw new DemoFailed(`${kind} ${job.state}: ${job.reason}`);
-        return job;
-      }
-      if (performance.now() > limitMs) throw new DemoFailed(`${kind} does not end`);
-      await sleep(100);
-    }
   }
 }

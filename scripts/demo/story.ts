@@ -8,6 +8,7 @@
 import { open, readdir, readlink, rename, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { JobStatus } from '../../src/core/status.ts';
 import {
   BackgroundWriter,
   blockContents,
@@ -98,9 +99,14 @@ export async function play(cast: Cast, act: Act): Promise<void> {
   await replaceFailed(cast, act);
 
   stage.step('Check the parity of the whole volume');
-  await stage.run(locum, 'scrub', 'start', volume);
-  const scrub = await stage.follow(locum, volume, 'scrub');
-  stage.check(scrub.mismatches === 0, `${megabytes(scrub.totalBytes)} read, 0 mismatches`);
+  await stage.runLive(locum, 'scrub', 'start', volume, '--wait');
+  const { job } = JSON.parse(await locum.must('scrub', 'status', volume, '-o', 'json')) as {
+    job: JobStatus;
+  };
+  stage.check(
+    job.state === 'done' && job.mismatches === 0,
+    'parity right everywhere: 0 mismatches',
+  );
   await compareAll(cast);
 }
 
@@ -275,9 +281,9 @@ async function replaceFailed(cast: Cast, act: Act): Promise<void> {
   const file = await open(path, 'wx');
   await file.truncate(memberBytes);
   await file.close();
-  await stage.run(locum, 'drive', 'replace', volume, String(act.failing), '--with', path);
+  const failing = String(act.failing);
+  await stage.runLive(locum, 'drive', 'replace', volume, failing, '--with', path, '--wait');
   act.drives[act.failing] = path;
-  await stage.follow(locum, volume, 'rebuild');
   await locum.until(volume, 'optimal', (status) => status.state === 'optimal');
   await stage.run(locum, 'status', volume);
 }
