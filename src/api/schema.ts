@@ -231,8 +231,14 @@ export const AssembleBody = Type.Object(
   closed,
 );
 
-/** `forget` also takes the volume off the server's list; its drives keep everything. */
-export const StopBody = Type.Object({ forget: Type.Optional(Type.Boolean()) }, closed);
+/**
+ * `forget` also takes the volume off the server's list, its drives keep everything; `force` disconnects the
+ * clients that still use it.
+ */
+export const StopBody = Type.Object(
+  { forget: Type.Optional(Type.Boolean()), force: Type.Optional(Type.Boolean()) },
+  closed,
+);
 export const DestroyBody = Type.Object({ confirm: Type.String({ maxLength: 255 }) }, closed);
 
 export const DriveAddBody = Type.Object(

@@ -129,14 +129,15 @@ function show(terminal: Terminal): Command {
 function stop(terminal: Terminal): Command {
   return leaf('stop', 'flush a volume, mark it clean and stop serving it')
     .argument('<name>')
+    .option('--force', 'disconnect the clients that still use it')
     .option('--forget', "also take it off the server's list; its drives keep everything")
     .addOption(outputOption())
-    .action(async (volume: string, options: { forget?: true }, command: Command) => {
+    .action(async (volume: string, options: { forget?: true; force?: true }, command: Command) => {
       const session = sessionOf(terminal, command);
       const forget = options.forget === true;
       const reply = await session.client.call('volumeStop', {
         params: { volume },
-        body: { forget },
+        body: { forget, force: options.force === true },
       });
       session.answer(reply, () =>
         forget

@@ -1,0 +1,56 @@
+/**
+ * Small files of the state directory. A whole-file write is atomic and durable: a temporary file is written and
+ * flushed, renamed over the old one, and the directory flushed. A reader sees the old contents or the new ones.
+ */
+
+import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import { dirname } from 'node:path';
+
+export async function writeFileDurably(path: string, text: string): Promise<void> {
+  const temporary = `${path}.new`;
+  const file = await open(temporary, 'w', 0o600);
+  try {
+    await file.writeFile(text);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(temporary, path);
+  await flushDirectory(dirname(path));
+}
+
+async function flushDirectory(path: string): Promise<void> {
+  const directory = await open(path, 'r');
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}
+
+/** Null when there is no such file. */
+export async function readText(path: string): Promise<string | null> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw error;
+  }
+}
+
+/** The lines of a JSONL file that parse. The last one may be torn by a crash; it is left out. */
+export function parseLines<T>(text: string): T[] {
+  const values: T[] = [];
+  for (const line of text.split('\n')) {
+    if (line === '') continue;
+    try {
+      values.push(JSON.parse(line) as T);
+    } catch {
+      // A torn or damaged line: these files are histories, and the rest of one is worth more than its refusal.
+    }
+  }
+  return values;
+}
+
+export const makeDirectory = (path: string): Promise<string | undefined> =>
+  mkdir(path, { recursive: true, mode: 0o700 });
