@@ -14,8 +14,9 @@
 
 import { assert } from '../../base/assert.ts';
 import { type Decoded, field, Layout } from '../../base/layout.ts';
-import { KIB, MIB, SECTOR_BYTES } from '../../base/units.ts';
+import { SECTOR_BYTES } from '../../base/units.ts';
 import { NIL_UUID, type Uuid } from '../../base/uuid.ts';
+import { levelOfMd } from '../levels/index.ts';
 
 export const SUPERBLOCK_OFFSET_BYTES = 4096;
 export const SUPERBLOCK_BYTES = 4096;
@@ -41,11 +42,6 @@ export const ROLE_FAULTY = 0xfffe;
 export const ROLE_JOURNAL = 0xfffd;
 /** What mdadm writes as the length of the roles table. */
 export const ROLES_COUNT = 128;
-
-/** What Locum serves: larger chunks and more members are valid md, but not supported. */
-export const CHUNK_BYTES_MIN = 4 * KIB;
-export const CHUNK_BYTES_MAX = MIB;
-export const MEMBERS_MAX = 64;
 
 const HEADER_BYTES = 256;
 const ROLES_COUNT_MAX = (SUPERBLOCK_BYTES - HEADER_BYTES) / 2;
@@ -326,17 +322,19 @@ const refusedFeatures: readonly (readonly [number, string])[] = [
 ];
 
 function unsupportedIn(raw: Raw): string | null {
-  if (raw.level !== 1 && raw.level !== 4 && raw.level !== 5) return `md level ${raw.level}`;
-  if (raw.level === 5 && raw.parityLayout !== 2) return `RAID 5 layout ${raw.parityLayout}`;
-  if (raw.memberCount > MEMBERS_MAX) return `${raw.memberCount} members`;
+  const { level: mdLevel, parityLayout, chunkSectors } = raw;
+  const level = levelOfMd(mdLevel, parityLayout, chunkSectors * SECTOR_BYTES);
+  if (level === null) {
+    return `md level ${mdLevel}, layout ${parityLayout}, chunk ${chunkSectors / 2} KiB`;
+  }
+  if (raw.memberCount < level.minMembers || raw.memberCount > level.maxMembers) {
+    return `${raw.memberCount} members`;
+  }
   for (const [bits, reason] of refusedFeatures) if ((raw.features & bits) !== 0) return reason;
   const unknown = (raw.features & ~knownFeatures & ~FEATURE_LOCUM_WINDOW) >>> 0;
   if (unknown !== 0) return `unknown feature bits 0x${unknown.toString(16)}`;
-  if (raw.level !== 1) {
-    const chunk = raw.chunkSectors;
-    if (chunk < 8 || (chunk & (chunk - 1)) !== 0) return `a chunk of ${chunk} sectors`;
-    if (chunk > CHUNK_BYTES_MAX / SECTOR_BYTES) return `a chunk of ${chunk / 2} KiB`;
-    if (raw.sizeSectors % chunk !== 0) return 'a member size that is no multiple of the chunk';
+  if (!level.mirrored && raw.sizeSectors % chunkSectors !== 0) {
+    return 'a member size that is no multiple of the chunk';
   }
   if (raw.bitmapSectors < 0) return 'a bitmap in front of the superblock';
   return null;

@@ -1,0 +1,279 @@
+/**
+ * Steps 1 and 2 of an assembly: which of the drives belong together, and which of their records is the truth.
+ *
+ * Identity    A member is its superblock (set and member uuid). A label on it counts only when it names the same two:
+ *             otherwise it is left over from an earlier life of the drive.
+ * Authority   label: highest sequence; superblock: highest events, among equals the one beside the newest label.
+ * Ancestors   Every other member must be explained by the authority:
+ *   @H1  same number, other contents (and not one server's torn update)           → history-split
+ *   @H2  a generation the newest label neither has nor remembers                  → history-split
+ *   @H3  recorded as out, yet with more events than when it went                  → history-split
+ *   @H4  not recorded as out, an old label, and the highest events of all         → history-split
+ *   @H5  md only: calls every member that is in sync faulty (both went on alone)  → history-split
+ *   @H6  same events, another geometry                                            → members-disagree
+ */
+
+import type { Uuid } from '../base/uuid.ts';
+import type { BitmapHeader, BitmapHeaderResult } from './format/bitmap.ts';
+import type { Label, LabelMember, LabelResult, LabelWindow } from './format/label.ts';
+import { encodeLabel } from './format/label-codec.ts';
+import {
+  FEATURE_LOCUM_WINDOW,
+  ownSlot,
+  type Superblock,
+  type SuperblockResult,
+} from './format/superblock.ts';
+import { done, type Outcome, refuse } from './problems.ts';
+
+/** One drive as it was read: the superblock at 4096, the bitmap header and the newer label where it says they are. */
+export interface FoundDrive {
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly superblock: SuperblockResult;
+  /** null when the superblock knows no bitmap or cannot be read. */
+  readonly bitmap: BitmapHeaderResult | null;
+  /** Without a readable superblock: from `likelyLabelOffsets`. */
+  readonly label: LabelResult;
+}
+
+export interface AssemblyOptions {
+  /** Must match the label; names an adopted array. */
+  readonly name: string | null;
+  readonly force: boolean;
+}
+
+export interface Member {
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly superblock: Superblock;
+  /** null: none, or not readable. */
+  readonly bitmap: BitmapHeader | null;
+  /** null: never labelled, or left over. */
+  readonly label: Label | null;
+}
+
+export interface Authority {
+  readonly superblock: Superblock;
+  readonly label: Label | null;
+  /** The window that is open according to the label. */
+  readonly window: LabelWindow | null;
+  readonly events: number;
+  readonly ranByMd: boolean;
+  /** Event counter at which members in sync last cleared bits; null without a bitmap. */
+  readonly eventsCleared: number | null;
+}
+
+export function identify(
+  drives: readonly FoundDrive[],
+  options: AssemblyOptions,
+  trail: string[],
+): Outcome<{ members: Member[]; leftOut: number }> {
+  const members: Member[] = [];
+  let leftOut = 0;
+  for (const drive of drives) {
+    const read = memberOf(drive, trail);
+    if (read.ok) members.push(read.value);
+    else if (options.force && read.problem.code !== 'drive-blank') {
+      trail.push(`@I1 forced: ${drive.path} is left out (${read.problem.code})`);
+      leftOut++;
+    } else if (read.problem.code !== 'drive-blank' || drives.some(hasSuperblock)) return read;
+  }
+  if (members.length === 0) {
+    return refuse('member-not-found', { paths: drives.map(({ path }) => path).join(', ') });
+  }
+  const expected = expectedSet(members, options);
+  for (const { path, superblock } of members) {
+    if (superblock.setUuid !== expected) {
+      return refuse('drive-foreign', { path, found: superblock.setUuid, expected });
+    }
+  }
+  const paths = new Map<Uuid, string>();
+  for (const { path, superblock } of members) {
+    const other = paths.get(superblock.memberUuid);
+    if (other !== undefined) return refuse('member-cloned', { path, other });
+    paths.set(superblock.memberUuid, path);
+  }
+  return done({ members, leftOut });
+}
+
+const hasSuperblock = (drive: FoundDrive): boolean => drive.superblock.kind !== 'none';
+
+function memberOf(drive: FoundDrive, trail: string[]): Outcome<Member> {
+  const { path, superblock, label, bitmap } = drive;
+  switch (superblock.kind) {
+    case 'none':
+      if (label.kind !== 'label') return refuse('drive-blank', { path });
+      return refuse('superblock-corrupt', { path, reason: 'it is gone, the label is still there' });
+    case 'corrupt':
+      return refuse('superblock-corrupt', { path, reason: superblock.reason });
+    case 'unsupported':
+      return refuse('md-unsupported', { path, reason: superblock.reason });
+    case 'superblock':
+      break;
+  }
+  const value = superblock.value;
+  if (label.kind === 'newer-version') {
+    const reason = `they are of version ${label.version}, written by a newer Locum`;
+    return refuse('label-corrupt', { path, reason });
+  }
+  if (label.kind === 'corrupt') return refuse('label-corrupt', { path, reason: label.reason });
+  let own: Label | null = label.kind === 'label' ? label.value : null;
+  if (own && (own.volumeUuid !== value.setUuid || own.memberUuid !== value.memberUuid)) {
+    trail.push(`@I2 ${path}: the label is left over from another volume`);
+    own = null;
+  }
+  if (own === null && (value.features & FEATURE_LOCUM_WINDOW) !== 0) {
+    const reason = 'the superblock says that a window is open, the label is gone';
+    return refuse('label-corrupt', { path, reason });
+  }
+  const header =
+    bitmap?.kind === 'bitmap' && bitmap.value.uuid === value.setUuid ? bitmap.value : null;
+  return done({ path, sizeBytes: drive.sizeBytes, superblock: value, bitmap: header, label: own });
+}
+
+/** The volume that was meant: the one with the name asked for, else the one most drives belong to. */
+function expectedSet(members: readonly Member[], options: AssemblyOptions): Uuid {
+  const named = members.find(({ label }) => label !== null && label.name === options.name);
+  if (named) return named.superblock.setUuid;
+  const counts = new Map<Uuid, number>();
+  for (const { superblock } of members) {
+    counts.set(superblock.setUuid, (counts.get(superblock.setUuid) ?? 0) + 1);
+  }
+  return [...counts].reduce((best, entry) => (entry[1] > best[1] ? entry : best))[0];
+}
+
+/** States in which a member takes no part: the label says when it left. */
+const out: ReadonlySet<LabelMember['state']> = new Set(['failed', 'missing']);
+
+export function chooseAuthority(members: readonly Member[], trail: string[]): Outcome<Authority> {
+  const newest = newestLabelled(members);
+  const label = newest?.label ?? null;
+  const eventsOf = (member: Member): number => member.superblock.events;
+  const events = Math.max(label?.events ?? 0, ...members.map(eventsOf));
+  const highest = Math.max(...members.map(eventsOf));
+  const source =
+    newest && eventsOf(newest) === highest
+      ? newest
+      : members.find((member) => eventsOf(member) === highest)!;
+  for (const member of members) {
+    const split =
+      label === null ? splitByMd(member, source) : splitByLabel(member, newest!, members);
+    if (split !== null) {
+      return refuse('history-split', { path: member.path, reason: `${member.path}: ${split}` });
+    }
+    if (eventsOf(member) === highest && geometryOf(member) !== geometryOf(source)) {
+      const reason = `${member.path} and ${source.path} describe different volumes (@H6)`;
+      return refuse('members-disagree', { reason });
+    }
+  }
+  trail.push(
+    `@A truth: superblock of ${source.path} (events ${highest}), ` +
+      (newest ? `label of ${newest.path} (number ${newest.label?.sequence})` : 'no label'),
+  );
+  const window = label?.window ?? null;
+  const open = window !== null && window.state !== 'closed' && window.state !== 'aborted';
+  return done({
+    superblock: source.superblock,
+    label,
+    window: open ? window : null,
+    events,
+    ranByMd: label !== null && label.clean && !open && highest > label.events,
+    eventsCleared: source.bitmap?.eventsCleared ?? null,
+  });
+}
+
+/** Among labels of one number the one that records more members as out: it was made later. */
+function newestLabelled(members: readonly Member[]): Member | null {
+  const sequenceOf = (member: Member): number => member.label?.sequence ?? -1;
+  const outIn = (member: Member): number =>
+    member.label?.members.filter(({ state }) => out.has(state)).length ?? 0;
+  return members.reduce<Member | null>((best, member) => {
+    if (member.label === null) return best;
+    if (best === null || sequenceOf(member) > sequenceOf(best)) return member;
+    const tie = sequenceOf(member) === sequenceOf(best);
+    return tie && outIn(member) > outIn(best) ? member : best;
+  }, null);
+}
+
+function splitByLabel(member: Member, newest: Member, members: readonly Member[]): string | null {
+  const own = member.label;
+  const truth = newest.label!;
+  if (own === null) return null;
+  if (own.sequence === truth.sequence) {
+    return sameContents(own, truth)
+      ? null
+      : `its label has the number of the newest, ${truth.sequence}, but other contents (@H1)`;
+  }
+  const record = truth.members.find(({ uuid }) => uuid === member.superblock.memberUuid);
+  const recordedOut = record !== undefined && out.has(record.state);
+  const windowMember = truth.window?.memberUuid === member.superblock.memberUuid;
+  // Unless md has run the array since, and took it back.
+  const mdRan = truth.clean && newest.superblock.events > truth.events;
+  const rejoined = mdRan && member.superblock.events <= newest.superblock.events;
+  const moved = recordedOut && member.superblock.events > record.eventsAtChange + 1;
+  if (moved && !windowMember && !rejoined) {
+    return `it was used after it had left the volume (@H3)`;
+  }
+  const known = own.generation === truth.generation || truth.history.includes(own.generation);
+  // The list of generations is short. A member that left long ago and did nothing since is known by the table as well.
+  if (!known && !recordedOut)
+    return `the others do not know its generation ${own.generation} (@H2)`;
+  if (!recordedOut && truth.sequence - own.sequence > 1) {
+    const current = members.filter((other) => other.label?.sequence === truth.sequence);
+    const highest = Math.max(...current.map((other) => other.superblock.events));
+    if (member.superblock.events > highest) {
+      return `its label is older and its event counter newer than the others' (@H4)`;
+    }
+  }
+  return null;
+}
+
+function splitByMd(member: Member, newest: Member): string | null {
+  const { superblock } = member;
+  if (member === newest) return null;
+  const truth = newest.superblock;
+  if (superblock.events === truth.events) {
+    const same = superblock.roles.join() === truth.roles.join();
+    return same ? null : `it has the events of ${newest.path}, but other roles (@H5)`;
+  }
+  const slotOf = (roles: readonly number[], device: number): number | null => {
+    const role = roles[device] ?? truth.memberCount;
+    return role < truth.memberCount ? role : null;
+  };
+  const inSync = truth.roles.flatMap((_, device) =>
+    slotOf(truth.roles, device) === null ? [] : device,
+  );
+  const abandoned = inSync.every((device) => slotOf(superblock.roles, device) === null);
+  return abandoned && ownSlot(superblock) !== null
+    ? `it went on without ${newest.path}, which went on without it (@H5)`
+    : null;
+}
+
+/**
+ * All labels of one number are alike but for whom they are on and the moment they were made. A server that crashed while
+ * it wrote them may also have changed its mind between two members: one owner is one history.
+ */
+function sameContents(a: Label, b: Label): boolean {
+  if (a.owner !== null && a.owner.token === b.owner?.token && a.generation === b.generation) {
+    return true;
+  }
+  const shared = (label: Label): Uint8Array =>
+    encodeLabel({
+      ...label,
+      memberUuid: label.volumeUuid,
+      slot: null,
+      owner: label.owner && { ...label.owner, wallMs: 0 },
+      window: label.window && { ...label.window, elapsedMs: 0 },
+    });
+  const bytes = shared(b);
+  return shared(a).every((byte, index) => byte === bytes[index]);
+}
+
+const geometryOf = ({ superblock }: Member): string =>
+  [
+    superblock.level,
+    superblock.parityLayout,
+    superblock.chunkBytes,
+    superblock.memberCount,
+    superblock.memberDataBytes,
+  ].join();

@@ -1,0 +1,128 @@
+/**
+ * Step 4 of an assembly: the legs of the log. Both legs of a log hold the same acknowledged records, so one is enough;
+ * but a leg that has failed (the newest leg header or the newest label says so) has missed some.
+ *
+ *   @L1  a leg of another volume or of an earlier log of this one          → log-foreign
+ *   @L2  a window is open and no leg of its log is here                    → log-missing
+ *   @L3  only legs that failed, or of an epoch before the window           → log-stale
+ *   @L4  a leg of an epoch after the window: the members here are too old  → drive-stale
+ *   @L5  a path that carries no leg: with a window open damaged, otherwise a blank to be made one
+ *
+ * While the window is still `freezing`, the log's header may not be written yet: its old epoch is fine then, nothing has
+ * been logged.
+ */
+
+import type { Uuid } from '../base/uuid.ts';
+import type { Authority } from './assembly-identity.ts';
+import type { LabelWindow } from './format/label.ts';
+import type { LegHeader } from './format/leg-header.ts';
+import { done, type Outcome, refuse } from './problems.ts';
+
+export interface FoundLeg {
+  readonly path: string;
+  /** The newest valid copy; null when there is none. */
+  readonly header: LegHeader | null;
+}
+
+export interface AssembledLeg {
+  readonly path: string;
+  readonly uuid: Uuid;
+  /** failed: known to have missed records. */
+  readonly state: 'online' | 'failed';
+  readonly header: LegHeader;
+}
+
+export interface DecidedLegs {
+  readonly legs: readonly AssembledLeg[];
+  readonly blank: readonly string[];
+  readonly missing: readonly Uuid[];
+  /** At least one leg has all records. */
+  readonly usable: boolean;
+}
+
+type Held = FoundLeg & { readonly header: LegHeader };
+
+export function decideLegs(
+  found: readonly FoundLeg[],
+  volumeUuid: Uuid,
+  name: string,
+  authority: Authority,
+  trail: string[],
+): Outcome<DecidedLegs> {
+  const log = authority.label?.log ?? null;
+  const { window } = authority;
+  const held = found.filter((leg): leg is Held => leg.header !== null);
+  const blank = found.filter(({ header }) => header === null).map(({ path }) => path);
+  for (const { path, header } of held) {
+    const foreign =
+      header.volumeUuid !== volumeUuid
+        ? `volume ${header.volumeName} (${header.volumeUuid})`
+        : log !== null && header.logUuid !== log.uuid
+          ? `an earlier log of this volume (${header.logUuid})`
+          : null;
+    if (foreign !== null) return refuse('log-foreign', { path, found: foreign });
+  }
+
+  const newest = held.reduce<LegHeader | null>(
+    (best, { header }) => (best === null || header.sequence > best.sequence ? header : best),
+    null,
+  );
+  const failed = new Set<Uuid>();
+  for (const leg of newest?.legs ?? []) if (leg.state === 'failed') failed.add(leg.uuid);
+  for (const leg of log?.legs ?? []) if (leg.state === 'failed') failed.add(leg.uuid);
+  const legs = held.map(({ path, header }): AssembledLeg => {
+    const uuid = uuidOf(header);
+    return { path, uuid, state: failed.has(uuid) ? 'failed' : 'online', header };
+  });
+  const expected = (log?.legs ?? newest?.legs ?? []).filter(({ uuid }) => !failed.has(uuid));
+  const missing = expected
+    .map(({ uuid }) => uuid)
+    .filter((uuid) => !legs.some((leg) => leg.uuid === uuid));
+  const online = legs.filter((leg) => leg.state === 'online');
+
+  if (window === null) {
+    const usable = online.some(({ header }) => log !== null && header.epoch >= log.epoch);
+    if (missing.length > 0) trail.push(`@L0 legs not given: ${missing.join(', ')}`);
+    return done({ legs, blank, missing, usable });
+  }
+  if (legs.length === 0) {
+    // A given path without a valid header may well be the leg, damaged: say that rather than "missing".
+    if (blank.length > 0) {
+      return refuse('log-damaged', { volume: name, reason: `no valid leg header on ${blank[0]}` });
+    }
+    return refuse('log-missing', { volume: name, missing: missing.join(', ') });
+  }
+  const least = window.state === 'freezing' ? window.logEpoch - 1 : window.logEpoch;
+  const current = online.filter(({ header }) => header.epoch >= least);
+  if (current.length === 0) {
+    const { path, header, state } = legs[0]!;
+    const reason =
+      state === 'failed' ? 'it failed while the window was open' : 'its epoch is older';
+    const detail = { path, reason, epoch: header.epoch, windowEpoch: window.logEpoch };
+    return refuse('log-stale', { ...detail, missing: missing.join(', ') });
+  }
+  const later = current.find(({ header }) => isAfter(header, window));
+  if (later) {
+    const reason = `the log on ${later.path} has gone on to epoch ${later.header.epoch}`;
+    const expectedEpoch = `epoch ${window.logEpoch}`;
+    return refuse('drive-stale', { path: 'every given drive', reason, found: expectedEpoch });
+  }
+  const stale = online.filter(({ header }) => header.epoch < least);
+  trail.push(`@L window ${window.id}: ${current.length} leg(s) with all records`);
+  return done({
+    legs: legs.map((leg) => (stale.includes(leg) ? { ...leg, state: 'failed' } : leg)),
+    blank,
+    missing,
+    usable: true,
+  });
+}
+
+const uuidOf = (header: LegHeader): Uuid => header.legs[header.legIndex]!.uuid;
+
+/** The log has seen the end of this window: it serves another one, or a later epoch. */
+function isAfter(header: LegHeader, window: LabelWindow): boolean {
+  if (header.epoch > window.logEpoch) return true;
+  return (
+    header.epoch === window.logEpoch && header.state === 'logging' && header.windowId !== window.id
+  );
+}

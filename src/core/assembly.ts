@@ -1,0 +1,242 @@
+/**
+ * What the drives and legs found add up to: may this volume start, from which copy of the truth, and what is each slot
+ * worth? A pure decision over decoded blocks; the engine reads them before and acts on the answer after.
+ *
+ *   1. identify   (assembly-identity.ts)  one volume, no clone, no foreigner, nothing damaged
+ *   2. authority  (assembly-identity.ts)  the newest label and superblock; every other member must be an ancestor
+ *   3. slots      (assembly-slots.ts)     a labelled table: one verdict for each slot
+ *   4. legs       (assembly-legs.ts)      the log of an open window must be there and current
+ *   5. start?     (here)                  enough members, none missing that no record calls missing, no write hole
+ *
+ * P5 of the design is the aim: nothing starts by itself from stale, foreign, cloned or split members, nor without the
+ * log of an open window. `force` overrides only what a person can know better: that a member is really gone, that a
+ * damaged drive may be left out, that a write hole is acceptable. The trail lists every rule that fired, for the log.
+ */
+
+import type { Uuid } from '../base/uuid.ts';
+import {
+  type AssemblyOptions,
+  chooseAuthority,
+  type FoundDrive,
+  identify,
+  type Member,
+} from './assembly-identity.ts';
+import { type AssembledLeg, decideLegs, type FoundLeg } from './assembly-legs.ts';
+import { type AssembledSlot, type AssembledSpare, classifySlots } from './assembly-slots.ts';
+import type { Label, LabelWindow } from './format/label.ts';
+import { layoutOfSuperblock, type MemberLayout } from './format/member-layout.ts';
+import type { Superblock } from './format/superblock.ts';
+import type { LevelDescriptor } from './levels/descriptor.ts';
+import { levelOfMd } from './levels/index.ts';
+import { done, type Outcome, refuse } from './problems.ts';
+
+export interface AssemblyDecision {
+  readonly volumeUuid: Uuid;
+  readonly name: string;
+  readonly level: LevelDescriptor;
+  readonly chunkBytes: number;
+  /** The truth: the newest of each. No label: an md array to be adopted. */
+  readonly superblock: Superblock;
+  readonly label: Label | null;
+  readonly adopt: boolean;
+  /** md has run the array since our last orderly stop: the label's member table is out of date, the superblock counts. */
+  readonly ranByMd: boolean;
+  /** By slot. */
+  readonly slots: readonly AssembledSlot[];
+  readonly spares: readonly AssembledSpare[];
+  /** Layout of each drive that is used, by path. */
+  readonly layouts: ReadonlyMap<string, MemberLayout>;
+  /** Highest counters seen anywhere; what is written next must be higher. */
+  readonly events: number;
+  readonly sequence: number;
+  /** Not stopped cleanly: the regions marked in the bitmaps of the members in sync (their union) need a resync. */
+  readonly unclean: boolean;
+  /** False: the bitmap cannot be believed (or is not there), every region counts as marked. */
+  readonly bitmapTrusted: boolean;
+  /** The window to go on with; null when none is open. */
+  readonly window: LabelWindow | null;
+  readonly legs: readonly AssembledLeg[];
+  /** Given paths that carry no leg yet: to be made legs, if the caller wishes. */
+  readonly blankLegs: readonly string[];
+  /** Legs the label calls online that were not given. */
+  readonly missingLegs: readonly Uuid[];
+  /** Some label is older than the newest, or there is none: write all before anything else. */
+  readonly rollForward: boolean;
+  /** `force` was needed: a new generation begins. */
+  readonly forced: boolean;
+  readonly trail: readonly string[];
+}
+
+export function decideAssembly(
+  drives: readonly FoundDrive[],
+  legs: readonly FoundLeg[],
+  options: AssemblyOptions,
+): Outcome<AssemblyDecision> {
+  const trail: string[] = [];
+  const identified = identify(drives, options, trail);
+  if (!identified.ok) return identified;
+  const { members } = identified.value;
+  const chosen = chooseAuthority(members, trail);
+  if (!chosen.ok) return chosen;
+  const authority = chosen.value;
+  const { superblock, label } = authority;
+
+  const chunkOfMd = superblock.chunkBytes;
+  const level = levelOfMd(
+    superblock.level,
+    superblock.parityLayout,
+    chunkOfMd,
+    label?.level ?? null,
+  );
+  if (level === null) {
+    return refuse('members-disagree', { reason: 'label and superblock name different levels' });
+  }
+  const named = nameOf(superblock, label, options);
+  if (!named.ok) return named;
+  const name = named.value;
+
+  const laidOut = layoutsOf(members);
+  if (!laidOut.ok) return laidOut;
+
+  const chunkBytes = level.mirrored ? level.defaultChunkBytes : chunkOfMd;
+  const { slots, spares } = classifySlots(members, authority, chunkBytes, trail);
+  const inSync = slots.filter((slot) => slot.verdict === 'in-sync');
+  const decidedLegs = decideLegs(legs, superblock.setUuid, name, authority, trail);
+  if (!decidedLegs.ok) return decidedLegs;
+
+  const { window } = authority;
+  const unclean = inSync.some((slot) => slot.superblock?.resyncBytes !== null);
+  const startable = mayStart({
+    name,
+    level,
+    slots,
+    window,
+    unclean,
+    logUsable: decidedLegs.value.usable,
+    force: options.force,
+    trail,
+  });
+  if (!startable.ok) return startable;
+
+  return done({
+    volumeUuid: superblock.setUuid,
+    name,
+    level,
+    chunkBytes,
+    superblock,
+    label,
+    adopt: label === null,
+    ranByMd: authority.ranByMd,
+    slots,
+    spares,
+    layouts: laidOut.value,
+    events: authority.events,
+    sequence: label?.sequence ?? 0,
+    unclean,
+    bitmapTrusted: bitmapTrusted(members, inSync, authority.events),
+    window,
+    legs: decidedLegs.value.legs,
+    blankLegs: decidedLegs.value.blank,
+    missingLegs: decidedLegs.value.missing,
+    rollForward: members.some((member) => member.label?.sequence !== label?.sequence),
+    forced: startable.value.forced || identified.value.leftOut > 0,
+    trail,
+  });
+}
+
+const namePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$/;
+
+function nameOf(
+  superblock: Superblock,
+  label: Label | null,
+  options: AssemblyOptions,
+): Outcome<string> {
+  if (label !== null) {
+    if (options.name === null || options.name === label.name) return done(label.name);
+    const reason = `they are the drives of volume ${label.name}, not of ${options.name}`;
+    return refuse('members-disagree', { reason });
+  }
+  // md's set name is `host:name`.
+  const name = options.name ?? superblock.setName.slice(superblock.setName.indexOf(':') + 1);
+  return namePattern.test(name) ? done(name) : refuse('volume-name-invalid', { name });
+}
+
+function layoutsOf(members: readonly Member[]): Outcome<ReadonlyMap<string, MemberLayout>> {
+  // The geometry of the bitmap is one for the whole array: a member whose header is damaged borrows it.
+  const shared = members.find((member) => member.bitmap !== null)?.bitmap ?? null;
+  const layouts = new Map<string, MemberLayout>();
+  for (const { path, sizeBytes, superblock, bitmap } of members) {
+    const layout = layoutOfSuperblock(superblock, bitmap ?? shared);
+    if (layout.kind === 'no-room') {
+      return refuse('md-no-room-for-label', { path, reason: layout.reason });
+    }
+    const neededBytes = superblock.dataOffset + superblock.memberDataBytes;
+    if (sizeBytes < neededBytes) return refuse('drive-smaller', { path, sizeBytes, neededBytes });
+    layouts.set(path, layout.value);
+  }
+  return done(layouts);
+}
+
+/** As md judges it: a bitmap whose header is behind the superblock was not kept while the array was written to. */
+function bitmapTrusted(
+  members: readonly Member[],
+  inSync: readonly AssembledSlot[],
+  events: number,
+): boolean {
+  const used = members.filter((member) => inSync.some((slot) => slot.path === member.path));
+  return (
+    used.length > 0 &&
+    used.every(({ bitmap }) => bitmap !== null && !bitmap.stale && bitmap.events + 1 >= events)
+  );
+}
+
+interface StartFacts {
+  readonly name: string;
+  readonly level: LevelDescriptor;
+  readonly slots: readonly AssembledSlot[];
+  readonly window: LabelWindow | null;
+  readonly unclean: boolean;
+  readonly logUsable: boolean;
+  readonly force: boolean;
+  readonly trail: string[];
+}
+
+function mayStart(facts: StartFacts): Outcome<{ readonly forced: boolean }> {
+  const { name, level, slots, window, unclean, logUsable, force, trail } = facts;
+  const tolerated = level.tolerates(slots.length);
+  const inSync = slots.filter((slot) => slot.verdict === 'in-sync').length;
+  const missing = slots.filter((slot) => slot.verdict === 'missing');
+  const listed = missing.map((slot) => `slot ${slot.slot}${slot.uuid ? ` (${slot.uuid})` : ''}`);
+  const refused = (given: number, needed: number): Outcome<{ forced: boolean }> =>
+    refuse('members-missing', { volume: name, given, needed, missing: listed.join(', ') });
+
+  if (window !== null) {
+    // Frozen members cannot go on by themselves, and what was acknowledged since is in the log, which has been checked.
+    // So one more than usual may be absent, recorded or not: reads that need both wait for either to come back.
+    const frozen = slots.filter((slot) => slot.path !== null && slot.frozenGeneration).length;
+    const needed = Math.max(slots.length - tolerated - 1, 1);
+    if (frozen < needed) return refused(frozen, needed);
+    trail.push(`@Q1 ${frozen} of ${slots.length} members of the frozen image, ${needed} needed`);
+    return done({ forced: false });
+  }
+
+  const needed = slots.length - tolerated;
+  if (inSync < needed) return refused(inSync, needed);
+  const unrecorded = missing.filter((slot) => !slot.recorded);
+  let forced = false;
+  if (unrecorded.length > 0) {
+    if (!force) return refused(inSync, slots.length);
+    trail.push(`@Q2 forced: ${unrecorded.length} missing members that no record calls missing`);
+    forced = true;
+  }
+  // Mirrors agree with themselves; parity that may be wrong makes the absent chunk wrong. While the absence is on record
+  // every write of a degraded stripe was in the log first, and redoing those makes parity right again.
+  const degraded = inSync < slots.length;
+  const holeClosed = level.parityChunks === 0 || (logUsable && unrecorded.length === 0);
+  if (unclean && degraded && !holeClosed) {
+    if (!force) return refuse('dirty-and-degraded', { volume: name });
+    trail.push('@Q3 forced: unclean, degraded and without a log that covers it');
+    forced = true;
+  }
+  return done({ forced });
+}
