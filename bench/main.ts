@@ -57,7 +57,7 @@ const items: readonly Item[] = [
   { id: 'window-write', work: 'writes in a window', run: async (it) => [await compareWindow(it)] },
   { id: 'freeze', work: 'pause of a freeze', run: async (it) => [await freezePause(it)] },
   { id: 'full-log', work: 'restart and memory', run: (it) => fullLog(it, options.records) },
-  { id: 'xor', work: 'XOR against memory copy', run: async () => [await xorAgainstCopy()] },
+  { id: 'xor', work: 'XOR against memory copy', run: async (it) => [await xorAgainstCopy(it)] },
 ];
 
 function folderFor(neededBytes: number): string {

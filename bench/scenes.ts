@@ -11,7 +11,7 @@ import type { NbdClient } from '../tests/support/nbd-client.ts';
 import { mustRun } from '../tests/support/processes.ts';
 import type { Bench } from './comparisons.ts';
 import { type LocumSubject, locumVolume, mirrorOfTwo, parityOfFour } from './locum.ts';
-import { median, type Result } from './report.ts';
+import { median, type Result, ratio } from './report.ts';
 
 const mebi = 2 ** 20;
 const gibi = 2 ** 30;
@@ -229,25 +229,28 @@ async function secondsToFirstRead(subject: LocumSubject): Promise<number> {
   }
 }
 
-/** bench/micro/xor.ts prints one JSON object with the rates of both in bytes per second of source data. */
-export async function xorAgainstCopy(): Promise<Result> {
-  const { stdout } = await mustRun('node', [
-    join(repositoryRoot, 'dist/bench/micro/xor.js'),
-    '--json',
-  ]);
-  const { xorBytesPerSecond, copyBytesPerSecond } = JSON.parse(stdout) as Record<string, number[]>;
-  const rates = (values: number[] | undefined): number[] => (values ?? []).map((it) => it / gibi);
+/** bench/micro/xor.ts by itself, once a round; its two rates are of source data. */
+export async function xorAgainstCopy(bench: Bench): Promise<Result> {
+  const program = join(repositoryRoot, 'dist/bench/micro/xor.js');
+  const xor: number[] = [];
+  const copy: number[] = [];
+  for (let round = 0; round < bench.rounds; round++) {
+    const { stdout } = await mustRun('node', [program]);
+    const rate = (what: string): number =>
+      Number(new RegExp(`^${what} of 4 chunks +([\\d.]+) GB/s`, 'm').exec(stdout)?.[1]);
+    xor.push(rate('xor'));
+    copy.push(rate('copy'));
+  }
   const series = [
-    { name: 'XOR of four chunks', runs: rates(xorBytesPerSecond) },
-    { name: 'memory copy', runs: rates(copyBytesPerSecond) },
+    { name: 'XOR of four chunks', runs: xor },
+    { name: 'memory copy', runs: copy },
   ];
-  const [xor, copy] = series.map((it) => median(it.runs));
   return {
     id: 'xor',
     work: 'XOR of four chunks',
-    unit: 'GiB/s of source data',
+    unit: 'GB/s of source data',
     series,
-    value: (xor ?? 0) / (copy ?? 1),
+    value: ratio(series),
     aim: { sign: '≥', value: 0.5, unit: '×' },
     note: '',
   };
