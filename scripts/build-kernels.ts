@@ -17,7 +17,8 @@ import wabt from 'wabt';
 const STEP_BYTES = 64;
 const LANES = [0, 16, 32, 48];
 
-const load = (pointer: string, at: number): string => `(v128.load offset=${at} (local.get $${pointer}))`;
+const load = (pointer: string, at: number): string =>
+  `(v128.load offset=${at} (local.get $${pointer}))`;
 const advance = (pointer: string): string =>
   `(local.set $${pointer} (i32.add (local.get $${pointer}) (i32.const ${STEP_BYTES})))`;
 const combined = (operation: string, terms: readonly string[]): string =>
@@ -34,7 +35,10 @@ function xorFunction(count: number): string {
       (br_if $done (i32.eqz (local.get $length)))
       (loop $next
         ${LANES.map((at) => {
-          const value = combined('v128.xor', sources.map((source) => load(source, at)));
+          const value = combined(
+            'v128.xor',
+            sources.map((source) => load(source, at)),
+          );
           return `(v128.store offset=${at} (local.get $target) ${value})`;
         }).join('\n        ')}
         ${['target', ...sources].map(advance).join('\n        ')}
@@ -42,7 +46,11 @@ function xorFunction(count: number): string {
 }
 
 /** 1 when no 64-byte round has a bit set in `value`, else 0 at the first that has. */
-function testFunction(name: string, pointers: readonly string[], value: (at: number) => string): string {
+function testFunction(
+  name: string,
+  pointers: readonly string[],
+  value: (at: number) => string,
+): string {
   const first = pointers[0]!;
   return `
   (func (export "${name}") ${pointers.map((p) => `(param $${p} i32)`).join(' ')} (param $length i32) (result i32)
@@ -90,7 +98,9 @@ if (process.argv.includes('--text')) {
   const text = await assembled();
   if (!process.argv.includes('--check')) writeFileSync(path, text);
   else if (readFileSync(path, 'utf8') !== text) {
-    process.stderr.write('src/kernels/xor.wasm.ts is not what scripts/build-kernels.ts makes; run it without --check\n');
+    process.stderr.write(
+      'src/kernels/xor.wasm.ts is not what scripts/build-kernels.ts makes; run it without --check\n',
+    );
     process.exitCode = 1;
   }
 }

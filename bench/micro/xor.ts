@@ -31,7 +31,8 @@ function gigabytesPerSecond(run: () => void): number {
 
 for (const buffer of buffers) pool.bytes.fill(1, buffer, buffer + CHUNK_BYTES);
 const copy = gigabytesPerSecond(() => {
-  for (let i = 0; i < 4; i += 1) pool.bytes.copyWithin(copies[i]!, sources[i]!, sources[i]! + CHUNK_BYTES);
+  for (let i = 0; i < 4; i += 1)
+    pool.bytes.copyWithin(copies[i]!, sources[i]!, sources[i]! + CHUNK_BYTES);
 });
 const xor = gigabytesPerSecond(() => kernels.xor(target, sources, CHUNK_BYTES));
 process.stdout.write(

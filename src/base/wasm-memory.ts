@@ -14,7 +14,10 @@ export interface WasmInstance {
 interface WasmGlobal {
   readonly Memory: new (descriptor: { initial: number; maximum: number }) => WasmMemory;
   readonly Module: new (code: Uint8Array) => object;
-  readonly Instance: new (module: object, imports: Record<string, Record<string, unknown>>) => WasmInstance;
+  readonly Instance: new (
+    module: object,
+    imports: Record<string, Record<string, unknown>>,
+  ) => WasmInstance;
 }
 
 export const WASM_PAGE_BYTES = 65_536;

@@ -111,7 +111,10 @@ export class BufferPool implements Buffers {
   takeLater(lengthBytes: number, taker: Taker): Promise<Address> {
     const order = orderOf(lengthBytes);
     const limitBytes = this.sizeBytes / 2 - (taker === 'client' ? this.reserveBytes : 0);
-    assert(order <= MAX_ORDER && PAGE_BYTES << order <= limitBytes, 'a buffer the pool can never give');
+    assert(
+      order <= MAX_ORDER && PAGE_BYTES << order <= limitBytes,
+      'a buffer the pool can never give',
+    );
     const address = this.#waiting[taker].length > 0 ? (0 as Address) : this.#take(order, taker);
     if (address !== 0) return Promise.resolve(address);
     return new Promise((resolve) => this.#waiting[taker].push({ order, resolve }));
@@ -210,7 +213,8 @@ export class BufferPool implements Buffers {
     let merged = order;
     while (merged < MAX_ORDER) {
       const buddy = head ^ (1 << merged);
-      if (buddy >= this.#pages || this.#state[buddy] !== FREE || this.#order[buddy] !== merged) break;
+      if (buddy >= this.#pages || this.#state[buddy] !== FREE || this.#order[buddy] !== merged)
+        break;
       this.#unlink(buddy, merged);
       this.#state[Math.max(head, buddy)] = INNER;
       head = Math.min(head, buddy);
@@ -255,7 +259,8 @@ export class BufferPool implements Buffers {
     let page = 1;
     while (page < this.#pages) {
       let order = 0;
-      while (order < MAX_ORDER && page % (2 << order) === 0 && page + (2 << order) <= this.#pages) order += 1;
+      while (order < MAX_ORDER && page % (2 << order) === 0 && page + (2 << order) <= this.#pages)
+        order += 1;
       blocks.push([page, order]);
       this.#freeBytes += PAGE_BYTES << order;
       page += 1 << order;

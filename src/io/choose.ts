@@ -14,7 +14,10 @@ export function chooseIo(wish: IoWish): IoChoice {
   if (wish === 'node') return { io: 'node', reason: 'node:fs was asked for' };
   const available = Ring.available();
   if (available.ok) {
-    return { io: 'uring', reason: wish === 'uring' ? 'io_uring was asked for' : 'io_uring is available' };
+    return {
+      io: 'uring',
+      reason: wish === 'uring' ? 'io_uring was asked for' : 'io_uring is available',
+    };
   }
   return { io: wish === 'uring' ? null : 'node', reason: available.reason };
 }

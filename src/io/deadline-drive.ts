@@ -12,7 +12,7 @@
  */
 
 import { assert } from '../base/assert.ts';
-import { ETIMEDOUT, type Errno } from '../base/errno.ts';
+import { type Errno, ETIMEDOUT } from '../base/errno.ts';
 import type { Address, DriveOffset } from '../base/units.ts';
 import type { Buffers } from './buffers.ts';
 import type { Clock } from './clock.ts';

@@ -83,7 +83,13 @@ export class MemoryMedium {
   readonly bytes: Uint8Array;
   readonly stable: Uint8Array;
   /** Operations completed, by kind; a gathered write counts as one. */
-  readonly counts: Record<OperationKind, number> = { read: 0, write: 0, flush: 0, punch: 0, probe: 0 };
+  readonly counts: Record<OperationKind, number> = {
+    read: 0,
+    write: 0,
+    flush: 0,
+    punch: 0,
+    probe: 0,
+  };
   /** Asked before anything else; an errno other than 0 is the operation's result. For tests with wishes of their own. */
   intercept: ((operation: MemoryOperation) => Errno) | null = null;
   #unflushed: Unflushed[] = [];
@@ -164,7 +170,8 @@ export class MemoryMedium {
   /** The process dies: what was answered stays; of what was in flight, whatever chance leaves. Handles are dead. */
   crash(chance: Chance = () => 0): void {
     for (const pending of this.#inFlight) {
-      if (pending.operation.kind === 'write') this.#applySome(pending.operation.offset, pending.data(), chance);
+      if (pending.operation.kind === 'write')
+        this.#applySome(pending.operation.offset, pending.data(), chance);
     }
     this.#abandon();
   }
@@ -237,7 +244,8 @@ export class MemoryMedium {
     if (wished !== OK) return wished;
     const { kind, offset, lengthBytes } = operation;
     const index = this.#faults.findIndex(
-      (fault) => fault.kind === kind && (kind === 'flush' || overlaps(fault, offset, offset + lengthBytes)),
+      (fault) =>
+        fault.kind === kind && (kind === 'flush' || overlaps(fault, offset, offset + lengthBytes)),
     );
     if (index < 0) return OK;
     const fault = this.#faults[index]!;
@@ -327,7 +335,9 @@ export class MemoryDrive implements Drive {
 
   read(offset: DriveOffset, address: Address, lengthBytes: number): Promise<Errno> {
     return this.#run({ kind: 'read', offset, lengthBytes }, () => {
-      this.#buffers.slice(address, lengthBytes).set(this.medium.bytes.subarray(offset, offset + lengthBytes));
+      this.#buffers
+        .slice(address, lengthBytes)
+        .set(this.medium.bytes.subarray(offset, offset + lengthBytes));
       return OK;
     });
   }
@@ -375,9 +385,16 @@ export class MemoryDrive implements Drive {
     return this.#closing;
   }
 
-  #run(operation: MemoryOperation, effect: () => Errno, data = (): Uint8Array => new Uint8Array(0)): Promise<Errno> {
+  #run(
+    operation: MemoryOperation,
+    effect: () => Errno,
+    data = (): Uint8Array => new Uint8Array(0),
+  ): Promise<Errno> {
     const { offset, lengthBytes } = operation;
-    assert(offset % SECTOR_BYTES === 0 && lengthBytes % SECTOR_BYTES === 0, 'drives are used in whole sectors');
+    assert(
+      offset % SECTOR_BYTES === 0 && lengthBytes % SECTOR_BYTES === 0,
+      'drives are used in whole sectors',
+    );
     assert(offset >= 0 && offset + lengthBytes <= this.sizeBytes, 'a transfer lies on the drive');
     if (this.#closing) return Promise.resolve(EBADF);
     if (!this.medium.isAlive(this)) return new Promise(() => {});
@@ -417,4 +434,5 @@ export class MemoryDrive implements Drive {
   }
 }
 
-const overlaps = (fault: Fault, from: number, to: number): boolean => fault.from < to && from < fault.to;
+const overlaps = (fault: Fault, from: number, to: number): boolean =>
+  fault.from < to && from < fault.to;

@@ -61,8 +61,12 @@ export class Native {
     this.#close = library.func('int close(int fd)');
     this.#flock = library.func('int flock(int fd, int operation)');
     this.#ioctl = library.func('int ioctl(int fd, unsigned long request, void *argument)');
-    this.#fallocate = library.func('int fallocate(int fd, int mode, int64_t offset, int64_t length)');
-    this.#fadvise = library.func('int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)');
+    this.#fallocate = library.func(
+      'int fallocate(int fd, int mode, int64_t offset, int64_t length)',
+    );
+    this.#fadvise = library.func(
+      'int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)',
+    );
   }
 
   /** Any other function of the C library, by its C prototype. The caller asks `errno()` when it returned -1. */

@@ -64,7 +64,9 @@ export class NodeDrive implements Drive {
   }
 
   flush(): Promise<Errno> {
-    return this.#transfer(0, (_from, done) => fs.fdatasync(this.#file.fd, (error) => done(error, 0)));
+    return this.#transfer(0, (_from, done) =>
+      fs.fdatasync(this.#file.fd, (error) => done(error, 0)),
+    );
   }
 
   punch(): Promise<Errno> {

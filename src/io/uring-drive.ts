@@ -147,7 +147,12 @@ export class UringDrive implements Drive {
     else this.#submit(transfer);
   }
 
-  #begin(kind: 'read' | 'write', offset: number, address: Address, lengthBytes: number): Promise<Errno> {
+  #begin(
+    kind: 'read' | 'write',
+    offset: number,
+    address: Address,
+    lengthBytes: number,
+  ): Promise<Errno> {
     assert(offset >= 0 && offset + lengthBytes <= this.sizeBytes, 'a transfer lies on the drive');
     return this.#promise(this.#take(kind, offset, address, lengthBytes));
   }

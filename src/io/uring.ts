@@ -193,38 +193,108 @@ export class Ring {
     view.setUint32(at + 4, Math.floor(absolute / 2 ** 32), true);
   }
 
-  prepRead(fd: number, address: Address, lengthBytes: number, offset: number, handler: RingHandler): number {
-    return this.#prep(OP_READ, fd, this.#absolute(address, lengthBytes), lengthBytes, offset, 0, handler);
+  prepRead(
+    fd: number,
+    address: Address,
+    lengthBytes: number,
+    offset: number,
+    handler: RingHandler,
+  ): number {
+    return this.#prep(
+      OP_READ,
+      fd,
+      this.#absolute(address, lengthBytes),
+      lengthBytes,
+      offset,
+      0,
+      handler,
+    );
   }
 
-  prepWrite(fd: number, address: Address, lengthBytes: number, offset: number, handler: RingHandler): number {
-    return this.#prep(OP_WRITE, fd, this.#absolute(address, lengthBytes), lengthBytes, offset, 0, handler);
+  prepWrite(
+    fd: number,
+    address: Address,
+    lengthBytes: number,
+    offset: number,
+    handler: RingHandler,
+  ): number {
+    return this.#prep(
+      OP_WRITE,
+      fd,
+      this.#absolute(address, lengthBytes),
+      lengthBytes,
+      offset,
+      0,
+      handler,
+    );
   }
 
   /** `vectors` is the address of `count` iovecs in the pool. */
-  prepReadv(fd: number, vectors: Address, count: number, offset: number, handler: RingHandler): number {
+  prepReadv(
+    fd: number,
+    vectors: Address,
+    count: number,
+    offset: number,
+    handler: RingHandler,
+  ): number {
     return this.#prep(OP_READV, fd, this.#absolute(vectors, count * 16), count, offset, 0, handler);
   }
 
-  prepWritev(fd: number, vectors: Address, count: number, offset: number, handler: RingHandler): number {
-    return this.#prep(OP_WRITEV, fd, this.#absolute(vectors, count * 16), count, offset, 0, handler);
+  prepWritev(
+    fd: number,
+    vectors: Address,
+    count: number,
+    offset: number,
+    handler: RingHandler,
+  ): number {
+    return this.#prep(
+      OP_WRITEV,
+      fd,
+      this.#absolute(vectors, count * 16),
+      count,
+      offset,
+      0,
+      handler,
+    );
   }
 
   prepDatasync(fd: number, handler: RingHandler): number {
     return this.#prep(OP_FSYNC, fd, 0, 0, 0, FSYNC_DATASYNC, handler);
   }
 
-  prepFallocate(fd: number, mode: number, offset: number, lengthBytes: number, handler: RingHandler): number {
+  prepFallocate(
+    fd: number,
+    mode: number,
+    offset: number,
+    lengthBytes: number,
+    handler: RingHandler,
+  ): number {
     // The length travels in the address field, the mode in the length field.
     return this.#prep(OP_FALLOCATE, fd, lengthBytes, mode, offset, 0, handler);
   }
 
   prepRecv(fd: number, address: Address, lengthBytes: number, handler: RingHandler): number {
-    return this.#prep(OP_RECV, fd, this.#absolute(address, lengthBytes), lengthBytes, 0, 0, handler);
+    return this.#prep(
+      OP_RECV,
+      fd,
+      this.#absolute(address, lengthBytes),
+      lengthBytes,
+      0,
+      0,
+      handler,
+    );
   }
 
   prepSend(fd: number, address: Address, lengthBytes: number, handler: RingHandler): number {
-    return this.#prep(OP_SEND, fd, this.#absolute(address, lengthBytes), lengthBytes, 0, MSG_NOSIGNAL, handler);
+    return this.#prep(
+      OP_SEND,
+      fd,
+      this.#absolute(address, lengthBytes),
+      lengthBytes,
+      0,
+      MSG_NOSIGNAL,
+      handler,
+    );
   }
 
   /** `message` is the address of a msghdr (56 bytes) in the pool. */
@@ -282,7 +352,10 @@ export class Ring {
   }
 
   #absolute(address: Address, lengthBytes: number): number {
-    assert(address > 0 && address + lengthBytes <= this.#poolBytes, 'a transfer lies in the attached pool');
+    assert(
+      address > 0 && address + lengthBytes <= this.#poolBytes,
+      'a transfer lies in the attached pool',
+    );
     return this.#poolBase + address;
   }
 
@@ -344,7 +417,8 @@ export class Ring {
     } while (rounds < TURN_ROUNDS && !this.#closed);
     this.#inTurn = false;
     if (this.#closed) return;
-    if (this.#unsubmitted() > 0 || this.#tasks.length > 0 || this.#early.length > 0) this.#schedule();
+    if (this.#unsubmitted() > 0 || this.#tasks.length > 0 || this.#early.length > 0)
+      this.#schedule();
   }
 
   #runTasks(): void {
@@ -369,7 +443,10 @@ export class Ring {
     // EINTR cannot happen without waiting. EAGAIN and EBUSY (no memory, completions overflowing) leave the entries in
     // the ring: they go with the next turn, which is certain because they are still unsubmitted.
     const result = this.#native.ringEnter(this.fd, this.#unsubmitted(), 0, ENTER_GETEVENTS);
-    assert(result >= 0 || result === -EAGAIN || result === -EBUSY, 'the kernel takes what we submit');
+    assert(
+      result >= 0 || result === -EAGAIN || result === -EBUSY,
+      'the kernel takes what we submit',
+    );
   }
 
   #reap(): number {
@@ -377,7 +454,8 @@ export class Ring {
     if (this.#early.length > 0) {
       const early = this.#early;
       this.#early = [];
-      for (let i = 0; i < early.length; i += 3) this.#dispatch(early[i]!, early[i + 1]!, early[i + 2]!);
+      for (let i = 0; i < early.length; i += 3)
+        this.#dispatch(early[i]!, early[i + 1]!, early[i + 2]!);
       count += early.length / 3;
     }
     const rings = this.#rings;
@@ -432,7 +510,11 @@ function mapRing(system: Native, options: RingOptions): RingMemoryMap {
   const wanted = options.setupFlags ?? SETUP_COOP_TASKRUN | SETUP_SINGLE_ISSUER;
   const basic = SETUP_CQSIZE;
   // From what this kernel may know to what every kernel with io_uring knows.
-  for (const flags of [basic | SETUP_SUBMIT_ALL | wanted, basic | SETUP_SUBMIT_ALL | SETUP_COOP_TASKRUN, basic]) {
+  for (const flags of [
+    basic | SETUP_SUBMIT_ALL | wanted,
+    basic | SETUP_SUBMIT_ALL | SETUP_COOP_TASKRUN,
+    basic,
+  ]) {
     const block = new Uint8Array(120);
     const parameters = new DataView(block.buffer);
     parameters.setUint32(4, options.completionEntries ?? entries * 16, true);
@@ -451,7 +533,8 @@ function mapRing(system: Native, options: RingOptions): RingMemoryMap {
 }
 
 function setupRefusal(errno: Errno): string {
-  if (errno === 1) return 'io_uring is not permitted here (kernel.io_uring_disabled, or a container’s seccomp filter)';
+  if (errno === 1)
+    return 'io_uring is not permitted here (kernel.io_uring_disabled, or a container’s seccomp filter)';
   if (errno === 38) return 'this kernel has no io_uring';
   if (errno === 12) return 'io_uring needs more locked memory than allowed (ulimit -l)';
   return `io_uring cannot be set up (errno ${errno})`;

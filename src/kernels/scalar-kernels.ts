@@ -12,7 +12,10 @@ export function createScalarKernels(memory: WasmMemory): Kernels {
   const words = new Int32Array(memory.buffer);
 
   const xor = (target: Address, sources: readonly Address[], lengthBytes: number): void => {
-    assert(sources.length > 0 && lengthBytes % 64 === 0, 'XOR has sources and whole 64-byte rounds');
+    assert(
+      sources.length > 0 && lengthBytes % 64 === 0,
+      'XOR has sources and whole 64-byte rounds',
+    );
     const to = target >>> 2;
     const from = sources.map((source) => source >>> 2);
     for (let i = 0; i < lengthBytes >>> 2; i += 1) {
