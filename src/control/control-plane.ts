@@ -10,9 +10,16 @@
  * Handlers answer with values; what the volume's thread says comes through as it is, with the volume's name added.
  */
 
+import { setTimeout as delay } from 'node:timers/promises';
 import { explain } from '../api/errors.ts';
 import type { ControlPlane, Handlers, Input, Reply } from '../api/operations.ts';
-import { API_VERSION, type ServerReply, type StatusReply, type WindowBody } from '../api/schema.ts';
+import {
+  API_VERSION,
+  type ServerReply,
+  type StatusReply,
+  VOLUME_NAME_PATTERN,
+  type WindowBody,
+} from '../api/schema.ts';
 import { DOUBLE_ABSENCE_WAIT_MS } from '../api/units.ts';
 import { done, type Outcome, type Problem, type ProblemCode, refuse } from '../core/problems.ts';
 import type { LocumEvent, VolumeStatus, WindowReport } from '../core/status.ts';
@@ -33,6 +40,9 @@ const QUICK_MS = 5_000;
 /** Clients get this long to see the end of what they have under way. */
 const DISCONNECT_MS = 2_000;
 const STOP_MS = 6_000;
+const volumeName = new RegExp(VOLUME_NAME_PATTERN);
+const GOODBYE_MS = 100;
+const GOODBYE_ROUNDS = 10;
 
 export interface ControlOptions {
   readonly server: () => Omit<ServerReply, 'apiVersion'>;
@@ -474,6 +484,7 @@ export class Control implements ControlPlane {
 
   #create({ body }: Input<'volumeCreate'>): Promise<Outcome<StatusReply>> {
     const { name } = body;
+    if (!volumeName.test(name)) return Promise.resolve(refuse('volume-name-invalid', { name }));
     if (this.#entries.has(name)) return Promise.resolve(refuse('volume-exists', { volume: name }));
     return this.#exclusively(name, async () => {
       const outcome = await this.#start(name, 'create', {
@@ -537,9 +548,8 @@ export class Control implements ControlPlane {
       if (!entry) return refuse('volume-unknown', { volume });
       const { handle } = entry;
       if (handle && entry.problem === null) {
-        await handle.refresh();
-        const clients = handle.last?.connections ?? 0;
-        if (clients > 0 && body.force !== true) return refuse('volume-in-use', { volume, clients });
+        const clients = body.force === true ? 0 : await clientsOf(handle);
+        if (clients > 0) return refuse('volume-in-use', { volume, clients });
         const ended = await this.#end(volume, handle, 'stop');
         if (!ended.ok) return ended;
         if (handle.last) await this.#remember(volume, handle.last, true);
@@ -566,8 +576,7 @@ export class Control implements ControlPlane {
       const running = this.#running(volume);
       if (!running.ok) return running;
       if (body.confirm !== volume) return refuse('confirm-mismatch', { volume });
-      await running.value.refresh();
-      const clients = running.value.last?.connections ?? 0;
+      const clients = await clientsOf(running.value);
       if (clients > 0) return refuse('volume-in-use', { volume, clients });
       const ended = await this.#end(volume, running.value, 'destroy');
       if (!ended.ok) return ended;
@@ -604,6 +613,16 @@ const named = (
   ok: false,
   problem: { ...problem, detail: { volume, ...problem.detail } },
 });
+
+/** A client that has just said goodbye is still there for a moment. */
+async function clientsOf(handle: VolumeHandle): Promise<number> {
+  for (let round = 0; ; round += 1) {
+    await handle.refresh();
+    const clients = handle.last?.connections ?? 0;
+    if (clients === 0 || round === GOODBYE_ROUNDS) return clients;
+    await delay(GOODBYE_MS);
+  }
+}
 
 const starting = (volume: string): Problem => ({
   code: 'volume-not-running',

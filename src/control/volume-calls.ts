@@ -49,6 +49,8 @@ export interface VolumeCalls {
   /** Ends the NBD connections: what is in flight is answered, by force after `deadlineMs`. */
   disconnect(deadlineMs: number): Answer<void>;
   stop(): Answer<void>;
+  /** Gives the thread's own means back (ring, pool). False when the kernel still has something of it in hand. */
+  end(): Answer<boolean>;
   destroy(): Answer<void>;
   addDrive(path: string, spare: boolean, force: boolean): Answer<void>;
   failDrive(drive: string): Answer<void>;

@@ -17,7 +17,8 @@ export interface VolumeThread {
   readonly port: Port;
   /** Resolves with the reason when the thread ends without having been told to. */
   readonly died: Promise<string>;
-  terminate(): Promise<void>;
+  /** `quiet`: nothing in the kernel points into the thread's memory any more, so that it may go. */
+  terminate(quiet: boolean): Promise<void>;
 }
 
 export interface HandleOptions {
@@ -43,6 +44,9 @@ const defaultTiming: Timing = {
   alarmAfterMs: 3_000,
   giveUpAfterMs: 60_000,
 };
+
+/** For a thread to give its ring back. */
+const END_MS = 2_000;
 
 export class VolumeHandle {
   readonly #options: HandleOptions;
@@ -127,7 +131,8 @@ export class VolumeHandle {
   /** No more heartbeat; the thread is ended. */
   async end(): Promise<void> {
     this.#stopHeartbeat();
-    await this.#options.thread.terminate();
+    const ended = await this.#caller.call('end', [], END_MS);
+    await this.#options.thread.terminate(ended.ok && ended.value);
   }
 
   async #beat(): Promise<void> {

@@ -33,6 +33,8 @@ export interface HostSurroundings {
     device: BlockDevice,
     onClosed: (id: number, reason: string) => void,
   ) => Sessions;
+  /** Gives ring and pool back; false when the kernel still has something of them in hand. */
+  readonly close: () => boolean;
   readonly onFault: (error: unknown) => void;
 }
 
@@ -98,6 +100,7 @@ export class VolumeHost implements VolumeCalls {
     return done(undefined);
   };
 
+  end: VolumeCalls['end'] = async () => done(this.#surroundings.close());
   stop: VolumeCalls['stop'] = () => this.#with((volume) => volume.stop());
   destroy: VolumeCalls['destroy'] = () => this.#with((volume) => volume.destroy());
   addDrive: VolumeCalls['addDrive'] = (path, spare, force) =>

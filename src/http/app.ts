@@ -49,8 +49,8 @@ export function buildApp({ control, onFault }: AppOptions): FastifyInstance {
   });
   const streams = new EventStreams(control);
 
-  app.setErrorHandler((error: FastifyError, _request, reply) => {
-    const problem = problemOfLibrary(error);
+  app.setErrorHandler((error: FastifyError, request, reply) => {
+    const problem = problemOfLibrary(error, request);
     if (problem) return sendProblem(reply, problem);
     onFault(error);
     return sendProblem(reply, { code: 'internal', detail: { reason: error.message } });

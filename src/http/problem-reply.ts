@@ -1,6 +1,6 @@
 /** Problems as HTTP replies (RFC 9457), and the HTTP library's own errors as problems. */
 
-import type { FastifyError, FastifyReply } from 'fastify';
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { catalogue, explain } from '../api/errors.ts';
 import type { ProblemReply } from '../api/schema.ts';
 import type { Problem } from '../core/problems.ts';
@@ -33,8 +33,13 @@ export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply
  * What the HTTP library refused by itself (validation, size, JSON syntax, content type) as a problem; null when the
  * error is not of that kind and therefore a fault of ours.
  */
-export function problemOfLibrary(error: FastifyError): Problem | null {
+export function problemOfLibrary(error: FastifyError, request: FastifyRequest): Problem | null {
   if (error.validation) {
+    // A name that cannot be a volume's is not one of ours.
+    if (error.validationContext === 'params') {
+      const { volume } = request.params as { volume?: string };
+      return { code: 'volume-unknown', detail: { volume: volume || 'without a name' } };
+    }
     const first = error.validation[0];
     const where = [
       error.validationContext,
