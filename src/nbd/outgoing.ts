@@ -43,16 +43,17 @@ export class Outgoing {
     return this.#sentBytes;
   }
 
-  /** The part described by the request's `part` fields, which are its own again at once, unless it is held. */
-  queue(request: Request): void {
+  /** The part described by the request's `part` fields. False: it is held, and so are these fields. */
+  queue(request: Request): boolean {
     if (this.#exclusive !== null && this.#exclusive !== request) {
       this.#held.push(request);
-      return;
+      return false;
     }
     this.#send(request);
     while (this.#exclusive === null && this.#held.length > 0) {
       this.#send(this.#held.shift() as Request);
     }
+    return true;
   }
 
   sent(lengthBytes: number): void {

@@ -31,10 +31,12 @@ export class Request {
   readonly addresses: Address[] = [];
   heldBytes = 0;
 
-  /** Of a request in several pieces: how many were begun, are done, and have been sent. */
+  /** Calls of the device: one, or one for each piece. */
   begunPieces = 0;
   donePieces = 0;
-  sentPieces = 0;
+  /** Parts of the reply; a long read has one for each piece. */
+  queuedParts = 0;
+  sentParts = 0;
   errno: Errno = 0;
 
   /** The part of the reply that goes out next. */
@@ -62,7 +64,8 @@ export class Request {
     this.heldBytes = 0;
     this.begunPieces = 0;
     this.donePieces = 0;
-    this.sentPieces = 0;
+    this.queuedParts = 0;
+    this.sentParts = 0;
     this.errno = 0;
     this.lastPart = false;
   }

@@ -109,7 +109,7 @@ export class Session implements StreamHandler, IncomingOwner, RequestOwner {
     }
   }
 
-  /** `firstBytes` end the handshake; `leftover` came before it had ended. Both are borrowed. */
+  /** `firstBytes` end the handshake; `leftover`, which is borrowed, came before it had ended. */
   start(firstBytes: Address, firstLengthBytes: number, leftover: Uint8Array): void {
     this.#stream.start(this);
     if (firstLengthBytes > 0) {
@@ -117,6 +117,8 @@ export class Session implements StreamHandler, IncomingOwner, RequestOwner {
       request.type = -1;
       request.addresses.push(firstBytes);
       this.#queue(request, 0, firstBytes, firstLengthBytes, true);
+    } else {
+      this.#buffers.give(firstBytes);
     }
     try {
       this.#incoming.start(leftover);
@@ -404,26 +406,30 @@ export class Session implements StreamHandler, IncomingOwner, RequestOwner {
     const at = (request.headerAddress + slot * HEADER_BYTES) as Address;
     const offsetBytes = request.offsetBytes + doneBytes;
     if (errno !== OK) {
-      if (index > 0 && !structured) return this.destroy('an error after the reply had begun');
+      if (index > 0 && !structured) {
+        this.destroy('an error after the reply had begun');
+        return this.#releaseUnlessQueued(request);
+      }
       const wire = readErrno(errno);
       const headerBytes = structured
         ? encodeError(view, at, request, wire, offsetBytes)
         : encodeSimple(view, at, request, wire);
-      return this.#queue(request, headerBytes, 0 as Address, 0, true, at);
+      this.#queue(request, headerBytes, 0 as Address, 0, true, at);
+      return;
     }
     let headerBytes = 0;
     if (structured) headerBytes = encodeData(view, at, request, offsetBytes, dataBytes, last);
     else if (index === 0) headerBytes = encodeSimple(view, at, request, OK);
     const address = request.addresses[slot] as Address;
-    this.#queue(request, headerBytes, address, dataBytes, last, at);
-    if (!last) this.#continueRead(request);
+    const queued = this.#queue(request, headerBytes, address, dataBytes, last, at);
+    if (queued && !last) this.#continueRead(request);
   }
 
   /** Begins the next piece if there is one and a buffer is free. */
   #continueRead(request: Request): void {
     const more = request.begunPieces * PIECE_BYTES < request.lengthBytes;
     const idle = request.begunPieces === request.donePieces;
-    const room = request.begunPieces - request.sentPieces < READ_PIECES_HELD;
+    const room = request.begunPieces - request.sentParts < READ_PIECES_HELD;
     if (more && idle && room) this.#readPiece(request);
   }
 
@@ -483,6 +489,7 @@ export class Session implements StreamHandler, IncomingOwner, RequestOwner {
     else this.#queue(request, length, 0 as Address, 0, true, at);
   }
 
+  /** False: it waits until another reply is out; until then the request may not queue another part. */
   #queue(
     request: Request,
     headerBytes: number,
@@ -490,32 +497,26 @@ export class Session implements StreamHandler, IncomingOwner, RequestOwner {
     dataBytes: number,
     last: boolean,
     headerAddress = request.headerAddress,
-  ): void {
+  ): boolean {
     request.partHeaderAddress = headerAddress;
     request.partHeaderBytes = headerBytes;
     request.partDataAddress = dataAddress;
     request.partDataBytes = dataBytes;
     request.lastPart = last;
-    this.#outgoing.queue(request);
+    request.queuedParts += 1;
+    return this.#outgoing.queue(request);
   }
 
   #partSent(request: Request): void {
-    request.sentPieces += 1;
-    if (request.type === protocol.COMMAND_READ && !this.#replyIsSent(request)) {
-      if (this.#state !== 'closed') this.#continueRead(request);
-      return;
-    }
-    this.#release(request);
-  }
-
-  /** Every part that was read is sent, and the last one was among them. */
-  #replyIsSent(request: Request): boolean {
-    return request.lastPart && request.sentPieces === request.donePieces;
+    request.sentParts += 1;
+    if (request.lastPart && request.sentParts === request.queuedParts) this.#release(request);
+    else this.#continueRead(request);
   }
 
   #releaseUnlessQueued(request: Request): void {
     // Parts that were queued before are released by `closed`, unless it has passed already.
-    if (this.#streamClosed || request.sentPieces === request.donePieces - 1) this.#release(request);
+    const queued = request.queuedParts > request.sentParts;
+    if (this.#streamClosed || !queued) this.#release(request);
   }
 
   #release(request: Request): void {
