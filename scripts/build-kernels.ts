@@ -1,13 +1,15 @@
 /**
- * Assembles the XOR kernels: writes their WebAssembly text, has wabt assemble it, and keeps the result as a TypeScript
- * module (src/kernels/xor.wasm.ts), so that building and running Locum needs no WebAssembly tools.
+ * Assembles the XOR kernels: writes their WebAssembly text, has wabt assemble it, and keeps the
+ * result as a TypeScript module (src/kernels/xor.wasm.ts), so that building and running Locum needs
+ * no WebAssembly tools.
  *
- *   node dist/scripts/build-kernels.js           writes the module
- *   node dist/scripts/build-kernels.js --check   exits 1 when the module is not what this file makes
+ *   node dist/scripts/build-kernels.js           writes the module node
+ *   dist/scripts/build-kernels.js --check   exits 1 when the module is not what this file makes
  *   node dist/scripts/build-kernels.js --text    prints the WebAssembly text
  *
- * Every loop handles 64 bytes a round in four 16-byte lanes: lengths are multiples of 64, so there is no tail. All
- * sources of a lane are read before it is written, so the target may be one of them.
+ * Every loop handles 64 bytes a round in four 16-byte lanes: lengths are multiples of 64, so there
+ * is no tail. All sources of a lane are read before it is written, so the target may be one of
+ * them.
  */
 
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -21,6 +23,8 @@ const load = (pointer: string, at: number): string =>
   `(v128.load offset=${at} (local.get $${pointer}))`;
 const advance = (pointer: string): string =>
   `(local.set $${pointer} (i32.add (local.get $${pointer}) (i32.const ${STEP_BYTES})))`;
+const parameters = (names: readonly string[]): string =>
+  names.map((name) => `(param $${name} i32)`).join(' ');
 const combined = (operation: string, terms: readonly string[]): string =>
   terms.reduce((left, right) => `(${operation} ${left} ${right})`);
 
@@ -28,7 +32,7 @@ const combined = (operation: string, terms: readonly string[]): string =>
 function xorFunction(count: number): string {
   const sources = Array.from({ length: count }, (_, i) => `s${i}`);
   return `
-  (func (export "xor${count}") (param $target i32) ${sources.map((s) => `(param $${s} i32)`).join(' ')} (param $length i32)
+  (func (export "xor${count}") ${parameters(['target', ...sources, 'length'])}
     (local $end i32)
     (local.set $end (i32.add (local.get $target) (local.get $length)))
     (block $done
@@ -53,7 +57,7 @@ function testFunction(
 ): string {
   const first = pointers[0]!;
   return `
-  (func (export "${name}") ${pointers.map((p) => `(param $${p} i32)`).join(' ')} (param $length i32) (result i32)
+  (func (export "${name}") ${parameters([...pointers, 'length'])} (result i32)
     (local $end i32)
     (local.set $end (i32.add (local.get $${first}) (local.get $length)))
     (block $done
@@ -82,7 +86,8 @@ async function assembled(): Promise<string> {
   const base64 = Buffer.from(buffer).toString('base64');
   const lines = base64.match(/.{1,96}/g) ?? [];
   return `/**
- * The XOR kernels as WebAssembly, base64. Written by scripts/build-kernels.ts, which holds the source; do not edit.
+ * The XOR kernels as WebAssembly, base64. Written by scripts/build-kernels.ts, which holds the
+ * source; do not edit.
  */
 
 export const xorWasm = [
@@ -99,7 +104,7 @@ if (process.argv.includes('--text')) {
   if (!process.argv.includes('--check')) writeFileSync(path, text);
   else if (readFileSync(path, 'utf8') !== text) {
     process.stderr.write(
-      'src/kernels/xor.wasm.ts is not what scripts/build-kernels.ts makes; run it without --check\n',
+      'src/kernels/xor.wasm.ts is stale: run dist/scripts/build-kernels.js without --check\n',
     );
     process.exitCode = 1;
   }

@@ -1,5 +1,6 @@
 /**
- * XOR of four 64 KiB chunks into a fifth, against copying the same four chunks: aim ≥ 0.5 × memory copy.
+ * XOR of four 64 KiB chunks into a fifth, against copying the same four chunks: aim ≥ 0.5 × memory
+ * copy.
  *
  *   node dist/bench/micro/xor.js
  */
@@ -36,6 +37,7 @@ const copy = gigabytesPerSecond(() => {
 });
 const xor = gigabytesPerSecond(() => kernels.xor(target, sources, CHUNK_BYTES));
 process.stdout.write(
-  `copy of 4 chunks  ${copy.toFixed(1)} GB/s\nxor of 4 chunks   ${xor.toFixed(1)} GB/s of source data\n` +
+  `copy of 4 chunks  ${copy.toFixed(1)} GB/s\n` +
+    `xor of 4 chunks   ${xor.toFixed(1)} GB/s of source data\n` +
     `ratio             ${(xor / copy).toFixed(2)}\n`,
 );

@@ -1,6 +1,7 @@
 /**
- * What Locum uses of WebAssembly, as types: the library of the compiler (es2023, no DOM) does not describe it.
- * The memory's buffer is never shared and, with `initial` equal to `maximum`, never detached: its address is fixed.
+ * What Locum uses of WebAssembly, as types: the library of the compiler (es2023, no DOM) does not
+ * describe it. The memory's buffer is never shared and, with `initial` equal to `maximum`, never
+ * detached: its address is fixed.
  */
 
 export interface WasmMemory {

@@ -1,6 +1,7 @@
 /**
- * In front of a drive opened with O_DIRECT, which wants its memory aligned to sectors as well. Transfers from and to
- * aligned addresses, nearly all, pass through untouched; the others go through a buffer of their own.
+ * In front of a drive opened with O_DIRECT, which wants its memory aligned to sectors as well.
+ * Transfers from and to aligned addresses, nearly all, pass through untouched; the others go
+ * through a buffer of their own.
  */
 
 import { type Errno, OK } from '../base/errno.ts';

@@ -1,12 +1,14 @@
 /**
  * The buffer pool: one WebAssembly.Memory of fixed size, handed out in powers of two from 4 KiB.
  *
- * A buddy allocator (a block of order n is 4096 << n bytes, aligned to its size) with a short stack of free blocks in
- * front of each small order. A give puts the block on the stack without merging, a take pops it: the hot path is a few
- * array accesses and allocates nothing. The stacks are merged back only when a take would otherwise fail.
+ * A buddy allocator (a block of order n is 4096 << n bytes, aligned to its size) with a short stack
+ * of free blocks in front of each small order. A give puts the block on the stack without merging,
+ * a take pops it: the hot path is a few array accesses and allocates nothing. The stacks are merged
+ * back only when a take would otherwise fail.
  *
  * Invariants:
- *   1. Every page belongs to exactly one block, which is free, cached (free, on a stack), taken, or held.
+ *   1. Every page belongs to exactly one block, which is free, cached (free, on a stack), taken, or
+ *      held.
  *   2. A held block was given back while pinned: it is not free until its last unpin.
  *   3. `freeBytes` counts free and cached blocks. A `client` never brings it below the reserve.
  *   4. Page 0 is never handed out, so that address 0 means "none".
@@ -23,7 +25,10 @@ const PAGE_BYTES = 4096;
 const PAGE_SHIFT = 12;
 /** 4096 << 14 = 64 MiB, the largest buffer. */
 const MAX_ORDER = 14;
-/** Orders with a stack in front: 4 KiB to 64 KiB, and 128 KiB for a 64 KiB payload with its header page. */
+/**
+ * Orders with a stack in front: 4 KiB to 64 KiB, and 128 KiB for a 64 KiB payload with its header
+ * page.
+ */
 const CACHED_ORDERS = 6;
 const CACHE_DEPTH = 256;
 const NONE = -1;
@@ -43,7 +48,10 @@ export interface BufferPoolOptions {
   readonly sizeBytes?: number;
   /** What clients leave alone; default an eighth of the size. */
   readonly reserveBytes?: number;
-  /** Fill taken buffers with garbage, poison free ones, and assert that nobody writes to those. Slow. */
+  /**
+   * Fill taken buffers with garbage, poison free ones, and assert that nobody writes to those.
+   * Slow.
+   */
   readonly debug?: boolean;
 }
 
@@ -62,7 +70,10 @@ export class BufferPool implements Buffers {
   readonly #debug: boolean;
   readonly #pages: number;
   #freeBytes: number;
-  /** Per page: state and order of the block that begins there, its pins, its neighbours in a free list. */
+  /**
+   * Per page: state and order of the block that begins there, its pins, its neighbours in a free
+   * list.
+   */
   readonly #state: Uint8Array;
   readonly #order: Uint8Array;
   readonly #pins: Uint16Array;
@@ -253,7 +264,9 @@ export class BufferPool implements Buffers {
     if (next !== NONE) this.#previous[next] = previous;
   }
 
-  /** All pages but page 0, as the largest aligned blocks, linked so that the lowest are used first. */
+  /**
+   * All pages but page 0, as the largest aligned blocks, linked so that the lowest are used first.
+   */
   #fillWithBlocks(): void {
     const blocks: [page: number, order: number][] = [];
     let page = 1;

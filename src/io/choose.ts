@@ -4,7 +4,10 @@ import { Ring } from './uring.ts';
 
 export type IoWish = 'auto' | 'uring' | 'node';
 
-/** `io` is null when io_uring was demanded and is not to be had. `reason` is one sentence for status and log. */
+/**
+ * `io` is null when io_uring was demanded and is not to be had. `reason` is one sentence for status
+ * and log.
+ */
 export interface IoChoice {
   readonly io: 'uring' | 'node' | null;
   readonly reason: string;

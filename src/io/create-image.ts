@@ -1,6 +1,6 @@
 /**
- * Makes a pre-allocated image file, so that a member or a log leg never meets "no space" while it is in use. A file that
- * could not be completed is removed again.
+ * Makes a pre-allocated image file, so that a member or a log leg never meets "no space" while it
+ * is in use. A file that could not be completed is removed again.
  */
 
 import fs from 'node:fs';

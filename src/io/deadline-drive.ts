@@ -2,12 +2,13 @@
  * A deadline around any drive: an operation that takes too long fails, and the drive with it.
  *
  * Invariants:
- *   1. A drive that has missed one deadline is fenced for good: everything in flight answers ETIMEDOUT, and so does every
- *      later call. Using the drive again means opening it again.
- *   2. A completion that comes after that is swallowed. Until it comes the pool holds the buffers back: the kernel may
- *      still write to them.
- *   3. Age is counted in checks, not in milliseconds. While our own process stands still (garbage collection, a stopped
- *      virtual machine) there are no checks, so a pause of ours never fails a healthy drive.
+ *   1. A drive that has missed one deadline is fenced for good: everything in flight answers
+ *      ETIMEDOUT, and so does every later call. Using the drive again means opening it again.
+ *   2. A completion that comes after that is swallowed. Until it comes the pool holds the buffers
+ *      back: the kernel may still write to them.
+ *   3. Age is counted in checks, not in milliseconds. While our own process stands still (garbage
+ *      collection, a stopped virtual machine) there are no checks, so a pause of ours never fails a
+ *      healthy drive.
  * There is one timer a drive, and only while something is in flight.
  */
 
@@ -115,8 +116,9 @@ export class DeadlineDrive implements Drive {
   }
 
   /**
-   * Of a fenced drive this resolves at once, although the kernel keeps the drive open until the operation that hangs
-   * comes back or the process ends: waiting for that would hang the volume with the drive.
+   * Of a fenced drive this resolves at once, although the kernel keeps the drive open until the
+   * operation that hangs comes back or the process ends: waiting for that would hang the volume
+   * with the drive.
    */
   close(): Promise<void> {
     this.#closed ??= this.#fenced ? Promise.resolve() : this.#close();
@@ -148,7 +150,8 @@ export class DeadlineDrive implements Drive {
     operation.parts = parts;
     operation.index = this.#inFlight.push(operation) - 1;
     if (!this.#checking) this.#checkLater();
-    // Drives do not reject; one that does is a bug, and the unhandled rejection ends the process as a bug should.
+    // Drives do not reject; one that does is a bug, and the unhandled rejection ends the process as
+    // a bug should.
     void inner.then(operation.done);
     return promise;
   }

@@ -1,6 +1,7 @@
 /**
- * Who is using a block device or an image file, as /proc and /sys tell it. Nothing here is decided by these answers
- * alone (the kernel and the locks decide); they turn "busy" into a sentence that names the user.
+ * Who is using a block device or an image file, as /proc and /sys tell it. Nothing here is decided
+ * by these answers alone (the kernel and the locks decide); they turn "busy" into a sentence that
+ * names the user.
  */
 
 import fs from 'node:fs';
@@ -11,12 +12,17 @@ export function sysfsOf(device: number): string {
   return `/sys/dev/block/${major(device)}:${minor(device)}`;
 }
 
-/** The device numbers of Linux: 12 bits of major and 20 of minor, interleaved for history's sake. */
+/**
+ * The device numbers of Linux: 12 bits of major and 20 of minor, interleaved for history's sake.
+ */
 export const major = (device: number): number => Math.floor(device / 256) % 4096;
 export const minor = (device: number): number =>
   (device % 256) + Math.floor(device / 2 ** 20) * 256;
 
-/** Where the device or one of its partitions is mounted; `swap` when it is swap space; null when neither. */
+/**
+ * Where the device or one of its partitions is mounted; `swap` when it is swap space; null when
+ * neither.
+ */
 export function mountedAt(device: number): string | null {
   const numbers = new Set(
     [device, ...partitionsOf(device)].map((one) => `${major(one)}:${minor(one)}`),
@@ -33,7 +39,10 @@ export function mountedAt(device: number): string | null {
   return null;
 }
 
-/** Names of the block devices built on this one or on its partitions (md arrays, device-mapper), with commas. */
+/**
+ * Names of the block devices built on this one or on its partitions (md arrays, device-mapper),
+ * with commas.
+ */
 export function holdersOf(device: number): string | null {
   const places = [device, ...partitionsOf(device)].map((one) => `${sysfsOf(one)}/holders`);
   const names = places.flatMap((place) => readNames(place));
@@ -69,7 +78,10 @@ export function backingFileOf(name: string): string | null {
   return readLines(`/sys/block/${name}/loop/backing_file`)[0] ?? null;
 }
 
-/** The name of the whole disk of a device: `sda` for sda1; of a device on exactly one other (dm, md), that one's. */
+/**
+ * The name of the whole disk of a device: `sda` for sda1; of a device on exactly one other (dm,
+ * md), that one's.
+ */
 export function wholeDiskOf(device: number): string {
   let place: string;
   try {

@@ -1,7 +1,8 @@
 /**
- * One Locum at a time on an image file. With koffi: flock, which the kernel drops with the process. Without: a file
- * beside the image that names the process by number and start time; one left behind by a process that is gone counts
- * for nothing. Returns what gives the lock up, or null when somebody else has it.
+ * One Locum at a time on an image file. With koffi: flock, which the kernel drops with the process.
+ * Without: a file beside the image that names the process by number and start time; one left behind
+ * by a process that is gone counts for nothing. Returns what gives the lock up, or null when
+ * somebody else has it.
  */
 
 import fs from 'node:fs';
@@ -46,7 +47,8 @@ function isHeld(lock: string): boolean {
 function startOf(pid: number): string {
   try {
     const stat = fs.readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The name in parentheses may hold anything; the fields after it do not. Start time is field 22, the name field 2.
+    // The name in parentheses may hold anything; the fields after it do not. Start time is field
+    // 22, the name field 2.
     return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
   } catch {
     return '';

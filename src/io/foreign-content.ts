@@ -1,7 +1,8 @@
 /**
- * Recognises what else is on a drive, so that nobody's file system is overwritten by mistake. A table of signatures:
- * where to look, what is there, how people call it. The first that fits is the answer; file systems come before the
- * partition tables that some of them resemble. Locum's own superblock and label are md 1.2 and the caller's to judge.
+ * Recognises what else is on a drive, so that nobody's file system is overwritten by mistake. A
+ * table of signatures: where to look, what is there, how people call it. The first that fits is the
+ * answer; file systems come before the partition tables that some of them resemble. Locum's own
+ * superblock and label are md 1.2 and the caller's to judge.
  */
 
 import { OK } from '../base/errno.ts';
@@ -73,7 +74,9 @@ const recognisers: readonly Recognise[] = [
   ({ head }) => (isMbr(head) ? 'an MBR partition table' : null),
 ];
 
-/** A short name with its article, or null when nothing is recognised (or the drive cannot be read). */
+/**
+ * A short name with its article, or null when nothing is recognised (or the drive cannot be read).
+ */
 export async function foreignContent(drive: Drive, buffers: Buffers): Promise<string | null> {
   const sizeBytes = roundDown(drive.sizeBytes, SECTOR_BYTES);
   const headBytes = Math.min(HEAD_BYTES, sizeBytes);
@@ -150,7 +153,10 @@ function mdName(view: DataView, at: number, version: string): string | null {
   return `a Linux md ${version} member${name === '' ? '' : ` (array ${name})`}`;
 }
 
-/** The boot signature and at least one entry that makes sense: FAT and NTFS end their first sector the same way. */
+/**
+ * The boot signature and at least one entry that makes sense: FAT and NTFS end their first sector
+ * the same way.
+ */
 function isMbr(head: DataView): boolean {
   if (u16(head, 510) !== 0xaa55) return false;
   let used = 0;

@@ -1,6 +1,7 @@
 /**
- * How opening and creating drives answer. The shape is that of `Outcome` in core/problems.ts, and the codes are among
- * its codes, so that an answer passes upwards as it is; this layer does not know core.
+ * How opening and creating drives answer. The shape is that of `Outcome` in core/problems.ts, and
+ * the codes are among its codes, so that an answer passes upwards as it is; this layer does not
+ * know core.
  */
 
 export type DriveProblemCode =

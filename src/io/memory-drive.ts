@@ -1,14 +1,15 @@
 /**
- * Drives in memory, for tests and the simulator: a medium that can lose power, fail, hang and vanish, and handles on it
- * that behave as a `Drive` does.
+ * Drives in memory, for tests and the simulator: a medium that can lose power, fail, hang and
+ * vanish, and handles on it that behave as a `Drive` does.
  *
  *   bytes   what a read sees: everything written so far
  *   stable  what survives a power cut: everything flushed so far
  *
- * A write takes effect when it completes, with what its buffer holds then, as a real transfer may: a buffer reused too
- * early shows as wrong data. A flush covers the writes that were answered before it was called, no other. After a crash
- * or a power cut all handles are dead: what is in flight never answers, what is called never answers, as it is for a
- * process that is gone. Chance comes in as a function, so that a seed replays everything.
+ * A write takes effect when it completes, with what its buffer holds then, as a real transfer may:
+ * a buffer reused too early shows as wrong data. A flush covers the writes that were answered
+ * before it was called, no other. After a crash or a power cut all handles are dead: what is in
+ * flight never answers, what is called never answers, as it is for a process that is gone. Chance
+ * comes in as a function, so that a seed replays everything.
  */
 
 import { assert } from '../base/assert.ts';
@@ -90,7 +91,10 @@ export class MemoryMedium {
     punch: 0,
     probe: 0,
   };
-  /** Asked before anything else; an errno other than 0 is the operation's result. For tests with wishes of their own. */
+  /**
+   * Asked before anything else; an errno other than 0 is the operation's result. For tests with
+   * wishes of their own.
+   */
   intercept: ((operation: MemoryOperation) => Errno) | null = null;
   #unflushed: Unflushed[] = [];
   #sequence = 0;
@@ -167,7 +171,10 @@ export class MemoryMedium {
     this.#vanished = false;
   }
 
-  /** The process dies: what was answered stays; of what was in flight, whatever chance leaves. Handles are dead. */
+  /**
+   * The process dies: what was answered stays; of what was in flight, whatever chance leaves.
+   * Handles are dead.
+   */
   crash(chance: Chance = () => 0): void {
     for (const pending of this.#inFlight) {
       if (pending.operation.kind === 'write')
@@ -176,7 +183,10 @@ export class MemoryMedium {
     this.#abandon();
   }
 
-  /** Power fails: what was flushed stays; of the rest, whatever chance leaves, torn at sectors. By default nothing. */
+  /**
+   * Power fails: what was flushed stays; of the rest, whatever chance leaves, torn at sectors. By
+   * default nothing.
+   */
   powerCut(chance: Chance = () => 0): void {
     this.crash(chance);
     const unflushed = this.#unflushed;

@@ -1,10 +1,11 @@
 /**
  * The one place where Locum leaves JavaScript: the C library's system calls, through koffi.
  *
- * koffi is loaded when first asked for and may be missing (an unknown processor, a stripped installation): then
- * `native()` is null with the reason in `nativeReason()`, and everything runs on node:fs and node:net instead.
- * Calls return what the kernel does: a value from 0 up, or a negative errno. None of them throws, none of them blocks
- * for longer than a system call on local state takes; I/O goes through the ring, never through here.
+ * koffi is loaded when first asked for and may be missing (an unknown processor, a stripped
+ * installation): then `native()` is null with the reason in `nativeReason()`, and everything runs
+ * on node:fs and node:net instead. Calls return what the kernel does: a value from 0 up, or a
+ * negative errno. None of them throws, none of them blocks for longer than a system call on local
+ * state takes; I/O goes through the ring, never through here.
  */
 
 import { createRequire } from 'node:module';
@@ -13,7 +14,10 @@ import type { Errno } from '../base/errno.ts';
 type Koffi = typeof import('koffi');
 type KoffiFunction = ReturnType<ReturnType<Koffi['load']>['func']>;
 
-/** Keep a reference for as long as it is wanted: an unreferenced handle is collected and the wake-ups stop. */
+/**
+ * Keep a reference for as long as it is wanted: an unreferenced handle is collected and the wake-
+ * ups stop.
+ */
 export interface PollHandle {
   stop(): void;
   close(): void;
@@ -47,12 +51,14 @@ export class Native {
 
   constructor(koffi: Koffi) {
     this.#koffi = koffi;
-    // The process itself: its C library is loaded already, whatever the file is called (glibc, musl).
+    // The process itself: its C library is loaded already, whatever the file is called (glibc,
+    // musl).
     const library = koffi.load(null);
     this.#library = library;
     this.#setup = library.func('int syscall(long number, uint32_t entries, void *parameters)');
     this.#enter = library.func(
-      'int syscall(long number, int fd, uint32_t submit, uint32_t wait, uint32_t flags, void *sigset, size_t size)',
+      'int syscall(long number, int fd, uint32_t submit, uint32_t wait, uint32_t flags, ' +
+        'void *sigset, size_t size)',
     );
     this.#mmap = library.func(
       'void *mmap(void *address, size_t length, int protection, int flags, int fd, int64_t offset)',
@@ -69,7 +75,10 @@ export class Native {
     );
   }
 
-  /** Any other function of the C library, by its C prototype. The caller asks `errno()` when it returned -1. */
+  /**
+   * Any other function of the C library, by its C prototype. The caller asks `errno()` when it
+   * returned -1.
+   */
   function(prototype: string): (...args: unknown[]) => unknown {
     return this.#library.func(prototype);
   }
@@ -95,7 +104,9 @@ export class Native {
     return { buffer, unmap: () => void this.#munmap(pointer, lengthBytes) };
   }
 
-  /** Where the bytes lie. Only for memory that V8 does not move: a WebAssembly.Memory, a mapping. */
+  /**
+   * Where the bytes lie. Only for memory that V8 does not move: a WebAssembly.Memory, a mapping.
+   */
   addressOf(bytes: Uint8Array): number {
     return Number(this.#koffi.address(bytes));
   }
@@ -105,7 +116,9 @@ export class Native {
     return this.#koffi.node.poll(fd, { readable: true }, ready);
   }
 
-  /** For descriptors that node:fs did not open; node warns when it closes one that it does not know. */
+  /**
+   * For descriptors that node:fs did not open; node warns when it closes one that it does not know.
+   */
   close(fd: number): number {
     return this.#result(this.#close(fd));
   }

@@ -1,6 +1,7 @@
 /**
- * A drive on node:fs, for where io_uring is not allowed: the same promises, through node's thread pool, on views of the
- * buffer pool. Punching holes is not to be had this way: ENOTSUP, and the caller writes zeroes.
+ * A drive on node:fs, for where io_uring is not allowed: the same promises, through node's thread
+ * pool, on views of the buffer pool. Punching holes is not to be had this way: ENOTSUP, and the
+ * caller writes zeroes.
  */
 
 import fs from 'node:fs';

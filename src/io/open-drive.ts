@@ -1,9 +1,11 @@
 /**
- * Opens a block device or an image file for the exclusive use of this process, and says in one word why not.
+ * Opens a block device or an image file for the exclusive use of this process, and says in one word
+ * why not.
  *
- * Block devices are opened with O_EXCL: the kernel then refuses mounts, swap, md and every other exclusive opener, and
- * refuses us where one of these is there already. They are opened with O_DIRECT where that works with 512-byte
- * transfers. Image files go through the page cache, and are locked.
+ * Block devices are opened with O_EXCL: the kernel then refuses mounts, swap, md and every other
+ * exclusive opener, and refuses us where one of these is there already. They are opened with
+ * O_DIRECT where that works with 512-byte transfers. Image files go through the page cache, and are
+ * locked.
  */
 
 import fs from 'node:fs';

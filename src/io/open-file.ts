@@ -1,6 +1,6 @@
 /**
- * A drive that has been opened, whichever way its I/O is done: what the io_uring and the node:fs drive share.
- * Descriptors come from node:fs, so that node closes them when a worker thread ends.
+ * A drive that has been opened, whichever way its I/O is done: what the io_uring and the node:fs
+ * drive share. Descriptors come from node:fs, so that node closes them when a worker thread ends.
  */
 
 import fs from 'node:fs';
@@ -17,7 +17,10 @@ export interface OpenFile {
   readonly release: () => void;
 }
 
-/** Device and inode of a file; of a block device its own number, so that two nodes of one device are the same. */
+/**
+ * Device and inode of a file; of a block device its own number, so that two nodes of one device are
+ * the same.
+ */
 export function identityOf(stat: fs.Stats): string {
   return stat.isBlockDevice() ? `device:${stat.rdev}` : `file:${stat.dev}:${stat.ino}`;
 }
@@ -34,7 +37,8 @@ export function isStillThere(file: OpenFile): Promise<Errno> {
 
 export function closeFile(file: OpenFile): Promise<void> {
   return new Promise((resolve) => {
-    // A close that fails has closed all the same; what it could report was asked for by the flush before.
+    // A close that fails has closed all the same; what it could report was asked for by the flush
+    // before.
     fs.close(file.fd, () => {
       file.release();
       resolve();

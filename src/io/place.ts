@@ -1,4 +1,7 @@
-/** What physical thing a path lives on, to keep log legs off the drives of the members they stand in for. */
+/**
+ * What physical thing a path lives on, to keep log legs off the drives of the members they stand in
+ * for.
+ */
 
 import fs from 'node:fs';
 import path from 'node:path';

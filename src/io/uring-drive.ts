@@ -1,8 +1,9 @@
 /**
  * A drive on io_uring. Transfers go between the drive and the buffer pool without a copy.
  *
- * An operation in flight is a `Transfer`, taken from a free list: the hot path allocates the promise and nothing else.
- * Short transfers go on where they stopped; one without progress is EIO (a file that has shrunk).
+ * An operation in flight is a `Transfer`, taken from a free list: the hot path allocates the
+ * promise and nothing else. Short transfers go on where they stopped; one without progress is EIO
+ * (a file that has shrunk).
  */
 
 import { assert } from '../base/assert.ts';
@@ -38,7 +39,9 @@ class Transfer implements RingHandler {
   lengthBytes = 0;
   retries = 0;
   settle: Settle = () => {};
-  /** writev: the parts, and how far into them we are. `address` is then the buffer of the vectors. */
+  /**
+   * writev: the parts, and how far into them we are. `address` is then the buffer of the vectors.
+   */
   parts: readonly Part[] = [];
   part = 0;
   partDone = 0;

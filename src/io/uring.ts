@@ -1,17 +1,20 @@
 /**
- * One io_uring, driven from JavaScript: the rings are mapped and read and written through typed arrays, the kernel is
- * entered once for a whole batch, and the event loop is woken by the ring's own descriptor.
+ * One io_uring, driven from JavaScript: the rings are mapped and read and written through typed
+ * arrays, the kernel is entered once for a whole batch, and the event loop is woken by the ring's
+ * own descriptor.
  *
  *   prep…()  writes a submission entry; nothing is sent yet.
- *   turn     (at most one a turn of the event loop, in its check phase, or when the ring is readable):
- *            run the tasks of `beforeSubmit`, submit everything, call the handlers of everything completed; again while
- *            the handlers prepared more, up to a limit.
+ *   turn     (at most one a turn of the event loop, in its check phase, or when the ring is
+ *            readable): run the tasks of `beforeSubmit`, submit everything, call the handlers of
+ *            everything completed; again while the handlers prepared more, up to a limit.
  *
  * Invariants:
- *   1. Every prepared entry is submitted, in order, and its handler is called exactly once (a multishot one: until its
- *      completion without FLAG_MORE).
- *   2. A handler is never called from inside a prep: completions reaped there (submission ring full) wait for the turn.
- *   3. Memory named in an entry lies in the attached pool, and is the caller's to keep alive until its completion.
+ *   1. Every prepared entry is submitted, in order, and its handler is called exactly once (a
+ *      multishot one: until its completion without FLAG_MORE).
+ *   2. A handler is never called from inside a prep: completions reaped there (submission ring
+ *      full) wait for the turn.
+ *   3. Memory named in an entry lies in the attached pool, and is the caller's to keep alive until
+ *      its completion.
  *   4. A ring belongs to the thread that made it.
  * Results are as the kernel gives them: from 0 up, or a negative errno.
  */
@@ -115,7 +118,10 @@ export class Ring {
   #poolBase = 0;
   #poolBytes = 0;
 
-  /** By operation: who is told. Operations are numbers of a free list, so that a completion finds its handler at once. */
+  /**
+   * By operation: who is told. Operations are numbers of a free list, so that a completion finds
+   * its handler at once.
+   */
   readonly #handlers: (RingHandler | null)[] = [];
   readonly #freeOperations: number[] = [];
   #inFlight = 0;
@@ -186,7 +192,10 @@ export class Ring {
     this.#poolBytes = pool.bytes.length;
   }
 
-  /** The 64-bit address of a pool address, as an iovec or a msghdr wants it, at `at` in the pool's view. */
+  /**
+   * The 64-bit address of a pool address, as an iovec or a msghdr wants it, at `at` in the pool's
+   * view.
+   */
   writePointer(view: DataView, at: number, address: Address): void {
     const absolute = this.#poolBase + address;
     view.setUint32(at, absolute >>> 0, true);
@@ -321,15 +330,19 @@ export class Ring {
   }
 
   /**
-   * Asks for the end of an operation that has not completed. The operation itself still completes (ECANCELED, or as
-   * if nothing had been asked); the answer to the asking is dropped unless a handler is given.
+   * Asks for the end of an operation that has not completed. The operation itself still completes
+   * (ECANCELED, or as if nothing had been asked); the answer to the asking is dropped unless a
+   * handler is given.
    */
   prepCancel(operation: number, handler: RingHandler = nothing): number {
     assert(this.#handlers[operation] !== null, 'only an operation in flight is cancelled');
     return this.#prep(OP_ASYNC_CANCEL, -1, operation, 0, 0, 0, handler);
   }
 
-  /** Calls `task` once, before the next submission: the place to gather what became ready during a turn. */
+  /**
+   * Calls `task` once, before the next submission: the place to gather what became ready during a
+   * turn.
+   */
   beforeSubmit(task: RingTask): void {
     this.#tasks.push(task);
     this.#schedule();
@@ -404,8 +417,8 @@ export class Ring {
     if (this.#closed) return;
     assert(!this.#inTurn, 'a turn does not begin inside a turn');
     this.#inTurn = true;
-    // With deferred task work, completions appear only while we are in the kernel; and woken without a completion to
-    // see means that they have overflowed and wait there.
+    // With deferred task work, completions appear only while we are in the kernel; and woken
+    // without a completion to see means that they have overflowed and wait there.
     let mustEnter = woken && (this.#deferred || this.#isIdle());
     let rounds = 0;
     do {
@@ -440,8 +453,9 @@ export class Ring {
 
   #enter(): void {
     Atomics.store(this.#rings, this.#sqTail, this.#tail);
-    // EINTR cannot happen without waiting. EAGAIN and EBUSY (no memory, completions overflowing) leave the entries in
-    // the ring: they go with the next turn, which is certain because they are still unsubmitted.
+    // EINTR cannot happen without waiting. EAGAIN and EBUSY (no memory, completions overflowing)
+    // leave the entries in the ring: they go with the next turn, which is certain because they are
+    // still unsubmitted.
     const result = this.#native.ringEnter(this.fd, this.#unsubmitted(), 0, ENTER_GETEVENTS);
     assert(
       result >= 0 || result === -EAGAIN || result === -EBUSY,
@@ -467,7 +481,8 @@ export class Ring {
       const result = rings[at + 2]!;
       const flags = rings[at + 3]!;
       head = (head + 1) | 0;
-      // The head moves with every completion: a handler that throws must not make us see this one again.
+      // The head moves with every completion: a handler that throws must not make us see this one
+      // again.
       Atomics.store(rings, this.#cqHead, head);
       this.#dispatch(operation, result, flags);
       if (this.#closed) return 0;
@@ -487,7 +502,10 @@ export class Ring {
     handler.complete(result, flags);
   }
 
-  /** The submission ring is full in the middle of a turn: submit, and if the kernel is clogged, take completions aside. */
+  /**
+   * The submission ring is full in the middle of a turn: submit, and if the kernel is clogged, take
+   * completions aside.
+   */
   #makeRoom(): void {
     for (;;) {
       this.#enter();
@@ -534,7 +552,7 @@ function mapRing(system: Native, options: RingOptions): RingMemoryMap {
 
 function setupRefusal(errno: Errno): string {
   if (errno === 1)
-    return 'io_uring is not permitted here (kernel.io_uring_disabled, or a container’s seccomp filter)';
+    return 'io_uring is not permitted here (kernel.io_uring_disabled, or a seccomp filter)';
   if (errno === 38) return 'this kernel has no io_uring';
   if (errno === 12) return 'io_uring needs more locked memory than allowed (ulimit -l)';
   return `io_uring cannot be set up (errno ${errno})`;

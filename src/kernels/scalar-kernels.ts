@@ -1,6 +1,7 @@
 /**
- * The kernels in plain JavaScript, 32 bits at a time: the reference that the WebAssembly ones are proven against, and
- * what runs where there is no SIMD. Slow (about a tenth), and short enough to be seen right.
+ * The kernels in plain JavaScript, 32 bits at a time: the reference that the WebAssembly ones are
+ * proven against, and what runs where there is no SIMD. Slow (about a tenth), and short enough to
+ * be seen right.
  */
 
 import { assert } from '../base/assert.ts';

@@ -1,7 +1,7 @@
 /**
- * The kernels in WebAssembly SIMD, working in place on the buffer pool: 30–50 GB/s of source data where memory allows.
- * Two to five sources go in one pass; more are folded into the target four at a time. The module is assembled by
- * scripts/build-kernels.ts.
+ * The kernels in WebAssembly SIMD, working in place on the buffer pool: 30–50 GB/s of source data
+ * where memory allows. Two to five sources go in one pass; more are folded into the target four at
+ * a time. The module is assembled by scripts/build-kernels.ts.
  */
 
 import { assert } from '../base/assert.ts';
@@ -24,7 +24,10 @@ interface Exports {
 
 let compiled: object | null = null;
 
-/** Throws where WebAssembly has no SIMD (Node before 16.4); the caller then takes the scalar kernels. */
+/**
+ * Throws where WebAssembly has no SIMD (Node before 16.4); the caller then takes the scalar
+ * kernels.
+ */
 export function createWasmKernels(memory: WasmMemory): Kernels {
   compiled ??= new webAssembly.Module(Buffer.from(xorWasm, 'base64'));
   const instance = new webAssembly.Instance(compiled, { pool: { memory } });
@@ -53,7 +56,8 @@ export function createWasmKernels(memory: WasmMemory): Kernels {
 
   const xorMany = (target: Address, sources: readonly Address[], lengthBytes: number): void => {
     assert(sources.length > 0, 'XOR has sources');
-    // The first pass overwrites the target, so the target has to be among the sources of that pass if it is one.
+    // The first pass overwrites the target, so the target has to be among the sources of that pass
+    // if it is one.
     const own = sources.indexOf(target);
     const ordered = own < MOST_SOURCES ? sources : [target, ...sources.toSpliced(own, 1)];
     assert(ordered.lastIndexOf(target) < MOST_SOURCES, 'the target is a source once at most');
