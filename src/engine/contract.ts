@@ -32,6 +32,9 @@ export interface EngineEnvironment {
   readonly openDrive: (path: string) => Promise<Outcome<Drive>>;
   /** Creates a pre-allocated image file; `space-missing` when the file system cannot hold it. */
   readonly createImage: (path: string, sizeBytes: number) => Promise<Outcome<void>>;
+  readonly exists: (path: string) => Promise<boolean>;
+  /** Takes back images that a refused request has just made. */
+  readonly removeImages: (paths: readonly string[]) => Promise<void>;
   /** Names what else is on the drive ("ext4 file system", "GPT partition table"); null when nothing is recognised. */
   readonly foreignContent: (drive: Drive) => Promise<string | null>;
   /**

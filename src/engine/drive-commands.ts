@@ -1,0 +1,243 @@
+/**
+ * What an operator may do with the drives of a running volume: add, fail, remove, replace. Each checks first and
+ * changes nothing when it refuses.
+ */
+
+import { OK } from '../base/errno.ts';
+import { BLOCK_BYTES, type DriveOffset, type StripeIndex } from '../base/units.ts';
+import { done, type Outcome, refuse } from '../core/problems.ts';
+import type { Drive } from '../io/drive.ts';
+import { memberFailed } from './failure.ts';
+import { findMember } from './find-member.ts';
+import { openMemberDrive } from './identify.ts';
+import { recoveryFor, startRebuild, startRebuildOfSpare } from './jobs.ts';
+import { readMemberMetadata } from './member-metadata.ts';
+import { bit, bitCount, type Member } from './members.ts';
+import type { VolumeCore } from './volume-core.ts';
+
+export function emptyMember(slot: number): Member {
+  return {
+    slot,
+    deviceNumber: -1,
+    uuid: '',
+    path: '',
+    state: 'missing',
+    reason: 'no drive in this slot',
+    reasonCode: 'none',
+    changedWallMs: 0,
+    drive: null,
+    layout: null,
+    superblock: null,
+    errors: { read: 0, write: 0 },
+    readErrorsAtMs: [],
+    recovery: null,
+    eventsAtChange: 0,
+  };
+}
+
+export async function addDrive(
+  v: VolumeCore,
+  path: string,
+  asSpare: boolean,
+  force: boolean,
+): Promise<Outcome<void>> {
+  const inUse = alreadyHere(v, path);
+  if (inUse !== null) return inUse;
+  const opened = await openMemberDrive(v, path);
+  if (!opened.ok) return opened;
+  const drive = opened.value;
+  const outcome = await addOpened(v, drive, path, asSpare, force);
+  if (!outcome.ok) await drive.close();
+  return outcome;
+}
+
+async function addOpened(
+  v: VolumeCore,
+  drive: Drive,
+  path: string,
+  asSpare: boolean,
+  force: boolean,
+): Promise<Outcome<void>> {
+  const elsewhere = await onLogDisk(v, path);
+  if (elsewhere !== null) return elsewhere;
+  const metadata = await readMemberMetadata(v.environment.buffers, drive);
+  const superblock = metadata.superblock.kind === 'superblock' ? metadata.superblock.value : null;
+  const former =
+    superblock !== null && superblock.setUuid === v.uuid
+      ? v.members.slots.find((member) => member.uuid === superblock.memberUuid)
+      : undefined;
+  if (former !== undefined && superblock !== null && metadata.layout?.kind === 'layout') {
+    if (former.state !== 'failed' && former.state !== 'missing') {
+      return refuse('drive-wrong-state', { drive: path, state: former.state, wanted: 'failed or missing' });
+    }
+    former.layout = metadata.layout.value;
+    return comeBack(v, former, drive, path, { ...superblock });
+  }
+  if (v.mode !== 'direct') return refuse('volume-wrong-state', { volume: v.name, state: v.mode, wanted: 'no window open' });
+  const content = await contentOf(v, drive, metadata.superblock.kind, metadata.label.kind, superblock?.setName ?? '');
+  if (content !== null && !force) return refuse('drive-has-data', { path, content });
+  const free = v.members.slots.find((member) => member.state === 'failed' || member.state === 'missing');
+  if (free === undefined && !asSpare) return refuse('no-free-slot', { volume: v.name, path });
+
+  const spare = emptyMember(-1);
+  const adopted = v.metadata.adopt(spare, drive, path);
+  if (!adopted.ok) return adopted;
+  spare.state = 'spare';
+  spare.reason = '';
+  v.members.spares.push(spare);
+  await v.intent.writeAll();
+  await v.metadata.commit();
+  v.emit('drive-added', 'info', `Drive ${path} was added to ${v.name}`, { path, spare: true });
+  await startRebuildOfSpare(v);
+  return done(undefined);
+}
+
+/** A former member: current (frozen generation), a short resync by bitmap, or a full rebuild. */
+async function comeBack(
+  v: VolumeCore,
+  member: Member,
+  drive: Drive,
+  path: string,
+  superblock: NonNullable<Member['superblock']>,
+): Promise<Outcome<void>> {
+  const window = v.window;
+  if (v.mode === 'frozen' && window !== null) {
+    if (member.eventsAtChange < window.frozenEvents || superblock.events !== window.frozenEvents) {
+      return refuse('drive-stale', { path, events: superblock.events, volume: v.name });
+    }
+    readmit(v, member, drive, path);
+    await v.metadata.commit();
+    return done(undefined);
+  }
+  if (v.mode !== 'direct') return refuse('volume-wrong-state', { volume: v.name, state: v.mode, wanted: 'no window open' });
+  const byBitmap = superblock.events >= v.intent.eventsCleared;
+  member.drive = drive;
+  member.path = path;
+  member.superblock = superblock;
+  member.deviceNumber = superblock.deviceNumber;
+  const recovery = recoveryFor(v, byBitmap ? 'bitmap' : 'full', 0 as StripeIndex);
+  await startRebuild(v, member, recovery);
+  return done(undefined);
+}
+
+/** A member of the frozen generation is whole: nothing was written to any member since. */
+export function readmit(v: VolumeCore, member: Member, drive: Drive, path: string): void {
+  member.drive = drive;
+  member.path = path;
+  member.state = 'online';
+  member.reason = '';
+  member.reasonCode = 'none';
+  v.members.refresh();
+  if (v.window !== null && v.absentCount <= 1) v.window.recall = false;
+  v.emit('drive-readmitted', 'info', `Drive ${path} is back, as it was at the freeze`, { path, slot: member.slot });
+  v.changed.raise();
+}
+
+export async function failDrive(v: VolumeCore, name: string): Promise<Outcome<void>> {
+  const found = findMember(v, name);
+  if (!found.ok) return found;
+  const member = found.value;
+  if (member.state !== 'online' && member.state !== 'rebuilding' && member.state !== 'spare') {
+    return refuse('drive-wrong-state', { drive: member.path || name, state: member.state, wanted: 'online' });
+  }
+  const lost = bitCount(v.members.absentMask | (member.slot < 0 ? 0 : bit(member.slot)));
+  if (v.mode !== 'frozen' && member.slot >= 0 && lost > v.tolerated) {
+    return refuse('drive-last-copy', { drive: member.path, volume: v.name });
+  }
+  await memberFailed(v, member, 'taken out by the operator', 'operator');
+  return done(undefined);
+}
+
+export async function removeDrive(v: VolumeCore, name: string): Promise<Outcome<void>> {
+  const found = findMember(v, name);
+  if (!found.ok) return found;
+  const member = found.value;
+  if (member.state === 'spare') {
+    v.members.spares.splice(v.members.spares.indexOf(member), 1);
+    await member.drive?.close();
+  } else if (member.state === 'failed' || member.state === 'missing') {
+    // In a frozen volume a failed member may still be wanted: it is as current as the others.
+    if (v.mode !== 'direct') return refuse('volume-wrong-state', { volume: v.name, state: v.mode, wanted: 'no window open' });
+    v.members.slots[member.slot] = emptyMember(member.slot);
+  } else {
+    return refuse('drive-wrong-state', { drive: member.path, state: member.state, wanted: 'failed, missing or spare' });
+  }
+  v.members.refresh();
+  await v.metadata.commit();
+  v.emit('drive-removed', 'info', `Drive ${member.path} was removed from ${v.name}`, { path: member.path });
+  return done(undefined);
+}
+
+export async function replaceDrive(
+  v: VolumeCore,
+  name: string,
+  path: string,
+  force: boolean,
+): Promise<Outcome<void>> {
+  const found = findMember(v, name);
+  if (!found.ok) return found;
+  const member = found.value;
+  if (v.mode !== 'direct') return refuse('volume-wrong-state', { volume: v.name, state: v.mode, wanted: 'no window open' });
+  if (member.slot < 0) return refuse('drive-wrong-state', { drive: name, state: 'spare', wanted: 'a member' });
+  if (v.rebuildJob?.running === true) return refuse('job-running', { volume: v.name, kind: 'rebuild' });
+  const online = member.state === 'online' || member.state === 'rebuilding';
+  if (online && bitCount(v.members.absentMask | bit(member.slot)) > v.tolerated) {
+    return refuse('drive-last-copy', { drive: member.path, volume: v.name });
+  }
+  const added = await addDrive(v, path, true, force);
+  if (!added.ok) return added;
+  // The new drive is a spare now; failing the old one, if it still works, gives it the slot.
+  if (online) await memberFailed(v, member, 'replaced by the operator', 'replaced');
+  return done(undefined);
+}
+
+function alreadyHere(v: VolumeCore, path: string): ReturnType<typeof refuse> | null {
+  const member = [...v.members.slots, ...v.members.spares].find((one) => one.path === path && one.drive !== null);
+  if (member) return refuse('drive-in-other-volume', { path, volume: v.name });
+  if (v.logPaths.includes(path)) return refuse('leg-on-member-drive', { path, drive: path });
+  return null;
+}
+
+async function onLogDisk(v: VolumeCore, path: string): Promise<ReturnType<typeof refuse> | null> {
+  const place = await v.environment.place(path);
+  for (const leg of v.logPaths) {
+    const other = await v.environment.place(leg);
+    const same = place.identity === other.identity || (place.disk !== null && place.disk === other.disk);
+    if (same) return refuse('leg-on-member-drive', { path: leg, drive: path });
+  }
+  return null;
+}
+
+/** What would be lost on the drive, as people would say it; null when it is empty. */
+export async function contentOf(
+  v: { readonly environment: VolumeCore['environment'] },
+  drive: Drive,
+  superblock: string,
+  label: string,
+  name: string,
+): Promise<string | null> {
+  if (superblock === 'superblock' || superblock === 'unsupported') {
+    return `a member of the volume or md array "${name}"`;
+  }
+  if (label === 'label') return 'a damaged member of a Locum volume';
+  return v.environment.foreignContent(drive);
+}
+
+/** Makes a drive unrecognisable as a member: superblock and both labels are zeroed. */
+export async function wipeMember(v: VolumeCore, member: Member): Promise<boolean> {
+  const { drive, layout } = member;
+  if (drive === null || layout === null) return false;
+  const { buffers } = v.environment;
+  const zeroes = await buffers.takeLater(BLOCK_BYTES, 'engine');
+  if (zeroes === 0) return false;
+  try {
+    buffers.slice(zeroes, BLOCK_BYTES).fill(0);
+    const offsets = [layout.superOffset, layout.bitmapOffset, ...layout.labelOffsets];
+    const results = await Promise.all(
+      offsets.map((offset) => drive.write(offset as DriveOffset, zeroes, BLOCK_BYTES)),
+    );
+    return results.every((errno) => errno === OK) && (await drive.flush()) === OK;
+  } finally {
+    buffers.give(zeroes);
+  }
+}

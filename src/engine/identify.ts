@@ -1,0 +1,75 @@
+/**
+ * Who came back? A drive is taken as the member that left only when it says so in every respect: volume, member, freeze
+ * token, event count, size. Anything else is named for what it is.
+ */
+
+import type { MemberLayout } from '../core/format/member-layout.ts';
+import type { Superblock } from '../core/format/superblock.ts';
+import { type Outcome, type Problem, refuse } from '../core/problems.ts';
+import { DeadlineDrive } from '../io/deadline-drive.ts';
+import type { Drive } from '../io/drive.ts';
+import { readMemberMetadata } from './member-metadata.ts';
+import type { Member } from './members.ts';
+import type { VolumeCore } from './volume-core.ts';
+import type { EngineEnvironment } from './contract.ts';
+import type { Limits } from './limits.ts';
+
+export type Identity =
+  | { readonly kind: 'same'; readonly layout: MemberLayout; readonly superblock: Superblock }
+  /** Nothing on it: it may be taken without asking. */
+  | { readonly kind: 'blank'; readonly problem: Problem }
+  | { readonly kind: 'other'; readonly problem: Problem };
+
+export async function openGuarded(
+  environment: EngineEnvironment,
+  limits: Limits,
+  path: string,
+): Promise<Outcome<Drive>> {
+  const opened = await environment.openDrive(path);
+  if (!opened.ok) return opened;
+  const { clock, buffers } = environment;
+  const guarded = new DeadlineDrive(opened.value, clock, buffers, { deadlineMs: limits.driveDeadlineMs });
+  return { ok: true, value: guarded };
+}
+
+export const openMemberDrive = (v: VolumeCore, path: string): Promise<Outcome<Drive>> =>
+  openGuarded(v.environment, v.limits, path);
+
+export async function identify(v: VolumeCore, drive: Drive, member: Member): Promise<Identity> {
+  const { path } = drive;
+  const other = (problem: { problem: Problem }): Identity => ({ kind: 'other', problem: problem.problem });
+  const least = member.layout ? member.layout.dataOffset + v.geometry.memberDataBytes : 0;
+  if (drive.sizeBytes < least) {
+    return other(refuse('drive-smaller', { path, sizeBytes: drive.sizeBytes, leastBytes: least }));
+  }
+  const { superblock, label, layout } = await readMemberMetadata(v.environment.buffers, drive);
+  if (superblock.kind === 'none' && label.kind === 'none') {
+    const content = await v.environment.foreignContent(drive);
+    if (content !== null) return other(refuse('drive-has-data', { path, content }));
+    return { kind: 'blank', problem: refuse('drive-blank', { path, why: 'it carries nothing of this volume' }).problem };
+  }
+  if (superblock.kind === 'corrupt') return other(refuse('superblock-corrupt', { path, reason: superblock.reason }));
+  if (superblock.kind === 'unsupported') return other(refuse('md-unsupported', { path, reason: superblock.reason }));
+  if (superblock.kind === 'none') return other(refuse('drive-changed', { path, what: 'its superblock is gone' }));
+  if (superblock.value.setUuid !== v.uuid) {
+    return other(refuse('drive-foreign', { path, found: superblock.value.setUuid, expected: v.uuid }));
+  }
+  if (superblock.value.memberUuid !== member.uuid) {
+    return other(
+      refuse('drive-foreign', { path, found: superblock.value.memberUuid, expected: member.uuid }),
+    );
+  }
+  if (label.kind !== 'label') {
+    const reason = label.kind === 'corrupt' ? label.reason : `no label (${label.kind})`;
+    return other(refuse('label-corrupt', { path, reason }));
+  }
+  if (layout === null || layout.kind !== 'layout') {
+    return other(refuse('drive-changed', { path, what: 'its layout is not the one it left with' }));
+  }
+  const window = v.window;
+  const stale =
+    window !== null &&
+    (label.value.window?.token !== window.token || superblock.value.events !== window.frozenEvents);
+  if (stale) return other(refuse('drive-stale', { path, events: superblock.value.events, volume: v.name }));
+  return { kind: 'same', layout: layout.value, superblock: superblock.value };
+}

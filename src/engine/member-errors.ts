@@ -1,0 +1,81 @@
+/**
+ * What an error of a member means: the drive is gone, or a sector is unreadable; and the repair of such a sector.
+ *
+ * One unreadable sector is no reason to lose a member: it is served from the others, written back, counted. Only
+ * many within an hour are. A drive that does not answer, or says that it is not there, is failed at once.
+ */
+
+import {
+  EBADF,
+  ECANCELED,
+  ENODEV,
+  ENXIO,
+  type Errno,
+  ESHUTDOWN,
+  ETIMEDOUT,
+  OK,
+} from '../base/errno.ts';
+import type { Address, MemberOffset } from '../base/units.ts';
+import type { Member } from './members.ts';
+import type { VolumeCore } from './volume-core.ts';
+
+export function isDriveGone(errno: Errno): boolean {
+  switch (errno) {
+    case ETIMEDOUT:
+    case ENODEV:
+    case ENXIO:
+    case EBADF:
+    case ESHUTDOWN:
+    case ECANCELED:
+      return true;
+    default:
+      return false;
+  }
+}
+
+export function noteReadError(v: VolumeCore, member: Member, errno: Errno): void {
+  if (member.state !== 'online' && member.state !== 'rebuilding') return;
+  member.errors.read++;
+  if (isDriveGone(errno)) {
+    const why = errno === ETIMEDOUT ? 'did not answer within the deadline' : `is gone (errno ${errno})`;
+    v.members.fail(member, why, errno === ETIMEDOUT ? 'timeout' : 'vanished');
+    return;
+  }
+  const now = v.environment.clock.nowMs();
+  const since = now - v.limits.errorWindowMs;
+  member.readErrorsAtMs = member.readErrorsAtMs.filter((at) => at >= since);
+  member.readErrorsAtMs.push(now);
+  v.emit('read-error', 'warning', `Drive ${member.path} could not read a sector`, {
+    slot: member.slot,
+    path: member.path,
+    errno,
+    errorsInTheLastHour: member.readErrorsAtMs.length,
+  });
+  if (member.readErrorsAtMs.length <= v.limits.readErrorsAllowed) return;
+  // A drive with many bad sectors still holds the rest: it is failed only while another copy of everything exists,
+  // and never in a frozen volume, where its good sectors may be all there is.
+  if (v.mode === 'direct' && v.absentCount < v.tolerated) {
+    v.members.fail(member, `${member.readErrorsAtMs.length} read errors within an hour`, 'read-errors');
+  }
+}
+
+/** Writes back what could not be read. In a frozen volume nothing is written; the sector waits for the replay. */
+export async function repairRange(
+  v: VolumeCore,
+  member: Member,
+  offset: MemberOffset,
+  address: Address,
+  lengthBytes: number,
+): Promise<void> {
+  if (v.members.frozen || member.drive === null) return;
+  const errno = await v.members.writeData(member.slot, offset, address, lengthBytes);
+  if (errno === OK) {
+    v.emit('sector-repaired', 'info', `A sector of drive ${member.path} was rewritten from the other drives`, {
+      slot: member.slot,
+      offsetBytes: offset,
+      lengthBytes,
+    });
+  } else {
+    v.members.fail(member, `a repair write failed (errno ${errno})`, 'write-error');
+  }
+}

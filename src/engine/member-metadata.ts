@@ -1,0 +1,92 @@
+/**
+ * Reads what a drive says about itself: superblock, bitmap, both copies of the label. Changes nothing.
+ */
+
+import { OK } from '../base/errno.ts';
+import { BLOCK_BYTES, type DriveOffset, roundUp } from '../base/units.ts';
+import { type BitmapHeader, decodeBitmapHeader } from '../core/format/bitmap.ts';
+import type { LabelResult } from '../core/format/label.ts';
+import { decodeLabel, newestLabel } from '../core/format/label-codec.ts';
+import {
+  type AdoptedLayout,
+  layoutOfSuperblock,
+  likelyLabelOffsets,
+  type MemberLayout,
+} from '../core/format/member-layout.ts';
+import {
+  decodeSuperblock,
+  SUPERBLOCK_OFFSET_BYTES,
+  type SuperblockResult,
+} from '../core/format/superblock.ts';
+import type { Buffers } from '../io/buffers.ts';
+import type { Drive } from '../io/drive.ts';
+
+export interface MemberMetadata {
+  readonly superblock: SuperblockResult;
+  readonly bitmapHeader: BitmapHeader | null;
+  /** The bitmap region as it lies on the drive; null when there is none or it cannot be read. */
+  readonly bitmapRegion: Uint8Array | null;
+  readonly label: LabelResult;
+  /** null when the superblock could not be read. */
+  readonly layout: AdoptedLayout | null;
+}
+
+export async function readMemberMetadata(buffers: Buffers, drive: Drive): Promise<MemberMetadata> {
+  const block = await readBytes(buffers, drive, SUPERBLOCK_OFFSET_BYTES, BLOCK_BYTES);
+  const superblock: SuperblockResult = block
+    ? decodeSuperblock(block)
+    : { kind: 'corrupt', reason: 'it cannot be read' };
+  let bitmapHeader: BitmapHeader | null = null;
+  let layout: AdoptedLayout | null = null;
+  let bitmapRegion: Uint8Array | null = null;
+  let labelOffsets = likelyLabelOffsets(drive.sizeBytes);
+  if (superblock.kind === 'superblock') {
+    const { bitmapOffset } = superblock.value;
+    if (bitmapOffset > 0) {
+      const first = await readBytes(buffers, drive, bitmapOffset, BLOCK_BYTES);
+      const header = first ? decodeBitmapHeader(first) : null;
+      if (header?.kind === 'bitmap') bitmapHeader = header.value;
+    }
+    layout = layoutOfSuperblock(superblock.value, bitmapHeader);
+    if (layout.kind === 'layout') {
+      labelOffsets = layout.value.labelOffsets;
+      if (layout.value.bitmapPresent) {
+        bitmapRegion = await readBytes(buffers, drive, bitmapOffset, layout.value.bitmapBytes);
+      }
+    }
+  }
+  const label = await readLabel(buffers, drive, labelOffsets);
+  return { superblock, bitmapHeader, bitmapRegion, label, layout };
+}
+
+async function readLabel(
+  buffers: Buffers,
+  drive: Drive,
+  offsets: MemberLayout['labelOffsets'],
+): Promise<LabelResult> {
+  const copies: LabelResult[] = [];
+  for (const offset of offsets) {
+    const bytes = await readBytes(buffers, drive, offset, BLOCK_BYTES);
+    copies.push(bytes ? decodeLabel(bytes) : { kind: 'corrupt', reason: 'it cannot be read' });
+  }
+  return newestLabel(copies[0] as LabelResult, copies[1] as LabelResult);
+}
+
+/** A copy of the bytes; null when they cannot be read or lie outside the drive. */
+async function readBytes(
+  buffers: Buffers,
+  drive: Drive,
+  offset: number,
+  lengthBytes: number,
+): Promise<Uint8Array | null> {
+  if (offset < 0 || offset + lengthBytes > drive.sizeBytes) return null;
+  const bytes = roundUp(lengthBytes, BLOCK_BYTES);
+  const buffer = await buffers.takeLater(bytes, 'engine');
+  if (buffer === 0) return null;
+  try {
+    if ((await drive.read(offset as DriveOffset, buffer, bytes)) !== OK) return null;
+    return buffers.slice(buffer, lengthBytes).slice();
+  } finally {
+    buffers.give(buffer);
+  }
+}

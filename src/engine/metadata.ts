@@ -1,0 +1,307 @@
+/**
+ * Superblocks and labels on the members: built from the state in memory, written as a whole, one commit at a time.
+ *
+ * A commit gives the label the next sequence number and md's event counter the next value, writes bitmap header,
+ * superblock and label to every open member, and flushes each. It resolves when all of them have it; a member that cannot
+ * take it is failed, which asks for another commit.
+ *
+ * Invariants
+ *   1. Commits do not overlap; whoever asks while one runs shares the next one, which is built after they asked.
+ *   2. Events and sequence only rise (rule 10 of the design).
+ *   3. In a frozen volume labels are written, superblocks are not: every member keeps the event count of the freeze,
+ *      which is how a member of the frozen generation is recognised.
+ */
+
+import { type Errno, ENOMEM, OK } from '../base/errno.ts';
+import { type Address, BLOCK_BYTES, type DriveOffset } from '../base/units.ts';
+import { type Uuid, uuidFromBytes } from '../base/uuid.ts';
+import { type BitmapHeader } from '../core/format/bitmap.ts';
+import {
+  type Label,
+  LABEL_HISTORY_MAX,
+  type LabelLog,
+  type LabelMember,
+  type LabelRecovery,
+  type LabelScrub,
+  type LabelWindow,
+} from '../core/format/label.ts';
+import { encodeLabel, labelCopyIndex } from '../core/format/label-codec.ts';
+import {
+  encodeSuperblock,
+  FEATURE_LOCUM_WINDOW,
+  FEATURE_RECOVERY_OFFSET,
+  ROLE_FAULTY,
+  ROLE_SPARE,
+  ROLES_COUNT,
+  type Superblock,
+} from '../core/format/superblock.ts';
+import { planMember } from '../core/format/member-layout.ts';
+import { done, type Outcome, refuse } from '../core/problems.ts';
+import type { Drive } from '../io/drive.ts';
+import type { Member } from './members.ts';
+import { newSuperblock } from './new-superblock.ts';
+import type { VolumeCore } from './volume-core.ts';
+
+export class Metadata {
+  readonly #v: VolumeCore;
+  /** md's event counter and the number of the newest label. */
+  events: number;
+  sequence: number;
+  generation: Uuid;
+  history: Uuid[];
+  /** On the members: no write may be under way. False from before the first write until all intent bits are clear. */
+  clean: boolean;
+  /** Set by an orderly stop. */
+  stopped = false;
+  readonly owner: Uuid;
+  /** The log as the labels know it, also while its legs are missing. */
+  log: LabelLog | null = null;
+  scrub: LabelScrub | null = null;
+  /** While true only labels are written (invariant 3). */
+  labelsOnly = false;
+  #running: Promise<void> | null = null;
+  #next: Promise<void> | null = null;
+
+  constructor(
+    v: VolumeCore,
+    from: { events: number; sequence: number; generation: Uuid; history: Uuid[]; clean: boolean },
+  ) {
+    this.#v = v;
+    this.events = from.events;
+    this.sequence = from.sequence;
+    this.generation = from.generation;
+    this.history = from.history;
+    this.clean = from.clean;
+    this.owner = uuidFromBytes(v.environment.random(16));
+  }
+
+  /** A turn of the volume's history: a member out, a freeze, a thaw, a rebuild done. */
+  newGeneration(): void {
+    this.history = [this.generation, ...this.history].slice(0, LABEL_HISTORY_MAX);
+    this.generation = uuidFromBytes(this.#v.environment.random(16));
+  }
+
+  /** Makes the state in memory durable on every open member; `last` is written after all others. */
+  commit(last: Member | null = null): Promise<void> {
+    if (this.#running === null) return this.#start(last);
+    this.#next ??= this.#running.then(() => {
+      this.#next = null;
+      return this.#start(last);
+    });
+    return this.#next;
+  }
+
+  /** Resolves when no commit is running or waiting. */
+  async idle(): Promise<void> {
+    while (this.#running !== null) await this.#running;
+  }
+
+  #start(last: Member | null): Promise<void> {
+    this.#running = this.#write(last).finally(() => {
+      this.#running = null;
+    });
+    return this.#running;
+  }
+
+  async #write(last: Member | null): Promise<void> {
+    this.sequence++;
+    if (!this.labelsOnly) this.events++;
+    const open = this.#v.members.present();
+    await Promise.all(open.filter((member) => member !== last).map((member) => this.#writeMember(member)));
+    if (last !== null && open.includes(last)) await this.#writeMember(last);
+  }
+
+  async #writeMember(member: Member): Promise<void> {
+    const drive = member.drive;
+    const layout = member.layout;
+    if (drive === null || layout === null) return;
+    const { buffers } = this.#v.environment;
+    const buffer = await buffers.takeLater(3 * BLOCK_BYTES, 'engine');
+    let errno: Errno = ENOMEM;
+    try {
+      const label = buffers.slice(buffer, BLOCK_BYTES);
+      label.set(encodeLabel(this.label(member)));
+      const labelOffset = layout.labelOffsets[labelCopyIndex(this.sequence)] as DriveOffset;
+      const writes = [drive.write(labelOffset, buffer, BLOCK_BYTES)];
+      if (!this.labelsOnly) {
+        const superblock = this.superblock(member);
+        member.superblock = superblock;
+        const superAddress = (buffer + BLOCK_BYTES) as Address;
+        buffers.slice(superAddress, BLOCK_BYTES).set(encodeSuperblock(superblock));
+        writes.push(drive.write(layout.superOffset as DriveOffset, superAddress, BLOCK_BYTES));
+        const bitmapAddress = (buffer + 2 * BLOCK_BYTES) as Address;
+        this.#v.intent.encodeFirstPage(buffers.slice(bitmapAddress, BLOCK_BYTES));
+        writes.push(drive.write(layout.bitmapOffset as DriveOffset, bitmapAddress, BLOCK_BYTES));
+      }
+      errno = (await Promise.all(writes)).find((result) => result !== OK) ?? OK;
+      if (errno === OK) errno = await drive.flush();
+    } finally {
+      if (buffer !== 0) buffers.give(buffer);
+    }
+    if (errno !== OK && member.drive === drive) {
+      this.#v.members.fail(member, `its metadata could not be written (errno ${errno})`, 'write-error');
+    }
+  }
+
+  /**
+   * Makes a drive the member of a slot (or a spare): plans its layout, gives it a new identity. Written by the next commit.
+   */
+  adopt(member: Member, drive: Drive, path: string): Outcome<void> {
+    const v = this.#v;
+    const planned = planMember(drive.sizeBytes, v.intent.geometry);
+    if (planned.kind === 'too-small') {
+      return refuse('drive-too-small', { path, sizeBytes: drive.sizeBytes, leastBytes: planned.leastBytes });
+    }
+    const layout = planned.value;
+    member.drive = drive;
+    member.path = path;
+    member.layout = layout;
+    member.uuid = uuidFromBytes(v.environment.random(16));
+    member.deviceNumber = this.#freeDeviceNumber();
+    member.errors = { read: 0, write: 0 };
+    member.readErrorsAtMs = [];
+    member.superblock = newSuperblock(v, member, layout, this.events);
+    return done(undefined);
+  }
+
+  #freeDeviceNumber(): number {
+    const used = new Set([...this.#v.members.slots, ...this.#v.members.spares].map(({ deviceNumber }) => deviceNumber));
+    // md never gives a number out twice while it can help it: a member that was kicked may still turn up.
+    let number = this.#v.geometry.members;
+    for (const taken of used) number = Math.max(number, taken + 1);
+    if (number < ROLES_COUNT) return number;
+    for (number = 0; used.has(number); number++);
+    return number;
+  }
+
+  label(member: Member): Label {
+    const v = this.#v;
+    const g = v.geometry;
+    return {
+      volumeUuid: v.uuid,
+      memberUuid: member.uuid,
+      slot: member.slot < 0 ? null : member.slot,
+      sequence: this.sequence,
+      generation: this.generation,
+      history: this.history,
+      events: this.events,
+      name: v.name,
+      level: g.level.number,
+      memberCount: g.members,
+      chunkBytes: g.chunkBytes,
+      memberDataBytes: g.memberDataBytes,
+      clean: this.stopped,
+      owner: this.stopped ? null : { token: this.owner, wallMs: v.environment.clock.wallMs() },
+      members: this.#labelMembers(),
+      log: this.log,
+      window: this.#labelWindow(),
+      recovery: this.#labelRecovery(),
+      scrub: this.scrub,
+    };
+  }
+
+  #labelMembers(): LabelMember[] {
+    return [...this.#v.members.slots, ...this.#v.members.spares]
+      .filter((member) => member.uuid !== '')
+      .map((member) => ({
+        uuid: member.uuid,
+        slot: member.slot < 0 ? null : member.slot,
+        state: member.state,
+        reason: member.reasonCode,
+        eventsAtChange: member.eventsAtChange,
+        changedWallMs: member.changedWallMs,
+      }));
+  }
+
+  #labelWindow(): LabelWindow | null {
+    const window = this.#v.window;
+    if (window === null || window.state === 'closed' || window.state === 'aborted') return null;
+    return {
+      id: window.id,
+      token: window.token,
+      purpose: window.purpose,
+      state: window.state,
+      slot: window.slot,
+      memberUuid: window.memberUuid,
+      openedWallMs: window.openedWallMs,
+      elapsedMs: Math.round(window.elapsedBeforeMs + this.#v.environment.clock.nowMs() - window.sinceMs),
+      maxMs: window.maxMs,
+      onDoubleAbsence: window.onDoubleAbsence,
+      waitMs: window.waitMs,
+      logEpoch: window.logEpoch,
+      frozenEvents: window.frozenEvents,
+      cursorStripe: this.#v.cursor,
+      appliedThrough: 0,
+      verified: window.verify !== null,
+      outcome: window.outcome,
+    };
+  }
+
+  #labelRecovery(): LabelRecovery[] {
+    const entries: LabelRecovery[] = [];
+    for (const { slot, recovery } of this.#v.members.slots) {
+      if (recovery) entries.push({ slot, kind: recovery.kind, cursorStripe: recovery.cursor });
+    }
+    return entries;
+  }
+
+  superblock(member: Member): Superblock {
+    const v = this.#v;
+    const before = member.superblock;
+    if (before === null) throw new Error('metadata: an open member has a superblock');
+    const windowOpen = this.#labelWindow() !== null;
+    const rebuilding = member.recovery !== null;
+    let features = before.features & ~(FEATURE_LOCUM_WINDOW | FEATURE_RECOVERY_OFFSET);
+    if (windowOpen) features += FEATURE_LOCUM_WINDOW;
+    if (rebuilding) features |= FEATURE_RECOVERY_OFFSET;
+    // A short resync by bitmap has no single offset; to md it counts as not begun.
+    const recoveryStripe = member.recovery?.kind === 'full' ? member.recovery.cursor : 0;
+    return {
+      ...before,
+      features: features >>> 0,
+      recoveryBytes: rebuilding ? recoveryStripe * v.geometry.chunkBytes : null,
+      events: this.events,
+      updatedUs: v.environment.clock.wallMs() * 1000,
+      correctedErrors: member.errors.read,
+      resyncBytes: this.clean ? null : 0,
+      roles: this.#roles(before.roles.length),
+    };
+  }
+
+  #roles(length: number): number[] {
+    const roles = new Array<number>(length).fill(ROLE_SPARE);
+    for (const member of [...this.#v.members.slots, ...this.#v.members.spares]) {
+      if (member.deviceNumber < 0) continue;
+      roles[member.deviceNumber] = this.#roleOf(member);
+    }
+    return roles;
+  }
+
+  #roleOf(member: Member): number {
+    switch (member.state) {
+      case 'online':
+      case 'away':
+      case 'returning':
+      case 'rebuilding':
+        return member.slot;
+      case 'spare':
+        return ROLE_SPARE;
+      case 'failed':
+      case 'missing':
+        return ROLE_FAULTY;
+    }
+  }
+
+  bitmapHeader(eventsCleared: number, chunkBytes: number, reservedBytes: number): BitmapHeader {
+    return {
+      uuid: this.#v.uuid,
+      events: this.events,
+      eventsCleared,
+      syncBytes: this.#v.geometry.memberDataBytes,
+      stale: false,
+      chunkBytes,
+      daemonSleepSeconds: 5,
+      reservedBytes,
+    };
+  }
+}

@@ -1,0 +1,42 @@
+/** The superblock of a member that Locum makes; from then on metadata.ts keeps it up to date. */
+
+import { assert } from '../base/assert.ts';
+import type { MemberLayout } from '../core/format/member-layout.ts';
+import { FEATURE_BITMAP, ROLE_SPARE, ROLES_COUNT, type Superblock } from '../core/format/superblock.ts';
+import type { Member } from './members.ts';
+import type { VolumeCore } from './volume-core.ts';
+
+export function newSuperblock(
+  v: VolumeCore,
+  member: Member,
+  layout: MemberLayout,
+  events: number,
+): Superblock {
+  assert(member.deviceNumber >= 0 && member.deviceNumber < ROLES_COUNT, 'superblock: device number');
+  const g = v.geometry;
+  const nowUs = v.environment.clock.wallMs() * 1000;
+  return {
+    setUuid: v.uuid,
+    setName: v.name,
+    createdUs: nowUs,
+    updatedUs: nowUs,
+    level: g.level.mdLevel,
+    parityLayout: g.level.mdLayout,
+    chunkBytes: g.level.mdChunkBytes(g.chunkBytes),
+    memberCount: g.members,
+    memberDataBytes: g.memberDataBytes,
+    features: FEATURE_BITMAP,
+    bitmapOffset: layout.bitmapOffset,
+    dataOffset: layout.dataOffset,
+    dataSpaceBytes: layout.dataSpaceBytes,
+    recoveryBytes: null,
+    deviceNumber: member.deviceNumber,
+    memberUuid: member.uuid,
+    deviceFlags: 0,
+    correctedErrors: 0,
+    badBlockLog: { shift: 0, lengthBytes: 0, offset: 0 },
+    events,
+    resyncBytes: null,
+    roles: new Array<number>(ROLES_COUNT).fill(ROLE_SPARE),
+  };
+}

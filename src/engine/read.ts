@@ -1,0 +1,333 @@
+/**
+ * The way of a read. `read` tells it in order; the numbers are those of ARCHITECTURE.md.
+ *
+ *   1  whole sectors only below this line
+ *   2  direct volume, one chunk, its member online: straight from the drive into the caller's buffer
+ *   3  what the log has newer: from the log
+ *   4  the rest: from the member that holds it
+ *   5  that member is absent or cannot read it: made from the others
+ *   6  two are absent: wait for either, up to the window's limit, then EIO
+ *
+ * Never stale, mixed or made-up data: a read that cannot be answered waits or fails.
+ */
+
+import { EIO, ENOMEM, type Errno, OK } from '../base/errno.ts';
+import {
+  type Address,
+  BLOCK_BYTES,
+  roundDown,
+  roundUp,
+  SECTOR_BYTES,
+  type StripeIndex,
+  type VolumeOffset,
+} from '../base/units.ts';
+import { NONE } from '../core/levels/descriptor.ts';
+import { DATA, GAP } from '../core/overlay.ts';
+import type { SlotSet } from '../core/slot-set.ts';
+import { copyFor } from '../core/stripe-plan.ts';
+import { isDriveGone, noteReadError, repairRange } from './member-errors.ts';
+import { bit } from './members.ts';
+import { consistent, reconstruct } from './reconstruct.ts';
+import type { VolumeCore } from './volume-core.ts';
+
+/** Not an errno of any system: two members that this range needs are absent. */
+export const ABSENT = -1;
+
+export async function read(
+  v: VolumeCore,
+  offset: VolumeOffset,
+  address: Address,
+  lengthBytes: number,
+): Promise<Errno> {
+  if (offset % SECTOR_BYTES !== 0 || lengthBytes % SECTOR_BYTES !== 0) {
+    return readUnaligned(v, offset, address, lengthBytes); // 1
+  }
+  const g = v.geometry;
+  if (v.mode === 'direct' && v.members.absentMask === 0 && !g.level.lockstep && g.isInOneChunk(offset, lengthBytes)) {
+    const stripe = g.stripeOf(offset);
+    const slot = g.level.mirrored ? mirrorSlot(v, stripe, 0) : g.dataSlot(stripe, g.indexOf(offset));
+    const memberOffset = g.memberOffset(stripe, g.columnOf(offset));
+    const errno = await v.members.readData(slot, memberOffset, address, lengthBytes); // 2
+    if (errno === OK) return OK;
+    noteReadError(v, v.members.at(slot), errno);
+  }
+  return readPatiently(v, offset, address, lengthBytes);
+}
+
+/** Reads, and where two members are absent waits for either of them and looks again. */
+async function readPatiently(
+  v: VolumeCore,
+  offset: VolumeOffset,
+  address: Address,
+  lengthBytes: number,
+): Promise<Errno> {
+  const { clock } = v.environment;
+  const startedMs = clock.nowMs();
+  for (;;) {
+    const errno = await readOnce(v, offset, address, lengthBytes);
+    if (errno !== ABSENT) return errno;
+    if (!(await heldForDrive(v, startedMs))) return EIO;
+  }
+}
+
+/** 6: waits until something changed; false when the wait is over or not wanted. */
+export async function heldForDrive(v: VolumeCore, startedMs: number): Promise<boolean> {
+  const { clock } = v.environment;
+  const window = v.window;
+  if (v.mode === 'halted' || v.stopping || window === null) return false;
+  if (window.onDoubleAbsence === 'error' || v.changed.waiters >= v.limits.heldReadsMax) return false;
+  const leftMs = startedMs + window.waitMs - clock.nowMs();
+  if (leftMs <= 0) return false;
+  window.heldReads++;
+  await v.changed.wait(clock, leftMs);
+  window.heldReads--;
+  return true;
+}
+
+export async function readOnce(
+  v: VolumeCore,
+  offset: VolumeOffset,
+  address: Address,
+  lengthBytes: number,
+): Promise<Errno> {
+  if (v.mode === 'halted') return EIO;
+  if (v.mode === 'direct') return readBase(v, offset, address, lengthBytes);
+  // The overlay and the log must not change their meaning under a read: mode changes wait for it.
+  if (!v.overlayReads.tryEnter()) await v.overlayReads.entered();
+  try {
+    return v.log === null ? await readBase(v, offset, address, lengthBytes) : await readMerged(v, offset, address, lengthBytes);
+  } finally {
+    v.overlayReads.leave();
+  }
+}
+
+/** 3: newest wins; what the log does not have comes from the members. */
+async function readMerged(
+  v: VolumeCore,
+  offset: VolumeOffset,
+  address: Address,
+  lengthBytes: number,
+): Promise<Errno> {
+  const log = v.log;
+  const window = log?.window ?? null;
+  const start = offset / SECTOR_BYTES;
+  const sectors = lengthBytes / SECTOR_BYTES;
+  if (log === null || window === null || !log.overlay.anyIn(start, sectors)) return readBase(v, offset, address, lengthBytes);
+  const parts: Promise<Errno>[] = [];
+  log.overlay.forEachPiece(start, sectors, (from, count, kind, location) => {
+    const target = (address + (from - start) * SECTOR_BYTES) as Address;
+    const bytes = count * SECTOR_BYTES;
+    if (kind === GAP) {
+      parts.push(readBase(v, (from * SECTOR_BYTES) as VolumeOffset, target, bytes));
+    } else if (kind === DATA) {
+      parts.push(window.readPayload(location, count, target));
+    } else {
+      v.environment.buffers.bytes.fill(0, target, target + bytes);
+    }
+  });
+  return worst(await Promise.all(parts));
+}
+
+/** From the members, chunk by chunk. */
+async function readBase(
+  v: VolumeCore,
+  offset: VolumeOffset,
+  address: Address,
+  lengthBytes: number,
+): Promise<Errno> {
+  const g = v.geometry;
+  const first = g.stripeOf(offset);
+  const last = g.stripeOf((offset + lengthBytes - 1) as VolumeOffset);
+  if (first === last && g.isInOneChunk(offset, lengthBytes)) {
+    const column = g.columnOf(offset);
+    return readChunk(v, first, g.indexOf(offset), column, address, lengthBytes);
+  }
+  let result: Errno = OK;
+  let parts: Promise<Errno>[] = [];
+  for (let stripe: number = first; stripe <= last; stripe++) {
+    for (const piece of g.piecesOf(stripe as StripeIndex, offset, lengthBytes)) {
+      const target = (address + piece.bufferOffset) as Address;
+      parts.push(readChunk(v, stripe as StripeIndex, piece.index, piece.from, target, piece.to - piece.from));
+    }
+    if (parts.length >= CHUNKS_AT_ONCE || stripe === last) {
+      result = worst([result, ...(await Promise.all(parts))]);
+      parts = [];
+    }
+  }
+  return result;
+}
+
+/** Chunk reads of one request under way at a time: bounds the buffers of a large degraded read. */
+const CHUNKS_AT_ONCE = 64;
+
+/** 4 and 5: columns of one chunk, from its member or from the others. */
+async function readChunk(
+  v: VolumeCore,
+  stripe: StripeIndex,
+  index: number,
+  column: number,
+  address: Address,
+  lengthBytes: number,
+): Promise<Errno> {
+  const g = v.geometry;
+  const offset = g.memberOffset(stripe, column);
+  if (g.level.lockstep && v.members.absentMask === 0 && v.mode === 'direct' && v.parityTrusted(stripe)) {
+    const errno = await readChecked(v, stripe, index, column, address, lengthBytes);
+    if (errno === OK) return OK;
+  }
+  // Slots that turned out to be unreadable here; they are also what is repaired in the end.
+  let bad = 0;
+  let slot: number = NONE;
+  for (let turn = 0; turn <= g.members; turn++) {
+    const unusable = v.members.unusable(stripe) | bad;
+    slot = g.level.mirrored ? mirrorSlot(v, stripe, unusable) : g.dataSlot(stripe, index);
+    if (slot !== NONE && (unusable & bit(slot)) === 0) {
+      const errno = await v.members.readData(slot, offset, address, lengthBytes); // 4
+      if (errno === OK) {
+        if (bad !== 0) await repairBad(v, stripe, bad, offset, address, lengthBytes);
+        return OK;
+      }
+      noteReadError(v, v.members.at(slot), errno);
+      if (!isDriveGone(errno)) bad |= bit(slot);
+      continue;
+    }
+    if (g.level.mirrored) return absentOrLost(v, bad);
+    const made = await readFromOthers(v, stripe, slot, bad, column, address, lengthBytes); // 5
+    if (made !== RETRY) return made;
+  }
+  return EIO;
+}
+
+const RETRY = -2;
+
+async function readFromOthers(
+  v: VolumeCore,
+  stripe: StripeIndex,
+  slot: number,
+  bad: number,
+  column: number,
+  address: Address,
+  lengthBytes: number,
+): Promise<Errno> {
+  const offset = v.geometry.memberOffset(stripe, column);
+  // A frozen stripe cannot change; any other is locked, so that data and parity are of one moment.
+  const locked = v.mode !== 'frozen';
+  if (locked && !v.locks.tryLock(stripe)) await v.locks.lock(stripe);
+  try {
+    if (!v.parityTrusted(stripe)) return EIO;
+    const unusable = v.members.unusable(stripe) | bad;
+    const made = await reconstruct(v.sources, slot, unusable, offset, address, lengthBytes);
+    if (made.errno === OK) {
+      if ((bad & bit(slot)) !== 0) await repairRange(v, v.members.at(slot), offset, address, lengthBytes);
+      return OK;
+    }
+    if (made.errno === ENOMEM) return ENOMEM;
+    if (made.slot < 0) return absentOrLost(v, bad);
+    noteReadError(v, v.members.at(made.slot), made.errno);
+    // A second unreadable sector in the stripe: with a drive away it may still be saved by its return.
+    return isDriveGone(made.errno) ? RETRY : absentOrLost(v, bad | bit(made.slot));
+  } finally {
+    if (locked) v.locks.unlock(stripe);
+  }
+}
+
+/** Waiting helps only while a member is away or failed since the freeze; otherwise the block is lost. */
+function absentOrLost(v: VolumeCore, bad: number): Errno {
+  const waitable = v.window !== null && v.mode !== 'halted' && v.members.absentMask !== 0;
+  return waitable || bad === 0 ? (v.window === null ? EIO : ABSENT) : EIO;
+}
+
+/** Which copy of a mirror: regions in doubt after an unclean stop are read from one copy only, the first. */
+function mirrorSlot(v: VolumeCore, stripe: StripeIndex, unusable: number): number {
+  if (v.resync === null || v.parityTrusted(stripe)) return copyFor(v.geometry, stripe, unusable as SlotSet);
+  for (let slot = 0; slot < v.geometry.members; slot++) if ((unusable & bit(slot)) === 0) return slot;
+  return NONE;
+}
+
+async function repairBad(
+  v: VolumeCore,
+  stripe: StripeIndex,
+  bad: number,
+  offset: ReturnType<VolumeCore['geometry']['memberOffset']>,
+  address: Address,
+  lengthBytes: number,
+): Promise<void> {
+  if (v.mode === 'frozen') return;
+  if (!v.locks.tryLock(stripe)) await v.locks.lock(stripe);
+  try {
+    for (let slot = 0; slot < v.geometry.members; slot++) {
+      if ((bad & bit(slot)) === 0) continue;
+      // Read again under the lock: a host write may have come between.
+      const source = mirrorSlot(v, stripe, v.members.unusable(stripe) | bad);
+      if (source === NONE) return;
+      if ((await v.members.readData(source, offset, address, lengthBytes)) !== OK) return;
+      await repairRange(v, v.members.at(slot), offset, address, lengthBytes);
+    }
+  } finally {
+    v.locks.unlock(stripe);
+  }
+}
+
+/** Lockstep levels: all members are read and their parity checked, on every read. */
+async function readChecked(
+  v: VolumeCore,
+  stripe: StripeIndex,
+  index: number,
+  column: number,
+  address: Address,
+  lengthBytes: number,
+): Promise<Errno> {
+  const { buffers } = v.environment;
+  const g = v.geometry;
+  const offset = g.memberOffset(stripe, column);
+  // Lock first, buffer second, as everywhere: who holds a buffer never waits for a lock.
+  if (!v.locks.tryLock(stripe)) await v.locks.lock(stripe);
+  const scratch = await buffers.takeLater(lengthBytes, 'engine');
+  try {
+    if (scratch === 0) return ENOMEM;
+    const check = await consistent(v.sources, offset, scratch, lengthBytes);
+    if (check.errno !== OK) return check.errno;
+    if (!check.equal) {
+      v.parityErrors++;
+      v.emit('parity-mismatch', 'critical', `Stripe ${stripe} of ${v.name} does not add up`, { stripe });
+      return EIO;
+    }
+    return await v.members.readData(g.dataSlot(stripe, index), offset, address, lengthBytes);
+  } finally {
+    if (scratch !== 0) buffers.give(scratch);
+    v.locks.unlock(stripe);
+  }
+}
+
+/** 1: the sectors around the range, then the bytes that were asked for. */
+async function readUnaligned(
+  v: VolumeCore,
+  offset: VolumeOffset,
+  address: Address,
+  lengthBytes: number,
+): Promise<Errno> {
+  const { buffers } = v.environment;
+  const from = roundDown(offset, SECTOR_BYTES) as VolumeOffset;
+  const bytes = roundUp(offset + lengthBytes, SECTOR_BYTES) - from;
+  const whole = await buffers.takeLater(Math.max(bytes, BLOCK_BYTES), 'client');
+  if (whole === 0) return ENOMEM;
+  try {
+    const errno = await readPatiently(v, from, whole, bytes);
+    if (errno === OK) {
+      const start = whole + (offset - from);
+      buffers.bytes.copyWithin(address, start, start + lengthBytes);
+    }
+    return errno;
+  } finally {
+    buffers.give(whole);
+  }
+}
+
+function worst(results: readonly Errno[]): Errno {
+  let result: Errno = OK;
+  for (const errno of results) {
+    if (errno === ABSENT) return ABSENT;
+    if (errno !== OK) result = errno;
+  }
+  return result;
+}

@@ -1,0 +1,132 @@
+/**
+ * The content of one member's range, made from the others.
+ *
+ * In every layout of Locum the same byte column of all members of a stripe is related in one of two ways, whatever the
+ * rotation of parity:
+ *
+ *   mirrored   every member holds the same bytes        → copy any other
+ *   parity     the XOR over all members is zero         → XOR all others
+ *
+ * so one function serves reads in degraded state, rebuild, scrub and the check of a returning drive, for ranges of any
+ * number of stripes. Callers hold the locks of the stripes, or the volume is frozen.
+ */
+
+import { EIO, ENOMEM, type Errno, OK } from '../base/errno.ts';
+import type { Address, MemberOffset } from '../base/units.ts';
+import type { Buffers } from '../io/buffers.ts';
+import type { Kernels } from '../kernels/kernels.ts';
+import { bit, type Members } from './members.ts';
+
+export interface Sources {
+  readonly members: Members;
+  readonly buffers: Buffers;
+  readonly kernels: Kernels;
+  readonly mirrored: boolean;
+}
+
+export interface Reconstructed {
+  readonly errno: Errno;
+  /** Who could not be read; −1: nobody in particular, or too few members to begin with. */
+  readonly slot: number;
+}
+
+/**
+ * Fills `address` with what `slot` holds (or should hold) at `offset`. `unusable`: slots that must not be used as a
+ * source. `prefer`: for mirrors, the copy to take.
+ */
+export async function reconstruct(
+  from: Sources,
+  slot: number,
+  unusable: number,
+  offset: MemberOffset,
+  address: Address,
+  lengthBytes: number,
+): Promise<Reconstructed> {
+  if (from.mirrored) return copyFromMirror(from, slot, unusable, offset, address, lengthBytes);
+  if ((unusable & ~bit(slot)) !== 0) return { errno: EIO, slot: -1 };
+  return xorOfOthers(from, slot, offset, address, lengthBytes);
+}
+
+async function copyFromMirror(
+  from: Sources,
+  slot: number,
+  unusable: number,
+  offset: MemberOffset,
+  address: Address,
+  lengthBytes: number,
+): Promise<Reconstructed> {
+  let failed: Reconstructed = { errno: EIO, slot: -1 };
+  for (let other = 0; other < from.members.count; other++) {
+    if (other === slot || (unusable & bit(other)) !== 0) continue;
+    const errno = await from.members.readData(other, offset, address, lengthBytes);
+    if (errno === OK) return { errno: OK, slot: other };
+    failed = { errno, slot: other };
+  }
+  return failed;
+}
+
+async function xorOfOthers(
+  from: Sources,
+  slot: number,
+  offset: MemberOffset,
+  address: Address,
+  lengthBytes: number,
+): Promise<Reconstructed> {
+  const { members, buffers, kernels } = from;
+  const others: number[] = [];
+  for (let other = 0; other < members.count; other++) if (other !== slot) others.push(other);
+  // The first source is read straight into the result; the rest into one scratch buffer.
+  const scratch = await buffers.takeLater(lengthBytes * Math.max(1, others.length - 1), 'engine');
+  if (scratch === 0) return { errno: ENOMEM, slot: -1 };
+  try {
+    const addresses = others.map((_, index) =>
+      index === 0 ? address : ((scratch + (index - 1) * lengthBytes) as Address),
+    );
+    const results = await Promise.all(
+      others.map((other, index) =>
+        members.readData(other, offset, addresses[index] as Address, lengthBytes),
+      ),
+    );
+    const bad = results.findIndex((errno) => errno !== OK);
+    if (bad >= 0) return { errno: results[bad] as Errno, slot: others[bad] as number };
+    kernels.xor(address, addresses, lengthBytes);
+    return { errno: OK, slot: -1 };
+  } finally {
+    buffers.give(scratch);
+  }
+}
+
+/**
+ * Whether all members agree over a range: mirrors equal, or XOR zero. `address` is scratch of `lengthBytes` for the
+ * caller to look at: what is left there is the difference (parity) or the first copy (mirrored).
+ */
+export async function consistent(
+  from: Sources,
+  offset: MemberOffset,
+  address: Address,
+  lengthBytes: number,
+): Promise<{ readonly errno: Errno; readonly slot: number; readonly equal: boolean }> {
+  const { members, buffers, kernels, mirrored } = from;
+  const count = members.count;
+  const scratch = await buffers.takeLater(lengthBytes * (count - 1), 'engine');
+  if (scratch === 0) return { errno: ENOMEM, slot: -1, equal: false };
+  try {
+    const addresses: Address[] = [];
+    for (let slot = 0; slot < count; slot++) {
+      addresses.push(slot === 0 ? address : ((scratch + (slot - 1) * lengthBytes) as Address));
+    }
+    const results = await Promise.all(
+      addresses.map((target, slot) => members.readData(slot, offset, target, lengthBytes)),
+    );
+    const bad = results.findIndex((errno) => errno !== OK);
+    if (bad >= 0) return { errno: results[bad] as Errno, slot: bad, equal: false };
+    if (mirrored) {
+      const equal = addresses.every((copy) => copy === address || kernels.equal(address, copy, lengthBytes));
+      return { errno: OK, slot: -1, equal };
+    }
+    kernels.xor(address, addresses, lengthBytes);
+    return { errno: OK, slot: -1, equal: kernels.isZero(address, lengthBytes) };
+  } finally {
+    buffers.give(scratch);
+  }
+}

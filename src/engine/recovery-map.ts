@@ -1,0 +1,44 @@
+/**
+ * Which stripes of a member (or of the whole volume's parity) are still to be brought up to date.
+ *
+ *   stripes   0 ─────────── cursor ──────────────────────── end
+ *             done          | marked regions: to do; others: current
+ *
+ * `regions` null means "all of them" (a full rebuild). The cursor only rises. One rebuild, one resync and one re-add by
+ * bitmap all use it, so that "is this stripe current?" has one answer.
+ */
+
+import type { StripeIndex } from '../base/units.ts';
+import type { IntentBits } from '../core/format/intent-bits.ts';
+
+export class Recovery {
+  readonly kind: 'full' | 'bitmap';
+  readonly #regions: IntentBits | null;
+  readonly #regionOf: (stripe: StripeIndex) => { first: number; last: number };
+  cursor: StripeIndex;
+
+  constructor(
+    kind: 'full' | 'bitmap',
+    cursor: StripeIndex,
+    regions: IntentBits | null,
+    regionOf: (stripe: StripeIndex) => { first: number; last: number },
+  ) {
+    this.kind = kind;
+    this.cursor = cursor;
+    this.#regions = regions;
+    this.#regionOf = regionOf;
+  }
+
+  /** True when the stripe still has to be brought up to date. */
+  has(stripe: StripeIndex): boolean {
+    if (stripe < this.cursor) return false;
+    return this.marked(stripe);
+  }
+
+  marked(stripe: StripeIndex): boolean {
+    if (!this.#regions) return true;
+    const { first, last } = this.#regionOf(stripe);
+    for (let region = first; region <= last; region++) if (this.#regions.get(region)) return true;
+    return false;
+  }
+}

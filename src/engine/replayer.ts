@@ -1,0 +1,187 @@
+/**
+ * Replay: the log is applied to the members, stripe by stripe in ascending order, while the host goes on.
+ *
+ *        0 ───────── cursor ────────── zone end ─────────────────── stripe count
+ *        direct      │ being replayed  │ still in the log
+ *        (members)   │ host writes: log, and replayed again before the cursor passes
+ *
+ * The cursor is durable in the labels. It passes a zone in this order, each step resting on the one before:
+ *
+ *   1  every overlay extent of the zone is written to its stripe (reconstruct-write; never read-modify-write)
+ *   2  new host writes below the zone's end wait; those on their way to the log arrive
+ *   3  what they left in the zone is written too
+ *   4  the members are flushed
+ *   5  the labels say cursor = zone's end
+ *   6  the cursor moves; the writes that waited go on, to the members
+ *
+ * A crash before 5 finds the old cursor and does the zone again: the same bytes go to the same places (idempotent). A crash
+ * after 5 ignores log records below the cursor: what is on the members there is as new or newer. With a member absent
+ * every stripe's after-image is durable in the stripe journal before its first in-place write (stripe-write.ts), so a
+ * zone that is done again starts from stripes that add up.
+ */
+
+import { EIO, ENOMEM, type Errno, OK } from '../base/errno.ts';
+import { type Address, SECTOR_BYTES, type StripeIndex, type VolumeOffset } from '../base/units.ts';
+import { DATA, GAP, type PieceKind } from '../core/overlay.ts';
+import { type DataPiece, writeStripe } from './stripe-write.ts';
+import type { VolumeCore } from './volume-core.ts';
+
+export type ReplayResult = { readonly kind: 'done' } | { readonly kind: 'stopped'; readonly reason: string };
+
+/** Runs in mode `replaying` from `v.cursor` to the end. On `stopped` the log is kept and the mode stays. */
+export async function replay(v: VolumeCore): Promise<ReplayResult> {
+  const { clock } = v.environment;
+  while (v.cursor < v.geometry.stripeCount) {
+    if (v.stopping) return { kind: 'stopped', reason: 'the volume is being stopped' };
+    const zoneStartMs = clock.nowMs();
+    const zone = await replayZone(v, v.cursor, v.limits.replayZoneBytes, zoneStartMs + v.limits.replayZoneMs); // 1
+    if (zone.errno !== OK) return stopped(v, zone.errno);
+    const end = zone.end;
+    v.holdBelow = end; // 2
+    try {
+      while (v.logWritesInFlight > 0) await v.changed.wait(clock, v.limits.tickMs);
+      const rest = await replayZone(v, v.cursor, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY, end); // 3
+      if (rest.errno !== OK) return stopped(v, rest.errno);
+      if ((await v.flushMembers()) !== OK) return stopped(v, EIO); // 4
+      const before = v.cursor;
+      v.cursor = end;
+      try {
+        await v.metadata.commit(); // 5
+        await v.members.settled();
+      } finally {
+        if (v.halted) v.cursor = before;
+      }
+    } finally {
+      v.holdBelow = 0 as StripeIndex; // 6
+      v.changed.raise();
+    }
+    if (v.halted) return stopped(v, EIO);
+  }
+  return { kind: 'done' };
+}
+
+function stopped(v: VolumeCore, errno: Errno): ReplayResult {
+  const reason = v.halted ? v.haltReason : `a stripe could not be replayed (errno ${errno})`;
+  return { kind: 'stopped', reason };
+}
+
+interface Zone {
+  readonly errno: Errno;
+  /** Every stripe below has nothing left in the overlay (at the time it was looked at). */
+  readonly end: StripeIndex;
+}
+
+/** Writes overlay extents from `from` on, until the budget of bytes or time is spent or `limit` is reached. */
+async function replayZone(
+  v: VolumeCore,
+  from: StripeIndex,
+  budgetBytes: number,
+  untilMs: number,
+  limit = v.geometry.stripeCount as StripeIndex,
+): Promise<Zone> {
+  const g = v.geometry;
+  let next = from;
+  let bytes = 0;
+  while (next < limit) {
+    const group: Promise<{ errno: Errno; bytes: number }>[] = [];
+    while (group.length < v.limits.replayStripesAtOnce && next < limit) {
+      const stripe = nextStripe(v, next);
+      if (stripe === null || stripe >= limit) {
+        next = limit;
+        break;
+      }
+      group.push(replayStripe(v, stripe));
+      next = (stripe + 1) as StripeIndex;
+    }
+    for (const done of await Promise.all(group)) {
+      if (done.errno !== OK) return { errno: done.errno, end: from };
+      bytes += done.bytes;
+      if (v.window) v.window.replayedBytes += done.bytes;
+    }
+    if (bytes >= budgetBytes || v.environment.clock.nowMs() >= untilMs) break;
+  }
+  return { errno: OK, end: Math.min(next, g.stripeCount) as StripeIndex };
+}
+
+function nextStripe(v: VolumeCore, from: StripeIndex): StripeIndex | null {
+  const sector = v.geometry.stripeStart(from) / SECTOR_BYTES;
+  const extent = v.log?.overlay.firstFrom(sector) ?? null;
+  if (extent === null) return null;
+  const offset = Math.max(extent.start, sector) * SECTOR_BYTES;
+  return v.geometry.stripeOf(offset as VolumeOffset);
+}
+
+interface Extent {
+  readonly start: number;
+  readonly sectors: number;
+  readonly kind: PieceKind;
+  readonly location: number;
+}
+
+/** All that the log has for one stripe, written in one go. */
+async function replayStripe(v: VolumeCore, stripe: StripeIndex): Promise<{ errno: Errno; bytes: number }> {
+  const log = v.log;
+  const window = log?.window ?? null;
+  if (log === null || window === null) return { errno: EIO, bytes: 0 };
+  const g = v.geometry;
+  const { buffers } = v.environment;
+  const stripeStart = g.stripeStart(stripe);
+  const stripeBytes = g.columnsOf(stripe) * g.dataChunks;
+  const marked = v.intent.mark(stripe, stripe);
+  if (marked !== null) await marked;
+  if (!v.locks.tryLock(stripe)) await v.locks.lock(stripe);
+  const buffer = await buffers.takeLater(stripeBytes, 'engine');
+  try {
+    if (buffer === 0) return { errno: ENOMEM, bytes: 0 };
+    const extents: Extent[] = [];
+    const start = stripeStart / SECTOR_BYTES;
+    log.overlay.forEachPiece(start, stripeBytes / SECTOR_BYTES, (from, sectors, kind, location) => {
+      if (kind !== GAP) extents.push({ start: from, sectors, kind, location });
+    });
+    const addressOf = (sector: number): Address => (buffer + (sector - start) * SECTOR_BYTES) as Address;
+    const loads = extents.map((extent) => {
+      const address = addressOf(extent.start);
+      if (extent.kind === DATA) return window.readPayload(extent.location, extent.sectors, address);
+      buffers.bytes.fill(0, address, address + extent.sectors * SECTOR_BYTES);
+      return Promise.resolve(OK);
+    });
+    for (const errno of await Promise.all(loads)) if (errno !== OK) return { errno, bytes: 0 };
+
+    const pieces: DataPiece[] = [];
+    let bytes = 0;
+    for (const run of joined(extents)) {
+      const offset = (run.start * SECTOR_BYTES) as VolumeOffset;
+      const lengthBytes = run.sectors * SECTOR_BYTES;
+      bytes += lengthBytes;
+      for (const { index, from, to, bufferOffset } of g.piecesOf(stripe, offset, lengthBytes)) {
+        pieces.push({ index, from, to, address: (addressOf(run.start) + bufferOffset) as Address });
+      }
+    }
+    const errno = pieces.length > 0 ? await writeStripe(v, stripe, pieces, false) : OK;
+    if (errno !== OK) return { errno, bytes: 0 };
+    await v.members.settled();
+    // Only what was written is forgotten: a host write that arrived meanwhile has another location and stays.
+    for (const { start: from, sectors, kind, location } of extents) {
+      if (kind !== GAP) log.overlay.removeIf(from, sectors, kind, location);
+    }
+    return { errno: OK, bytes };
+  } finally {
+    if (buffer !== 0) buffers.give(buffer);
+    v.locks.unlock(stripe);
+    v.intent.release(stripe, stripe);
+  }
+}
+
+/** Neighbouring extents as one run, so that a chunk written in many small records is one write. */
+function* joined(extents: readonly Extent[]): Generator<{ start: number; sectors: number }> {
+  let run: { start: number; sectors: number } | null = null;
+  for (const { start, sectors } of extents) {
+    if (run !== null && run.start + run.sectors === start) {
+      run.sectors += sectors;
+      continue;
+    }
+    if (run !== null) yield run;
+    run = { start, sectors };
+  }
+  if (run !== null) yield run;
+}

@@ -1,0 +1,246 @@
+/**
+ * Writes pieces of one stripe. The plan (core/stripe-plan.ts) says what is read and what is written; this file carries it
+ * out: read, XOR, after-image if the plan calls it a hazard, write.
+ *
+ *   scratch   | parity hull | chunk a hull | chunk b hull | …     one buffer, taken once, so that no two writers can
+ *               each hull = columns [from, to) of the plan         hold part of what the other waits for
+ *
+ * The caller holds the stripe's lock, has the intent bit durable, and owns the pieces' buffers until this resolves.
+ * Failed members are taken out here; the caller waits for the record (`members.settled()`) before it acknowledges.
+ */
+
+import { assert } from '../base/assert.ts';
+import { EIO, ENOMEM, type Errno, OK } from '../base/errno.ts';
+import type { Address, StripeIndex } from '../base/units.ts';
+import { NONE } from '../core/levels/descriptor.ts';
+import type { SlotSet } from '../core/slot-set.ts';
+import { type NewPiece, planWrite, type Transfer, type WritePlanned } from '../core/stripe-plan.ts';
+import { isDriveGone, noteReadError, repairRange } from './member-errors.ts';
+import { bit } from './members.ts';
+import { reconstruct } from './reconstruct.ts';
+import type { VolumeCore } from './volume-core.ts';
+
+export interface DataPiece extends NewPiece {
+  readonly address: Address;
+}
+
+export async function writeStripe(
+  v: VolumeCore,
+  stripe: StripeIndex,
+  pieces: readonly DataPiece[],
+  rmwAllowed = true,
+): Promise<Errno> {
+  // A member that turns out to be gone while the stripe is read changes the plan; each turn has one member fewer.
+  for (let turn = 0; turn <= v.geometry.members; turn++) {
+    const absent = v.members.unusable(stripe) as SlotSet;
+    const plan = planWrite(v.geometry, stripe, pieces, {
+      absent,
+      parityTrusted: v.parityTrusted(stripe),
+      rmwAllowed,
+    });
+    if (plan.kind === 'impossible') return EIO;
+    const errno = await carryOut(v, stripe, pieces, plan);
+    if (errno !== REPLAN) return errno;
+  }
+  return EIO;
+}
+
+/** Not an errno of any system: a member went away before anything was written. */
+const REPLAN = -1;
+
+async function carryOut(
+  v: VolumeCore,
+  stripe: StripeIndex,
+  pieces: readonly DataPiece[],
+  plan: WritePlanned,
+): Promise<Errno> {
+  if (plan.kind === 'copies' || plan.kind === 'data-only') {
+    return writeAll(v, stripe, plan, (transfer) => pieceAddress(pieces, transfer));
+  }
+  const scratch = new Scratch(v, plan, pieces);
+  if (!(await scratch.take())) return ENOMEM;
+  try {
+    const errno = await readOld(v, stripe, plan, scratch);
+    if (errno !== OK) return errno;
+    computeParity(v, plan, pieces, scratch);
+    const addressOf = (transfer: Transfer): Address =>
+      transfer.index === NONE ? scratch.parity : pieceAddress(pieces, transfer);
+    if (!plan.hazard || v.log === null) return await writeAll(v, stripe, plan, addressOf);
+    // The write hole: no crash may leave this stripe half written while a chunk of it exists only through its parity.
+    const images = plan.writes.map((transfer) => ({
+      slot: transfer.slot,
+      memberOffset: v.geometry.memberOffset(stripe, transfer.from),
+      address: addressOf(transfer),
+      lengthBytes: transfer.to - transfer.from,
+    }));
+    const logged = await v.log.stripes.logImages(images);
+    const written = await writeAll(v, stripe, plan, addressOf);
+    if (logged.errno === OK) v.log.stripes.applied(logged.ticket);
+    return written;
+  } finally {
+    scratch.give();
+  }
+}
+
+/** The buffers of one stripe write: parity over the hull, and a hull for each chunk that cannot be used in place. */
+class Scratch {
+  readonly #v: VolumeCore;
+  readonly #hullBytes: number;
+  readonly #from: number;
+  readonly #place = new Map<number, number>();
+  #base = 0 as Address;
+
+  constructor(v: VolumeCore, plan: WritePlanned, pieces: readonly DataPiece[]) {
+    this.#v = v;
+    this.#from = plan.from;
+    this.#hullBytes = plan.to - plan.from;
+    for (const { index } of plan.reads) this.#need(index);
+    for (const { index, from, to } of pieces) {
+      // A chunk whose one piece covers the hull is a source as it stands.
+      if (plan.kind !== 'modify' && (from !== plan.from || to !== plan.to)) this.#need(index);
+    }
+    if (plan.kind === 'rebuild' && plan.absentIndex !== NONE) this.#need(plan.absentIndex);
+  }
+
+  #need(index: number): void {
+    if (index !== NONE && !this.#place.has(index)) this.#place.set(index, this.#place.size + 1);
+  }
+
+  async take(): Promise<boolean> {
+    const { buffers } = this.#v.environment;
+    const bytes = this.#hullBytes * (this.#place.size + 1);
+    this.#base = buffers.take(bytes, 'engine');
+    if (this.#base === 0) this.#base = await buffers.takeLater(bytes, 'engine');
+    return this.#base !== 0;
+  }
+
+  give(): void {
+    this.#v.environment.buffers.give(this.#base);
+  }
+
+  get parity(): Address {
+    return this.#base;
+  }
+
+  has(index: number): boolean {
+    return this.#place.has(index);
+  }
+
+  /** Column `column` of the hull of chunk `index`, or of parity. */
+  at(index: number, column: number): Address {
+    const place = index === NONE ? 0 : this.#place.get(index);
+    assert(place !== undefined, 'stripe write: no scratch for this chunk');
+    return (this.#base + place * this.#hullBytes + (column - this.#from)) as Address;
+  }
+}
+
+async function readOld(
+  v: VolumeCore,
+  stripe: StripeIndex,
+  plan: WritePlanned,
+  scratch: Scratch,
+): Promise<Errno> {
+  const { reads } = plan;
+  if (reads.length === 0) return OK;
+  const results = await Promise.all(
+    reads.map((transfer) =>
+      v.members.readData(
+        transfer.slot,
+        v.geometry.memberOffset(stripe, transfer.from),
+        scratch.at(transfer.index, transfer.from),
+        transfer.to - transfer.from,
+      ),
+    ),
+  );
+  for (let i = 0; i < results.length; i++) {
+    const errno = results[i] as Errno;
+    if (errno === OK) continue;
+    const transfer = reads[i] as Transfer;
+    const member = v.members.at(transfer.slot);
+    noteReadError(v, member, errno);
+    if (member.state !== 'online' && member.state !== 'rebuilding') return REPLAN;
+    if (isDriveGone(errno)) return REPLAN;
+    // A sector that cannot be read: made from the others, and written back where it was lost.
+    if (!v.parityTrusted(stripe)) return EIO;
+    const offset = v.geometry.memberOffset(stripe, transfer.from);
+    const address = scratch.at(transfer.index, transfer.from);
+    const lengthBytes = transfer.to - transfer.from;
+    const unusable = v.members.unusable(stripe) | bit(transfer.slot);
+    const made = await reconstruct(v.sources, transfer.slot, unusable, offset, address, lengthBytes);
+    if (made.errno !== OK) return EIO;
+    await repairRange(v, member, offset, address, lengthBytes);
+  }
+  return OK;
+}
+
+function computeParity(
+  v: VolumeCore,
+  plan: WritePlanned,
+  pieces: readonly DataPiece[],
+  scratch: Scratch,
+): void {
+  const { kernels, buffers } = v.environment;
+  const hullBytes = plan.to - plan.from;
+  if (plan.kind === 'modify') {
+    for (const { index, from, to, address } of pieces) {
+      const parity = scratch.at(NONE, from);
+      if (scratch.has(index)) kernels.xor(parity, [parity, scratch.at(index, from), address], to - from);
+      else kernels.xorInto(parity, address, to - from);
+    }
+    return;
+  }
+  const sources: Address[] = [];
+  if (plan.kind === 'rebuild') {
+    // The absent chunk as it was: XOR of all that was read, the old parity among it.
+    for (const { index, from } of plan.reads) sources.push(scratch.at(index, from));
+    kernels.xor(scratch.at(plan.absentIndex, plan.from), sources, hullBytes);
+    sources.length = 0;
+  }
+  for (let index = 0; index < v.geometry.dataChunks; index++) {
+    if (scratch.has(index)) {
+      sources.push(scratch.at(index, plan.from));
+      continue;
+    }
+    const whole = pieces.find((piece) => piece.index === index);
+    assert(whole !== undefined, 'stripe write: a chunk is neither read nor written');
+    sources.push(whole.address);
+  }
+  for (const { index, from, to, address } of pieces) {
+    if (!scratch.has(index)) continue;
+    buffers.bytes.copyWithin(scratch.at(index, from), address, address + (to - from));
+  }
+  kernels.xor(scratch.parity, sources, hullBytes);
+}
+
+function pieceAddress(pieces: readonly DataPiece[], transfer: Transfer): Address {
+  for (const piece of pieces) {
+    if (piece.index === transfer.index && piece.from === transfer.from) return piece.address;
+  }
+  assert(false, 'stripe write: a write without its piece');
+}
+
+async function writeAll(
+  v: VolumeCore,
+  stripe: StripeIndex,
+  plan: WritePlanned,
+  addressOf: (transfer: Transfer) => Address,
+): Promise<Errno> {
+  const { writes } = plan;
+  const results = await Promise.all(
+    writes.map((transfer) =>
+      v.members.writeData(
+        transfer.slot,
+        v.geometry.memberOffset(stripe, transfer.from),
+        addressOf(transfer),
+        transfer.to - transfer.from,
+      ),
+    ),
+  );
+  for (let i = 0; i < results.length; i++) {
+    const errno = results[i] as Errno;
+    if (errno === OK) continue;
+    const member = v.members.at((writes[i] as Transfer).slot);
+    v.members.fail(member, `write failed (errno ${errno})`, 'write-error');
+  }
+  return v.mode === 'halted' ? EIO : OK;
+}

@@ -1,0 +1,210 @@
+/**
+ * The state that the parts of a running volume share. Reading, writing, the window, replay and the background jobs are
+ * functions and small classes over this record; nothing else is shared between them.
+ *
+ * Modes
+ *   direct      host writes go to the members (optimal or degraded)
+ *   frozen      members immutable, host writes go to the log
+ *   replaying   stripes below `cursor` are direct, the others still live in the log (returning a drive, or thawing)
+ *   halted      host I/O refused: more members are gone than the level tolerates, or the log was lost
+ *
+ * Invariants
+ *   1. `mode` changes only while the write gate is closed and drained, so a write sees one mode; only the fall into
+ *      `halted` is at once, and every write looks at it again before it answers.
+ *   2. In `frozen` no member's data region changes (Members.frozen is set exactly then).
+ *   3. In `replaying` a stripe at or above `cursor` is changed in place by the replayer only, and `cursor` rises only after
+ *      the members are flushed and the labels say so.
+ */
+
+import { EIO, type Errno, OK } from '../base/errno.ts';
+import type { StripeIndex } from '../base/units.ts';
+import type { WindowOutcome } from '../core/format/label.ts';
+import type { Geometry } from '../core/geometry.ts';
+import type { DriveState, Purpose, VerifyMode, WindowState } from '../core/status.ts';
+import type { EngineEnvironment } from './contract.ts';
+import { Gate } from './gate.ts';
+import type { Intent } from './intent.ts';
+import type { Limits } from './limits.ts';
+import type { LogStore } from './log/log-store.ts';
+import { bitCount, type Members } from './members.ts';
+import type { Metadata } from './metadata.ts';
+import type { Sources } from './reconstruct.ts';
+import type { Recovery } from './recovery-map.ts';
+import { Signal } from './signal.ts';
+import { StripeLocks } from './stripe-locks.ts';
+import type { Sweep } from './sweep.ts';
+
+export type Mode = 'direct' | 'frozen' | 'replaying' | 'halted';
+
+export interface SecondFailure {
+  slot: number;
+  path: string;
+  at: string;
+  reason: string;
+}
+
+/** A window, from freezing to its end. What must survive a restart is in the labels. */
+export interface WindowFacts {
+  id: string;
+  /** Random at each freeze: a drive that carries it has been here since the freeze. */
+  token: string;
+  purpose: Purpose;
+  state: WindowState;
+  slot: number;
+  memberUuid: string;
+  path: string;
+  openedWallMs: number;
+  /** Time already used when this server took over. */
+  elapsedBeforeMs: number;
+  sinceMs: number;
+  maxMs: number;
+  onDoubleAbsence: 'wait' | 'error';
+  waitMs: number;
+  logEpoch: number;
+  frozenEvents: number;
+  outcome: WindowOutcome;
+  verify: { mode: VerifyMode; checkedBytes: number; differingStripes: number } | null;
+  secondFailures: SecondFailure[];
+  recall: boolean;
+  replayedBytes: number;
+  replayTotalBytes: number;
+  heldReads: number;
+  expired: boolean;
+}
+
+export interface KnownMember {
+  readonly slot: number;
+  readonly state: DriveState;
+}
+
+export class VolumeCore {
+  readonly environment: EngineEnvironment;
+  readonly limits: Limits;
+  readonly name: string;
+  readonly uuid: string;
+  readonly geometry: Geometry;
+  readonly members: Members;
+  readonly sources: Sources;
+  readonly locks = new StripeLocks();
+  /** Host writes, trims and zeroes. */
+  readonly gate = new Gate();
+  /** Host reads that look at the overlay: everything but `direct`. */
+  readonly overlayReads = new Gate();
+  /** Raised when a member came or went, the mode changed, or log space was freed. */
+  readonly changed = new Signal();
+  // Set right after construction: they need the core themselves.
+  metadata!: Metadata;
+  intent!: Intent;
+
+  mode: Mode = 'direct';
+  haltReason = '';
+  log: LogStore | null = null;
+  logPaths: string[] = [];
+  /** Leg and member share one file system: allowed, said in status. */
+  legSharesFileSystem = false;
+  window: WindowFacts | null = null;
+  /** Replay: stripes below are on the members, durably. */
+  cursor = 0 as StripeIndex;
+  /** Replay: writes below this stripe wait until the cursor has passed. */
+  holdBelow = 0 as StripeIndex;
+  /** Replay: host writes on their way to the log. */
+  logWritesInFlight = 0;
+  /** Parity (or mirrors) that an unclean stop left in doubt. */
+  resync: Recovery | null = null;
+  resyncJob: Sweep | null = null;
+  rebuildJob: Sweep | null = null;
+  scrubJob: Sweep | null = null;
+  verifyJob: Sweep | null = null;
+  scrubRepair = false;
+  writesHeld = 0;
+  replayStartedMs = 0;
+  stopping = false;
+  /** Lockstep levels: reads whose stripe did not add up. */
+  parityErrors = 0;
+
+  constructor(
+    environment: EngineEnvironment,
+    limits: Limits,
+    name: string,
+    uuid: string,
+    geometry: Geometry,
+    members: Members,
+  ) {
+    this.environment = environment;
+    this.limits = limits;
+    this.name = name;
+    this.uuid = uuid;
+    this.geometry = geometry;
+    this.members = members;
+    this.sources = {
+      members,
+      buffers: environment.buffers,
+      kernels: environment.kernels,
+      mirrored: geometry.level.mirrored,
+    };
+  }
+
+  /** Is parity (or the mirror) of this stripe known to agree with its data? */
+  parityTrusted(stripe: StripeIndex): boolean {
+    return this.resync === null || !this.resync.has(stripe);
+  }
+
+  get absentCount(): number {
+    return bitCount(this.members.absentMask);
+  }
+
+  get tolerated(): number {
+    return this.geometry.level.tolerates(this.geometry.members);
+  }
+
+  /** Degraded: at least one slot is not online for every stripe. */
+  get degraded(): boolean {
+    return this.members.absentMask !== 0;
+  }
+
+  get halted(): boolean {
+    return this.mode === 'halted';
+  }
+
+  #flushing: Promise<Errno> | null = null;
+  #flushNext: Promise<Errno> | null = null;
+
+  /** Flushes all members. Those who ask while one flush runs share the next one: theirs must begin after they asked. */
+  flushMembers(): Promise<Errno> {
+    if (this.#flushing === null) return this.#startFlush();
+    this.#flushNext ??= this.#flushing.then(() => {
+      this.#flushNext = null;
+      return this.#startFlush();
+    });
+    return this.#flushNext;
+  }
+
+  #startFlush(): Promise<Errno> {
+    this.#flushing = (async () => {
+      await this.members.flush();
+      // A member that could not flush lost writes that were answered: it is out, on record, before this is answered.
+      await this.members.settled();
+      this.#flushing = null;
+      return this.halted ? EIO : OK;
+    })();
+    return this.#flushing;
+  }
+
+  /** Takes over a promise that nobody awaits. What it throws is a bug, and a bug stops the process. */
+  own(work: Promise<unknown>): void {
+    work.catch((error: unknown) => {
+      this.environment.clock.after(0, () => {
+        throw error;
+      });
+    });
+  }
+
+  emit(
+    kind: string,
+    severity: 'info' | 'warning' | 'critical',
+    message: string,
+    detail: Record<string, string | number | boolean | null> = {},
+  ): void {
+    this.environment.emit({ volume: this.name, kind, severity, message, detail });
+  }
+}
