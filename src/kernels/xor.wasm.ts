@@ -1,5 +1,6 @@
 /**
- * The XOR kernels as WebAssembly, base64. Written by scripts/build-kernels.ts, which holds the source; do not edit.
+ * The XOR kernels as WebAssembly, base64. Written by scripts/build-kernels.ts, which holds the
+ * source; do not edit.
  */
 
 export const xorWasm = [
