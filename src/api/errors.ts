@@ -6,7 +6,7 @@
  * Sentences are for an administrator at three in the morning: what happened, why, and in `fix` what to do next.
  *   {name}      a placeholder, filled from the problem's `detail`; `defaultWords` stands in when it is missing
  *   [ … {x} …]  a part that is left out when `x` is missing
- * A `detail.reason` or other key that a sentence does not use is appended, so that nothing known is lost.
+ * What `detail` knows and the sentence does not use is appended in parentheses, so that nothing known is lost.
  *
  * Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 refused by a safety check, 5 no server, 6 wait timed out.
  */
@@ -488,8 +488,6 @@ const defaultWords: Readonly<Record<string, string>> = {
   waitedMs: 'some',
 };
 
-const always = new Set(['reason', 'errno']);
-
 function fill(template: string, detail: Problem['detail'], used: Set<string>): string {
   const known = (text: string): boolean =>
     [...text.matchAll(/\{(\w+)\}/g)].every(([, key]) => detail[key!] !== undefined);
@@ -513,12 +511,13 @@ export function explain(problem: Problem): Explained {
   const { message, fix } = catalogue[problem.code];
   const used = new Set<string>();
   let sentence = fill(message, problem.detail, used);
-  const rest = Object.entries(problem.detail).filter(([key]) => always.has(key) && !used.has(key));
+  const next = fill(fix, problem.detail, used);
+  const rest = Object.entries(problem.detail).filter(([key]) => key !== 'volume' && !used.has(key));
   if (rest.length > 0) {
     const extra = rest
-      .map(([key, value]) => (key === 'reason' ? String(value) : `${key} ${value}`))
+      .map(([key, value]) => (key === 'reason' ? String(value) : `${key}: ${value}`))
       .join(', ');
     sentence = `${sentence.replace(/\.$/, '')} (${extra}).`;
   }
-  return { message: sentence, fix: fill(fix, problem.detail, used) };
+  return { message: sentence, fix: next };
 }

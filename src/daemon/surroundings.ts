@@ -1,22 +1,18 @@
 /**
- * What an engine needs of this machine, put together for one volume: buffer pool, ring, kernels, clock, drives with
- * their deadline, and the NBD sessions in front. The only place where the layers' parts are joined for real; tests and
+ * What an engine needs of this machine, put together for one volume: buffer pool, ring, kernels , clock, drives and the NBD sessions in front. The only place where the layers' parts are joined for real; tests and
  * the simulator have their own.
  */
 
 import { randomBytes } from 'node:crypto';
 import type { Connection } from '../control/volume-calls.ts';
 import type { HostSurroundings, Sessions } from '../control/volume-host.ts';
-import { done } from '../core/problems.ts';
 import { assembleVolume } from '../engine/assemble.ts';
 import type { EngineEnvironment } from '../engine/contract.ts';
 import { createVolume } from '../engine/create.ts';
-import { limitsFrom } from '../engine/limits.ts';
 import type { BlockDevice } from '../io/block-device.ts';
 import { BufferPool } from '../io/buffer-pool.ts';
 import type { Clock } from '../io/clock.ts';
 import { createImage } from '../io/create-image.ts';
-import { DeadlineDrive } from '../io/deadline-drive.ts';
 import { foreignContent } from '../io/foreign-content.ts';
 import { NodeStream } from '../io/node-stream.ts';
 import { openDrive } from '../io/open-drive.ts';
@@ -46,7 +42,6 @@ export function surroundings(
   const ring = io === 'uring' ? new Ring() : null;
   ring?.attachPool(buffers);
   const clock = new SystemClock();
-  const { driveDeadlineMs } = limitsFrom(engineLimits);
 
   const environment = (emit: EngineEnvironment['emit']): EngineEnvironment => ({
     ioName: io,
@@ -54,11 +49,7 @@ export function surroundings(
     buffers,
     kernels: createWasmKernels(buffers.memory),
     random: (length) => new Uint8Array(randomBytes(length)),
-    openDrive: async (path) => {
-      const opened = await openDrive(path, { ring, buffers });
-      if (!opened.ok) return opened;
-      return done(new DeadlineDrive(opened.value, clock, buffers, { deadlineMs: driveDeadlineMs }));
-    },
+    openDrive: (path) => openDrive(path, { ring, buffers }),
     createImage,
     foreignContent: (drive) => foreignContent(drive, buffers),
     place: placeOf,
