@@ -10,12 +10,21 @@ import type { DriveState } from './status.ts';
 
 /** Is a member in this state up to date for all of the volume, and there? */
 export const isPresent = (state: DriveState): boolean => state === 'online';
+const isExpectedBack = (state: DriveState): boolean => state === 'away' || state === 'returning';
 
-/** How many more members may be lost with every byte still readable at once. `states` is by slot. */
-export function canLose(level: LevelDescriptor, members: number, states: readonly DriveState[]): number {
+/**
+ * How many more members may be lost with nothing acknowledged lost. `states` is by slot. While the volume is `frozen` the
+ * drive that is away is still current, so it does not count as lost; what needs it waits until it is back.
+ */
+export function canLose(
+  level: LevelDescriptor,
+  members: number,
+  states: readonly DriveState[],
+  frozen = false,
+): number {
   assert(states.length === members, 'redundancy: one state a slot');
-  const absent = states.filter((state) => !isPresent(state)).length;
-  return Math.max(0, level.tolerates(members) - absent);
+  const lost = states.filter((state) => !isPresent(state) && !(frozen && isExpectedBack(state))).length;
+  return Math.max(0, level.tolerates(members) - lost);
 }
 
 /** The share (0 … 1) of the volume that can be read from the members alone. */
@@ -68,13 +77,13 @@ export interface Exposure {
 /** `frozen`: a window is open, so no member changes and every absent one is still good when it comes back. */
 export function exposureOf(level: LevelDescriptor, states: readonly DriveState[], frozen: boolean): Exposure {
   const members = states.length;
-  const remaining = canLose(level, members, states);
   const absent = [...states.keys()].filter((slot) => !isPresent(states[slot] as DriveState));
   let readableAfter = 1;
   for (let slot = 0; slot < members; slot += 1) {
     if (absent.includes(slot)) continue;
     readableAfter = Math.min(readableAfter, readableShare(level, members, [...absent, slot]));
   }
-  if (remaining > 0) return { canLose: remaining, nextFailure: 'harmless', readableAfter };
-  return { canLose: 0, nextFailure: frozen ? 'reads-wait' : 'data-lost', readableAfter };
+  const remaining = canLose(level, members, states, frozen);
+  if (canLose(level, members, states) > 0) return { canLose: remaining, nextFailure: 'harmless', readableAfter };
+  return { canLose: remaining, nextFailure: remaining > 0 ? 'reads-wait' : 'data-lost', readableAfter };
 }

@@ -1,0 +1,60 @@
+/** What the state of a volume is derived from: facts that the engine has at hand, nothing that is itself an opinion. */
+
+import type { LevelDescriptor } from '../levels/descriptor.ts';
+import type { DriveState, LogStatus, Purpose, WindowState } from '../status.ts';
+
+export interface DriveFacts {
+  /** null for a spare. */
+  readonly slot: number | null;
+  readonly path: string;
+  readonly state: DriveState;
+  /** Empty when online. */
+  readonly reason: string;
+}
+
+export interface WindowFactsForStatus {
+  readonly state: WindowState;
+  readonly purpose: Purpose;
+  readonly slot: number;
+  readonly path: string;
+  readonly recall: boolean;
+  /** Past its limit and held open, because a second member is absent. */
+  readonly overdue: boolean;
+  readonly heldReads: number;
+}
+
+export interface VolumeFacts {
+  readonly name: string;
+  readonly level: LevelDescriptor;
+  readonly drives: readonly DriveFacts[];
+  /** Why host I/O is refused; empty when it is not. */
+  readonly haltReason: string;
+  /** No member's data changes: from the freeze to the beginning of replay or thaw. */
+  readonly frozen: boolean;
+  /** The log is being applied to the members, with or without a window that led to it. */
+  readonly replaying: boolean;
+  readonly resyncing: boolean;
+  readonly window: WindowFactsForStatus | null;
+  readonly log: LogStatus | null;
+  /** Host writes that wait for room in the log or for a drive. */
+  readonly writesHeld: number;
+  readonly legSharesFileSystem: boolean;
+  /** Lockstep levels: reads whose stripe did not add up. */
+  readonly parityErrors: number;
+  readonly scrub: { readonly mismatches: number; readonly repairing: boolean };
+}
+
+/** Members that are out, besides the drive of the window. */
+export const failedBesides = (facts: VolumeFacts): readonly DriveFacts[] =>
+  facts.drives.filter(
+    ({ slot, state }) =>
+      slot !== null && slot !== facts.window?.slot && (state === 'failed' || state === 'missing'),
+  );
+
+export const slotStatesOf = (facts: VolumeFacts): DriveState[] =>
+  facts.drives.filter(({ slot }) => slot !== null).map(({ state }) => state);
+
+export const isDegraded = (facts: VolumeFacts): boolean => slotStatesOf(facts).some((state) => state !== 'online');
+
+/** "slot 2 (/dev/sdc)" */
+export const named = ({ slot, path }: DriveFacts): string => `slot ${slot} (${path === '' ? 'no drive' : path})`;

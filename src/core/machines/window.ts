@@ -1,0 +1,208 @@
+/**
+ * A window, from the freeze to its end.
+ *
+ * "Alone": besides the drive of the window every member is there. "Second": another member is absent, since before the
+ * freeze or since. It makes all the difference: alone, a window may be ended without its drive, because the survivors are
+ * complete. With a second member absent the drive that is away may be the only one that can complete the volume.
+ *
+ * Rules (numbers of the design's list) that this table holds, and a test proves for every cell:
+ *   2. No second failure starts a thaw or a rebuild.
+ *   3. Expired or full: alone → thaw. Second → never; the drive is recalled, and writes are held when the log is full.
+ *   4. A second member may come back at any time (`second-returned`), before the drive of the window or after it.
+ *   5. Replay with a member absent rescues stripes first: `rescue` before or in `replay`.
+ *
+ * What may be trusted in each state
+ *   freezing    nothing is logged yet; giving up costs nothing
+ *   open        no member's data changes; what is newer is in the log
+ *   returning   as open; the drive is being compared
+ *   replaying   stripes below the cursor are on the members, the others in the log; the drive is back
+ *   thawing     the same without the drive
+ *   closed      everything is on the members; what was away and did not come back is marked as missing it
+ *   aborted     there never was a window
+ *
+ * Time is an event here. A deadline that passed with a second member absent is reported again once that one is back.
+ */
+
+import type { WindowState } from '../status.ts';
+import { windowStates } from '../status.ts';
+import { type Cell, type Decision, decide, type Machine, type Move } from './machine.ts';
+
+export const windowEvents = [
+  /** All members flushed and labelled, the leaving one last; the log's new epoch is on all legs. */
+  'frozen',
+  'freeze-failed',
+  'expired',
+  'log-70',
+  'log-85',
+  'log-95',
+  /** Space was freed: below the last mark again. */
+  'log-relieved',
+  /** Any member but the one that is away; in replay, any. */
+  'second-failed',
+  'second-returned',
+  /** More members are gone than the level tolerates, while members change: in replay and thaw only. */
+  'redundancy-lost',
+  'leg-lost',
+  'log-lost',
+  'drive-returned',
+  'drive-verified',
+  'drive-rejected',
+  'replayed',
+  'abort',
+  'extend',
+] as const;
+export type WindowEvent = (typeof windowEvents)[number];
+
+export const windowEffects = [
+  /** Close the leaving drive completely, then let writes in: to the log. */
+  'release-drive',
+  'admit-to-log',
+  'start-timer',
+  /** The leaving drive is a member again; labels as before. */
+  'undo-freeze',
+  'warn',
+  /** Ask for the drive, loudly, until it is back. */
+  'recall',
+  'hold-writes',
+  'admit-writes',
+  /** Identify the drive and compare it with the frozen survivors. */
+  'verify',
+  /** On record: replaying; from now on members change. */
+  'replay',
+  /** The same without the drive: it is on record as missing what comes now. */
+  'replay-without',
+  /** On record: the failed member misses writes from here; stripes are rescued into the log before they change. */
+  'rescue',
+  /** Bump the generation, release the log, allow spares again. */
+  'close',
+  /** Hold all host I/O that cannot be served; the log is the only copy of what was acknowledged. */
+  'suspend',
+  'halt',
+] as const;
+export type WindowEffect = (typeof windowEffects)[number];
+
+type WindowCell = Cell<WindowState, WindowEffect>;
+const to = (state: WindowState, ...effects: WindowEffect[]): Move<WindowState, WindowEffect> => ({ to: state, effects });
+
+/** Nothing touches a window that has ended; late timers and marks may still arrive. */
+const ended: Partial<Record<WindowEvent, WindowCell>> = {
+  expired: 'ignored',
+  'log-70': 'ignored',
+  'log-85': 'ignored',
+  'log-95': 'ignored',
+  'log-relieved': 'ignored',
+  'second-failed': 'ignored',
+  'second-returned': 'ignored',
+  'leg-lost': 'ignored',
+  'log-lost': 'ignored',
+  'drive-returned': 'refused',
+  abort: 'refused',
+  extend: 'refused',
+};
+
+export const windowMachine: Machine<WindowState, WindowEvent, WindowEffect> = {
+  name: 'window',
+  states: windowStates,
+  events: windowEvents,
+  rows: {
+    freezing: {
+      frozen: to('open', 'release-drive', 'admit-to-log', 'start-timer'),
+      'freeze-failed': to('aborted', 'undo-freeze'),
+      'second-failed': to('aborted', 'undo-freeze'),
+      'leg-lost': to('aborted', 'undo-freeze'),
+      'log-lost': to('aborted', 'undo-freeze'),
+      abort: to('aborted', 'undo-freeze'),
+      'second-returned': 'ignored',
+      'drive-returned': 'refused',
+      extend: 'refused',
+    },
+    open: {
+      expired: { alone: to('thawing', 'replay-without'), second: to('open', 'recall') },
+      'log-70': to('open', 'warn'),
+      'log-85': to('open', 'recall'),
+      'log-95': { alone: to('thawing', 'replay-without'), second: to('open', 'recall', 'hold-writes') },
+      'log-relieved': to('open', 'admit-writes'),
+      'second-failed': to('open', 'recall'),
+      'second-returned': to('open', 'admit-writes'),
+      'leg-lost': to('open', 'recall'),
+      // Alone, what the log still answers can be brought home. Second: only waiting keeps every way open.
+      'log-lost': { alone: to('thawing', 'suspend', 'replay-without'), second: to('open', 'suspend', 'recall') },
+      'drive-returned': to('returning', 'verify'),
+      // Nothing is lost by it: the drive comes back as it left, and what was logged is replayed.
+      abort: to('returning', 'verify'),
+      extend: to('open', 'start-timer'),
+    },
+    returning: {
+      'drive-verified': to('replaying', 'replay'),
+      'drive-rejected': to('open'),
+      // The drive is here: it is decided first, and the timer asked again if it is rejected.
+      expired: 'ignored',
+      'log-70': to('returning', 'warn'),
+      'log-85': to('returning', 'warn'),
+      'log-95': to('returning', 'hold-writes'),
+      'log-relieved': to('returning', 'admit-writes'),
+      // What it was compared with has changed: what is left of it counts.
+      'second-failed': to('returning', 'verify'),
+      'second-returned': to('returning', 'verify'),
+      'leg-lost': to('returning', 'warn'),
+      'log-lost': to('returning', 'suspend'),
+      'drive-returned': 'refused',
+      abort: 'refused',
+      extend: to('returning', 'start-timer'),
+    },
+    replaying: {
+      replayed: to('closed', 'close'),
+      expired: 'ignored',
+      'log-70': to('replaying', 'warn'),
+      'log-85': to('replaying', 'warn'),
+      'log-95': to('replaying', 'hold-writes'),
+      'log-relieved': to('replaying', 'admit-writes'),
+      'second-failed': to('replaying', 'rescue'),
+      // It misses what was replayed meanwhile: a rebuild by bitmap, once the window is closed.
+      'second-returned': 'ignored',
+      'redundancy-lost': to('replaying', 'halt'),
+      'leg-lost': to('replaying', 'warn'),
+      'log-lost': to('replaying', 'suspend'),
+      'drive-returned': 'refused',
+      abort: 'refused',
+      extend: 'refused',
+    },
+    thawing: {
+      replayed: to('closed', 'close'),
+      expired: 'ignored',
+      'log-70': to('thawing', 'warn'),
+      'log-85': to('thawing', 'warn'),
+      'log-95': to('thawing', 'hold-writes'),
+      'log-relieved': to('thawing', 'admit-writes'),
+      'second-failed': to('thawing', 'rescue'),
+      'second-returned': 'ignored',
+      'redundancy-lost': to('thawing', 'halt'),
+      'leg-lost': to('thawing', 'warn'),
+      'log-lost': to('thawing', 'suspend'),
+      // It has missed writes by now; once the thaw is done it comes back by a short resync.
+      'drive-returned': 'refused',
+      abort: 'refused',
+      extend: 'refused',
+    },
+    closed: ended,
+    aborted: ended,
+  },
+};
+
+export interface WindowContext {
+  /** Is a member other than the drive of the window absent? After the event, for events that change it. */
+  readonly secondAbsent: boolean;
+}
+
+export const decideWindow = (
+  state: WindowState,
+  event: WindowEvent,
+  context: WindowContext,
+): Decision<WindowState, WindowEffect> => decide(windowMachine, state, event, context.secondAbsent);
+
+/**
+ * May this window go on without its drive? The one question that rules 2 and 3 turn on, asked again right before a thaw
+ * becomes durable, however it was decided.
+ */
+export const mayThaw = (state: WindowState, context: WindowContext): boolean =>
+  state === 'open' && !context.secondAbsent;
