@@ -324,7 +324,7 @@ async function openLog(v: VolumeCore, decision: AssemblyDecision, opened: Opened
     // A crash between the labels that closed a window and the log's header: the labels are right.
     if (log.kind === 'recovered') await log.store.endEpoch();
   } else if (v.mode === 'replaying') {
-    log.store.pauseCheckpoints();
+    await log.store.pauseCheckpoints();
     log.store.overlay.removeBelow(v.geometry.stripeStart(v.cursor) / SECTOR_BYTES);
     v.window.replayTotalBytes = log.store.overlay.liveSectors * SECTOR_BYTES;
   }

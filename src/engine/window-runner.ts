@@ -289,7 +289,7 @@ export class WindowRunner {
     await v.overlayReads.close();
     try {
       v.replayStartedMs = v.environment.clock.nowMs();
-      v.log?.pauseCheckpoints();
+      await v.log?.pauseCheckpoints();
       if (member !== null) {
         member.state = 'online';
         member.reason = '';

@@ -1,0 +1,380 @@
+/**
+ * The log of a volume: its legs, the log of the open window if there is one, and the stripe journal.
+ *
+ *     idle ──beginEpoch(window)──► logging ──endEpoch──► idle
+ *
+ *   idle      overlay empty, `window` null; the stripe journal works
+ *   logging   `window` takes the host's writes; the overlay says what is newer in the log than on the members
+ *
+ * Both changes are durable on every online leg before they are answered. Each epoch has its own nonce, so nothing of an
+ * earlier one can be taken for a record of this one, and nothing has to be erased.
+ *
+ * The overlay belongs to the log: it changes with the records. The engine may take out (removeIf, removeBelow) what is
+ * flushed on the members and recorded as applied in the volume's labels, in that order; after a restart it does so again.
+ */
+
+import { assert } from '../../base/assert.ts';
+import { EIO, type Errno, OK } from '../../base/errno.ts';
+import { type Address, BLOCK_BYTES, KIB, MIB, roundDown } from '../../base/units.ts';
+import { NIL_UUID, type Uuid, uuidFromBytes } from '../../base/uuid.ts';
+import { LEGS_MAX, type LogHeader } from '../../core/format/leg-header.ts';
+import { LEG_BYTES_MIN, layoutFor } from '../../core/format/leg-header-layout.ts';
+import { AREA_RECORDS, AREA_STRIPES, identityBytes, SegmentEncoder } from '../../core/format/segment.ts';
+import { Overlay } from '../../core/overlay.ts';
+import { done, type Outcome, refuse } from '../../core/problems.ts';
+import type { LegStatus, LogCheck, LogReport, LogStatus } from '../../core/status.ts';
+import type { Drive } from '../../io/drive.ts';
+import { type LoadedCheckpoint, loadCheckpoint, NO_CHECKPOINT } from './checkpoint-loader.ts';
+import { CheckpointWriter } from './checkpoint-writer.ts';
+import { chooseLegs, type LogExpectation, type Refused } from './choose-legs.ts';
+import { CrcTable } from './crc-table.ts';
+import { viewLeg } from './leg-identity.ts';
+import { type Leg, type LogEnvironment, Legs, type OnLegFailed } from './legs.ts';
+import { defaultLimits, type LogLimits } from './limits.ts';
+import { checkLog } from './log-check.ts';
+import { Maintenance } from './maintenance.ts';
+import { RecordRecovery, type Recovered } from './recover-records.ts';
+import { type FoundStripes, findStripes, NO_STRIPES } from './recover-stripes.ts';
+import type { SegmentArea } from './segment-cursor.ts';
+import { StripeJournal } from './stripe-journal.ts';
+import { EMPTY_LOG, type LogPosition, WindowLog } from './window-log.ts';
+
+export { type LegIdentity, peekLeg } from './leg-identity.ts';
+export type { LogExpectation } from './choose-legs.ts';
+
+export interface LogOptions {
+  readonly onLegFailed?: OnLegFailed;
+  readonly limits?: Partial<LogLimits>;
+}
+
+export interface FormatOptions extends LogOptions {
+  readonly volumeUuid: Uuid;
+  readonly volumeName: string;
+}
+
+export interface RecoverySummary extends Omit<Recovered, 'kind'> {
+  readonly checkpointEntries: number;
+}
+
+export type OpenedLog =
+  | { readonly kind: 'recovered'; readonly store: LogStore; readonly recovery: RecoverySummary }
+  | { readonly kind: 'idle'; readonly store: LogStore }
+  | Refused;
+
+/** Part of the record area that hosts may not fill. */
+const RESERVE_SHARE = 32;
+const RESERVE_BYTES_MIN = 256 * KIB;
+const RESERVE_BYTES_MAX = 64 * MIB;
+
+export class LogStore {
+  /** Always the same object; empty while idle. */
+  readonly overlay = new Overlay();
+  readonly stripes: StripeJournal;
+  readonly #environment: LogEnvironment;
+  readonly #legs: Legs;
+  readonly #limits: LogLimits;
+  readonly #crcs = new CrcTable();
+  readonly #zeroes: Address;
+  #window: WindowLog | null = null;
+  #maintenance: Maintenance | null = null;
+
+  private constructor(
+    environment: LogEnvironment,
+    legs: Legs,
+    limits: LogLimits,
+    zeroes: Address,
+    found: FoundStripes,
+  ) {
+    this.#environment = environment;
+    this.#legs = legs;
+    this.#limits = limits;
+    this.#zeroes = zeroes;
+    const { bytes, view } = environment.buffers;
+    const encoder = new SegmentEncoder(bytes, view, stripesArea(legs).identity);
+    this.stripes = new StripeJournal({ environment, legs, limits, encoder, zeroes, found });
+  }
+
+  /** Makes a new log. Whatever was on the drives is gone. The drives belong to the store if this succeeds. */
+  static async format(
+    environment: LogEnvironment,
+    drives: readonly Drive[],
+    options: FormatOptions,
+  ): Promise<Outcome<LogStore>> {
+    if (drives.length < 1 || drives.length > LEGS_MAX) return refuse('leg-count', { given: drives.length });
+    const smallest = drives.reduce((a, b) => (b.sizeBytes < a.sizeBytes ? b : a));
+    const layout = layoutFor(smallest.sizeBytes);
+    if (layout === null) {
+      const { path, sizeBytes } = smallest;
+      return refuse('leg-too-small', { path, sizeBytes, neededBytes: LEG_BYTES_MIN });
+    }
+    const { random } = environment;
+    const header: LogHeader = {
+      logUuid: newUuid(random),
+      volumeUuid: options.volumeUuid,
+      volumeName: options.volumeName,
+      sequence: 0,
+      layout,
+      epoch: 0,
+      state: 'idle',
+      nonce: random(8),
+      stripeNonce: random(8),
+      stripesReleasedThrough: 0,
+      windowId: NIL_UUID,
+      legs: drives.map(() => ({ uuid: newUuid(random), state: 'online' })),
+    };
+    const all = drives.map((drive, index): Leg => {
+      const { uuid } = header.legs[index]!;
+      return { index, uuid, drive, state: 'online', reason: '', reading: 0 };
+    });
+    const legs = new Legs(environment, header, all, options.onLegFailed ?? nobody);
+    const written = await legs.update({});
+    const lost = all.find((leg) => leg.state !== 'online');
+    // A new log begins with all of its legs or not at all.
+    if (!written || lost) {
+      return refuse('io-error', { path: lost?.drive?.path ?? smallest.path, reason: lost?.reason ?? '' });
+    }
+    const limits = { ...defaultLimits, ...options.limits };
+    return done(new LogStore(environment, legs, limits, await takeZeroes(environment), NO_STRIPES));
+  }
+
+  /**
+   * Opens the log with the legs that are there. The drives belong to the store if there is one in the answer, to the
+   * caller otherwise. An open epoch is recovered to its last acknowledged record; legs that are missing then are out.
+   */
+  static async open(
+    environment: LogEnvironment,
+    drives: readonly Drive[],
+    expected: LogExpectation,
+    options: LogOptions = {},
+  ): Promise<OpenedLog> {
+    const { buffers } = environment;
+    const given = [];
+    for (const drive of drives) given.push({ drive, view: await viewLeg(buffers, drive) });
+    const chosen = chooseLegs(given, expected);
+    if (chosen.kind !== 'chosen') return chosen;
+    const legs = new Legs(environment, chosen.header, chosen.legs, options.onLegFailed ?? nobody);
+    const found = await findStripes(environment, legs, stripesArea(legs));
+    const limits = { ...defaultLimits, ...options.limits };
+    const zeroes = await takeZeroes(environment);
+    const store = new LogStore(environment, legs, limits, zeroes, found);
+    const refusal = await store.#start(chosen.repairHeaders, expected);
+    if (refusal === null) return { kind: 'idle', store };
+    if (refusal.kind === 'recovered') return { kind: 'recovered', store, recovery: refusal.recovery };
+    buffers.give(zeroes);
+    await store.stripes.close();
+    return refusal;
+  }
+
+  get uuid(): Uuid {
+    return this.#legs.header.logUuid;
+  }
+
+  get volumeUuid(): Uuid {
+    return this.#legs.header.volumeUuid;
+  }
+
+  get legUuids(): Uuid[] {
+    return this.#legs.all.map((leg) => leg.uuid);
+  }
+
+  get epoch(): number {
+    return this.#legs.header.epoch;
+  }
+
+  /** NIL_UUID while idle. */
+  get windowId(): Uuid {
+    return this.#legs.header.windowId;
+  }
+
+  get state(): 'idle' | 'logging' {
+    return this.#legs.header.state;
+  }
+
+  /** Null while idle. */
+  get window(): WindowLog | null {
+    return this.#window;
+  }
+
+  get onLegFailed(): OnLegFailed {
+    return this.#legs.onLegFailed;
+  }
+
+  /** Called, and waited for, after a leg was recorded as out and before anything it missed is answered. */
+  set onLegFailed(callback: OnLegFailed) {
+    this.#legs.onLegFailed = callback;
+  }
+
+  /** Durable on all online legs when it answers; from then on `window` takes records. */
+  async beginEpoch(windowId: Uuid): Promise<Errno> {
+    assert(this.state === 'idle' && this.#window === null, 'one window at a time');
+    if (!(await this.#legs.excludeMissing())) return EIO;
+    const nonce = this.#environment.random(8);
+    const change = { state: 'logging', epoch: this.epoch + 1, nonce, windowId } as const;
+    if (!(await this.#legs.update(change))) return EIO;
+    await this.#openWindow(EMPTY_LOG, NO_CHECKPOINT);
+    return OK;
+  }
+
+  /** Forgets the window's records, durably. The engine has stopped appending and reading. */
+  async endEpoch(): Promise<Errno> {
+    await this.#closeWindow(false);
+    this.overlay.clear();
+    this.#crcs.clear();
+    if (this.state === 'idle') return OK;
+    return (await this.#legs.update({ state: 'idle', windowId: NIL_UUID })) ? OK : EIO;
+  }
+
+  /** For replay, whose `removeIf` runs ahead of the labels: see Maintenance.pause. Ends with the epoch. */
+  async pauseCheckpoints(): Promise<void> {
+    await this.#maintenance?.pause();
+  }
+
+  status(): LogStatus {
+    const online = this.#legs.online().length;
+    const whole = online === this.#legs.all.length;
+    return {
+      state: online === 0 || this.#window?.failed ? 'failed' : whole ? this.state : 'degraded',
+      capacityBytes: this.#capacityBytes(),
+      usedBytes: this.#window?.usedBytes ?? 0,
+      legs: this.#legStatus(),
+    };
+  }
+
+  report(): LogReport {
+    const { state, capacityBytes, usedBytes, legs } = this.status();
+    const { sequence, records } = this.#window?.acknowledged ?? EMPTY_LOG;
+    return {
+      uuid: this.uuid,
+      epoch: this.epoch,
+      state,
+      capacityBytes,
+      usedBytes,
+      liveBytes: this.overlay.liveSectors * 512,
+      records,
+      lastSequence: sequence,
+      committedThrough: this.#window?.committedThrough ?? 0,
+      legs,
+    };
+  }
+
+  check(): Promise<LogCheck> {
+    const end = this.#window?.acknowledged ?? EMPTY_LOG;
+    return checkLog(this.#environment, this.#legs, recordsArea(this.#legs), end);
+  }
+
+  /** Bytes of memory for the overlay and the checksums. */
+  get memoryBytes(): number {
+    return this.overlay.memoryBytes + this.#crcs.memoryBytes;
+  }
+
+  /** The engine has stopped using it. Writes a last checkpoint, closes the drives. */
+  async close(): Promise<void> {
+    await this.#closeWindow(true);
+    await this.stripes.close();
+    await this.#legs.close();
+    this.#environment.buffers.give(this.#zeroes);
+  }
+
+  async #start(
+    repairHeaders: boolean,
+    expected: LogExpectation,
+  ): Promise<null | Refused | { kind: 'recovered'; recovery: RecoverySummary }> {
+    const refused = (kind: Refused['kind'], reason: string): Refused => ({ kind, reason, path: null });
+    if (this.state === 'idle') {
+      if (!repairHeaders || (await this.#legs.update({}))) return null;
+      return refused('damaged', 'no leg can be written');
+    }
+    const { overlay } = this;
+    const area = recordsArea(this.#legs);
+    const checkpoint = await loadCheckpoint(this.#environment, this.#legs, this.#legs.header, overlay, this.#crcs);
+    const from = checkpoint.position;
+    const recovery = new RecordRecovery(this.#environment, this.#legs, area, overlay, this.#crcs, from);
+    const recovered = await recovery.run();
+    if (recovered.kind === 'damaged') return refused('damaged', recovered.reason);
+    const { position } = recovered;
+    if (expected.epoch === this.epoch && position.sequence < (expected.lastSequence ?? 0)) {
+      return refused('stale', `it ends at segment ${position.sequence}, ${expected.lastSequence} was acknowledged`);
+    }
+    // Legs that were not given miss everything from here on; their peers say so before the first record.
+    if (!(await this.#legs.excludeMissing())) return refused('damaged', 'no leg can be written');
+    if (repairHeaders && !(await this.#legs.update({}))) return refused('damaged', 'no leg can be written');
+    const window = await this.#openWindow(position, checkpoint);
+    if ((await window.mark()) !== OK) {
+      await this.#closeWindow(false);
+      return refused('damaged', 'no leg can be written');
+    }
+    const { kind, ...summary } = recovered;
+    return { kind, recovery: { ...summary, checkpointEntries: checkpoint.entries } };
+  }
+
+  async #openWindow(from: LogPosition, newest: LoadedCheckpoint): Promise<WindowLog> {
+    const { buffers } = this.#environment;
+    const { header } = this.#legs;
+    const headers: Address[] = [];
+    for (let i = 0; i < this.#limits.segmentsInFlight; i++) headers.push(await buffers.takeLater(BLOCK_BYTES, 'engine'));
+    const encoder = new SegmentEncoder(buffers.bytes, buffers.view, recordsArea(this.#legs).identity);
+    const window = new WindowLog({
+      environment: this.#environment,
+      legs: this.#legs,
+      limits: this.#limits,
+      overlay: this.overlay,
+      crcs: this.#crcs,
+      encoder,
+      from,
+      zeroes: this.#zeroes,
+      headers,
+      reserveBytes: this.#reserveBytes(),
+      onProgress: () => this.#maintenance?.progress(),
+    });
+    const writer = new CheckpointWriter(this.#environment, this.#legs, header, window, this.#crcs, newest);
+    this.#window = window;
+    this.#maintenance = new Maintenance(this.#environment, this.#limits, window, writer);
+    return window;
+  }
+
+  async #closeWindow(checkpoint: boolean): Promise<void> {
+    await this.#window?.drained();
+    await this.#maintenance?.stop(checkpoint);
+    await this.#window?.close();
+    this.#window = null;
+    this.#maintenance = null;
+  }
+
+  #reserveBytes(): number {
+    const share = roundDown(this.#legs.layout.recordsBytes / RESERVE_SHARE, BLOCK_BYTES);
+    return Math.max(RESERVE_BYTES_MIN, Math.min(RESERVE_BYTES_MAX, share));
+  }
+
+  #capacityBytes(): number {
+    return this.#legs.layout.recordsBytes - this.#reserveBytes();
+  }
+
+  #legStatus(): LegStatus[] {
+    return this.#legs.all.map(({ drive, uuid, state, reason }) => ({
+      path: drive?.path ?? uuid,
+      state: state === 'syncing' ? 'failed' : state,
+      reason: state === 'syncing' ? 'being copied' : reason,
+    }));
+  }
+}
+
+const nobody: OnLegFailed = () => Promise.resolve();
+const newUuid = (random: (length: number) => Uint8Array): Uuid => uuidFromBytes(random(16));
+
+function recordsArea(legs: Legs): SegmentArea {
+  const { logUuid, volumeUuid, epoch, nonce, layout } = legs.header;
+  const identity = identityBytes({ area: AREA_RECORDS, logUuid, volumeUuid, epoch, nonce });
+  return { offset: layout.recordsOffset, blocks: layout.recordsBytes / BLOCK_BYTES, identity };
+}
+
+function stripesArea(legs: Legs): SegmentArea {
+  const { logUuid, volumeUuid, stripeNonce, layout } = legs.header;
+  const identity = identityBytes({ area: AREA_STRIPES, logUuid, volumeUuid, epoch: 0, nonce: stripeNonce });
+  return { offset: layout.stripesOffset, blocks: layout.stripesBytes / BLOCK_BYTES, identity };
+}
+
+async function takeZeroes({ buffers }: LogEnvironment): Promise<Address> {
+  const address = await buffers.takeLater(BLOCK_BYTES, 'engine');
+  buffers.slice(address, BLOCK_BYTES).fill(0);
+  return address;
+}

@@ -1,0 +1,126 @@
+/**
+ * Finds segment headers on one leg, for recovery and for `check`: reads ahead in a small window when segments are short,
+ * only the header when they are long. It looks, it never judges: what it finds is valid by itself (identity, place,
+ * checksum); whether it continues the chain is for the caller to say.
+ */
+
+import { ETIMEDOUT, OK } from '../../base/errno.ts';
+import { type Address, BLOCK_BYTES, type DriveOffset, KIB } from '../../base/units.ts';
+import { claimedHeaderBlocks, decodeSegment, HEADER_BLOCKS_MAX, type Segment } from '../../core/format/segment.ts';
+import { driveOf, type Leg, type LogEnvironment, type Legs } from './legs.ts';
+
+const WINDOW_BLOCKS = (128 * KIB) / BLOCK_BYTES;
+/** Segments at least this long are passed by reading their headers one by one. */
+const LONG_BLOCKS = 16;
+
+/** A part of the leg that holds one chain of segments. */
+export interface SegmentArea {
+  /** Bytes from the start of the leg; positions count from here. */
+  readonly offset: number;
+  readonly blocks: number;
+  /** From identityBytes. */
+  readonly identity: Uint8Array;
+}
+
+export interface Found {
+  /** Null when there is no valid header here. */
+  readonly segment: Segment | null;
+  /** False when the drive would not say. */
+  readonly readable: boolean;
+}
+
+const UNREADABLE: Found = { segment: null, readable: false };
+const NOTHING: Found = { segment: null, readable: true };
+
+export class SegmentCursor {
+  readonly leg: Leg;
+  readonly #environment: LogEnvironment;
+  readonly #legs: Legs;
+  readonly #area: SegmentArea;
+  #window: Address;
+  /** Blocks of the area that are in the window. */
+  #from = 0;
+  #to = 0;
+  #lastBlocks = 0;
+
+  private constructor(environment: LogEnvironment, legs: Legs, leg: Leg, area: SegmentArea, window: Address) {
+    this.#environment = environment;
+    this.#legs = legs;
+    this.leg = leg;
+    this.#area = area;
+    this.#window = window;
+  }
+
+  static async open(
+    environment: LogEnvironment,
+    legs: Legs,
+    leg: Leg,
+    area: SegmentArea,
+  ): Promise<SegmentCursor> {
+    const window = await environment.buffers.takeLater(WINDOW_BLOCKS * BLOCK_BYTES, 'engine');
+    return new SegmentCursor(environment, legs, leg, area, window);
+  }
+
+  close(): void {
+    this.#environment.buffers.give(this.#window);
+  }
+
+  /** The segment that begins at this block of the area. */
+  async at(position: number): Promise<Found> {
+    const wanted = this.#lastBlocks >= LONG_BLOCKS ? 1 : WINDOW_BLOCKS;
+    if (!(await this.#hold(position, 1, wanted))) return UNREADABLE;
+    const { bytes } = this.#environment.buffers;
+    const blocks = claimedHeaderBlocks(bytes, this.#addressOf(position), this.#area.identity);
+    if (blocks === 0 || position + blocks > this.#area.blocks) return NOTHING;
+    if (!(await this.#hold(position, blocks, HEADER_BLOCKS_MAX))) return UNREADABLE;
+    const at = this.#addressOf(position);
+    const segment = decodeSegment(bytes, at, this.#area.identity, position, this.#area.blocks);
+    if (segment !== null) this.#lastBlocks = segment.totalBlocks;
+    return { segment, readable: true };
+  }
+
+  /** All valid headers in [from, to), wherever they begin; for evidence behind a hole. */
+  async *search(from: number, to: number): AsyncGenerator<Segment> {
+    const { bytes } = this.#environment.buffers;
+    this.#lastBlocks = 0;
+    for (let position = from; position < Math.min(to, this.#area.blocks); position++) {
+      if (!(await this.#hold(position, 1, WINDOW_BLOCKS))) continue;
+      if (claimedHeaderBlocks(bytes, this.#addressOf(position), this.#area.identity) === 0) continue;
+      const { segment } = await this.at(position);
+      this.#lastBlocks = 0;
+      if (segment !== null) yield segment;
+    }
+  }
+
+  #addressOf(position: number): Address {
+    return (this.#window + (position - this.#from) * BLOCK_BYTES) as Address;
+  }
+
+  /** Makes sure that `least` blocks from `position` are in the window; reads `wanted` if it has to read. */
+  async #hold(position: number, least: number, wanted: number): Promise<boolean> {
+    if (position >= this.#from && position + least <= this.#to) return true;
+    const count = Math.min(Math.max(least, wanted), this.#area.blocks - position);
+    if (count < least) return false;
+    const offset = (this.#area.offset + position * BLOCK_BYTES) as DriveOffset;
+    let errno = await driveOf(this.leg).read(offset, this.#window, count * BLOCK_BYTES);
+    let got = count;
+    if (errno !== OK && errno !== ETIMEDOUT && count > least) {
+      // One bad block must not hide its neighbours.
+      errno = await driveOf(this.leg).read(offset, this.#window, least * BLOCK_BYTES);
+      got = least;
+    }
+    this.#from = position;
+    this.#to = errno === OK ? position + got : position;
+    if (errno === ETIMEDOUT) await this.#giveUp();
+    return errno === OK;
+  }
+
+  /** The read may still land in the window: take another one. The leg is out. */
+  async #giveUp(): Promise<void> {
+    const { buffers } = this.#environment;
+    this.#legs.fail(this.leg, 'a read was not answered in time');
+    const fresh = await buffers.takeLater(WINDOW_BLOCKS * BLOCK_BYTES, 'engine');
+    buffers.give(this.#window);
+    this.#window = fresh;
+  }
+}

@@ -1,0 +1,337 @@
+/**
+ * The stripe journal closes the write hole of a degraded volume. A stripe with a member absent cannot be changed in
+ * place atomically: torn by a crash, its data and parity no longer agree, and the absent member's chunk is gone. So its
+ * after-image is made durable here first, and after a crash it is simply written again.
+ *
+ *   logImages ──► segment + one fdatasync (for all that came together) ──► in-place writes ──► applied
+ *
+ *   stripe area   ├─ half 0 ── seg 7│8│9│10 ───────┼─ half 1 ── seg 11│12│13 ┄┄┄┄┄┄┄┤
+ *                   every image applied, members      being filled
+ *                   flushed: released, free again
+ *
+ * Invariants
+ *   1. `logImages` answers after a flush of all online legs. All images of one call are in one segment, so they are
+ *      redone together or not at all.
+ *   2. A half is used again only after every ticket of it was applied and `flushMembers` has succeeded since.
+ *   3. Redo goes in the order of the sequences, from the first that is not released. Whatever was applied in between is
+ *      written again, and the newest image of a stripe comes last: redo is idempotent, and a late release is harmless.
+ *   4. `releaseAll` is durable before it answers: no redo can undo a write that was not logged.
+ */
+
+import { assert } from '../../base/assert.ts';
+import { crc32 } from '../../base/crc32.ts';
+import { EIO, type Errno, OK } from '../../base/errno.ts';
+import {
+  type Address,
+  BLOCK_BYTES,
+  type MemberOffset,
+  roundUp,
+  SECTOR_BYTES,
+  type Slot,
+} from '../../base/units.ts';
+import {
+  HEADER_BLOCKS_MAX,
+  headerBlocksFor,
+  RECORD_IMAGE,
+  type SegmentEncoder,
+} from '../../core/format/segment.ts';
+import type { Part } from '../../io/drive.ts';
+import type { LogEnvironment, Legs } from './legs.ts';
+import type { LogLimits } from './limits.ts';
+import { type FoundStripes, readImages } from './recover-stripes.ts';
+
+export interface StripeImage {
+  readonly slot: Slot;
+  readonly memberOffset: MemberOffset;
+  /** Borrowed until the answer. */
+  readonly address: Address;
+  /** A multiple of 512. */
+  readonly lengthBytes: number;
+}
+
+export interface LoggedImages {
+  readonly errno: Errno;
+  /** For `applied`; meaningless after an error. */
+  readonly ticket: number;
+}
+
+interface Call {
+  readonly images: readonly StripeImage[];
+  readonly blocks: number;
+  readonly resolve: (logged: LoggedImages) => void;
+}
+
+interface Half {
+  readonly index: number;
+  firstSequence: number;
+  lastSequence: number;
+  /** Calls that were answered and are not applied yet. */
+  outstanding: number;
+  free: boolean;
+  releasing: Promise<Errno> | null;
+  allApplied: (() => void) | null;
+}
+
+export interface StripeJournalOptions {
+  readonly environment: LogEnvironment;
+  readonly legs: Legs;
+  readonly limits: LogLimits;
+  readonly encoder: SegmentEncoder;
+  readonly zeroes: Address;
+  readonly found: FoundStripes;
+}
+
+const blocksOf = (image: StripeImage): number => Math.ceil(image.lengthBytes / BLOCK_BYTES);
+const newHalf = (index: number): Half => ({
+  index,
+  firstSequence: 0,
+  lastSequence: 0,
+  outstanding: 0,
+  free: true,
+  releasing: null,
+  allApplied: null,
+});
+
+export class StripeJournal {
+  /** Flushes every online member; called before a half is used again. */
+  flushMembers: () => Promise<Errno> = () => Promise.resolve(EIO);
+  readonly #environment: LogEnvironment;
+  readonly #legs: Legs;
+  readonly #limits: LogLimits;
+  readonly #encoder: SegmentEncoder;
+  readonly #zeroes: Address;
+  readonly #found: FoundStripes;
+  readonly #run: bigint;
+  readonly #halfBlocks: number;
+  readonly #segmentBlocks: number;
+  readonly #halves = [newHalf(0), newHalf(1)] as const;
+  #active: Half = this.#halves[0];
+  #nextBlock = 0;
+  #sequence: number;
+  #headerCrc = 0;
+  #runStarted = false;
+  #committedThrough: number;
+  #releasedThrough: number;
+  #pending: number;
+  #queue: Call[] = [];
+  #running: Promise<void> | null = null;
+  #failed = false;
+
+  constructor(options: StripeJournalOptions) {
+    const { environment, legs, limits, found } = options;
+    this.#environment = environment;
+    this.#legs = legs;
+    this.#limits = limits;
+    this.#encoder = options.encoder;
+    this.#zeroes = options.zeroes;
+    this.#found = found;
+    const random = environment.random(8);
+    this.#run = new DataView(random.buffer, random.byteOffset, 8).getBigUint64(0, true);
+    this.#halfBlocks = legs.layout.stripesBytes / BLOCK_BYTES / 2;
+    this.#segmentBlocks = Math.min(4 * limits.stripeBlocks, this.#halfBlocks - HEADER_BLOCKS_MAX);
+    this.#sequence = found.lastSequence;
+    this.#committedThrough = found.lastSequence;
+    this.#releasedThrough = found.releasedThrough;
+    this.#pending = found.pending.length;
+    assert(limits.stripeBlocks <= this.#segmentBlocks, 'one call fits into a half');
+  }
+
+  /** Most that one call may hand over, each image rounded up to 4 KiB. */
+  get maxBytes(): number {
+    return this.#limits.stripeBlocks * BLOCK_BYTES;
+  }
+
+  get maxImages(): number {
+    return this.#limits.stripeImages;
+  }
+
+  /** Segments found at the start that must be redone before anything else. */
+  get pendingSegments(): number {
+    return this.#pending;
+  }
+
+  /** Segments that were durable once and are whole on no leg now: those stripes may be torn. */
+  get lostSegments(): number {
+    return this.#found.lostSegments;
+  }
+
+  get releasedThrough(): number {
+    return this.#releasedThrough;
+  }
+
+  logImages(images: readonly StripeImage[]): Promise<LoggedImages> {
+    assert(this.#pending === 0, 'images found at the start are redone and released first');
+    const blocks = images.reduce((sum, image) => sum + blocksOf(image), 0);
+    assert(images.length > 0 && images.length <= this.#limits.stripeImages, 'a call has a bounded number of images');
+    assert(blocks <= this.#limits.stripeBlocks, 'the images of a call fit into a segment');
+    for (const { lengthBytes, memberOffset } of images) {
+      assert(lengthBytes > 0 && lengthBytes % SECTOR_BYTES === 0 && memberOffset % SECTOR_BYTES === 0, 'sectors');
+    }
+    return new Promise((resolve) => {
+      this.#queue.push({ images, blocks, resolve });
+      // Owned here: it answers every call and does not reject.
+      this.#running ??= this.#commitAll();
+    });
+  }
+
+  applied(ticket: number): void {
+    const half = this.#halves.find((each) => ticket >= each.firstSequence && ticket <= each.lastSequence);
+    assert(half !== undefined && half.outstanding > 0, 'a ticket is applied once, and before its half is free');
+    half.outstanding--;
+    if (half.outstanding > 0) return;
+    half.allApplied?.();
+    half.allApplied = null;
+  }
+
+  /**
+   * Everything that was logged is in place, and the caller has flushed the members since: durable when this answers OK.
+   */
+  async releaseAll(): Promise<Errno> {
+    await this.#running;
+    assert(this.#halves.every((half) => half.outstanding === 0), 'everything logged has been applied');
+    await Promise.all(this.#halves.map((half) => half.releasing));
+    const through = this.#sequence;
+    if (this.#legs.header.stripesReleasedThrough < through) {
+      if (!(await this.#legs.update({ stripesReleasedThrough: through }))) return EIO;
+    }
+    assert(this.#sequence === through && this.#running === null, 'nothing is logged beside releaseAll');
+    this.#releasedThrough = through;
+    this.#pending = 0;
+    for (const half of this.#halves) half.free = true;
+    this.#startHalf(this.#active);
+    return OK;
+  }
+
+  /**
+   * Hands out what was found at the start, segment by segment, oldest first; the buffers are good until `apply` has
+   * answered. Then flush the members and call `releaseAll`.
+   */
+  async redo(apply: (images: readonly StripeImage[]) => Promise<Errno>): Promise<Errno> {
+    for (const pending of this.#found.pending) {
+      const read = await readImages(this.#environment, this.#legs, pending);
+      if (read === null) return EIO;
+      const errno = await apply(read.images);
+      this.#environment.buffers.give(read.address);
+      if (errno !== OK) return errno;
+    }
+    return OK;
+  }
+
+  async close(): Promise<void> {
+    await this.#running;
+    this.#failed = true;
+  }
+
+  /** One commit after the other; what arrives during one makes up the next. */
+  async #commitAll(): Promise<void> {
+    await Promise.resolve();
+    while (this.#queue.length > 0) {
+      const calls = this.#takeCalls();
+      const logged = !this.#failed && (await this.#legs.excludeMissing()) ? await this.#commit(calls) : null;
+      if (logged === null) for (const call of calls) call.resolve({ errno: EIO, ticket: 0 });
+    }
+    this.#running = null;
+  }
+
+  #takeCalls(): Call[] {
+    let count = 0;
+    let blocks = 0;
+    let images = 0;
+    for (const call of this.#queue) {
+      blocks += call.blocks;
+      images += call.images.length;
+      const tooMany = blocks > this.#segmentBlocks || images > 4 * this.#limits.stripeImages;
+      if (count > 0 && tooMany) break;
+      count++;
+    }
+    return this.#queue.splice(0, count);
+  }
+
+  async #commit(calls: readonly Call[]): Promise<true | null> {
+    const { buffers } = this.#environment;
+    const images = calls.flatMap((call) => call.images);
+    const payloadBlocks = calls.reduce((sum, call) => sum + call.blocks, 0);
+    const headerBlocks = headerBlocksFor(images.length, payloadBlocks);
+    const totalBlocks = headerBlocks + payloadBlocks;
+    if (this.#nextBlock + totalBlocks > this.#halfBlocks && !(await this.#switchHalf())) return null;
+    const half = this.#active;
+    const header = await buffers.takeLater(headerBlocks * BLOCK_BYTES, 'engine');
+    const parts: Part[] = [{ address: header, lengthBytes: headerBlocks * BLOCK_BYTES }];
+    this.#encoder.begin(header, headerBlocks);
+    for (const image of images) this.#addImage(image, parts);
+    const positionBlocks = half.index * this.#halfBlocks + this.#nextBlock;
+    this.#nextBlock += totalBlocks;
+    this.#sequence++;
+    half.free = false;
+    half.lastSequence = this.#sequence;
+    this.#headerCrc = this.#encoder.finish({
+      run: this.#run,
+      runStart: !this.#runStarted,
+      sequence: this.#sequence,
+      committedThrough: this.#committedThrough,
+      releasedThrough: this.#releasedThrough,
+      positionBlocks,
+      previousCrc: this.#headerCrc,
+    });
+    this.#runStarted = true;
+    const offset = this.#legs.layout.stripesOffset + positionBlocks * BLOCK_BYTES;
+    const done = (await this.#legs.write(offset, parts)) && (await this.#legs.flush());
+    buffers.give(header);
+    this.#failed ||= !done;
+    if (!done) return null;
+    this.#committedThrough = this.#sequence;
+    half.outstanding += calls.length;
+    for (const call of calls) call.resolve({ errno: OK, ticket: this.#sequence });
+    return true;
+  }
+
+  #addImage(image: StripeImage, parts: Part[]): void {
+    const { bytes } = this.#environment.buffers;
+    const { slot, memberOffset, address, lengthBytes } = image;
+    const blocks = blocksOf(image);
+    const padBytes = roundUp(lengthBytes, BLOCK_BYTES) - lengthBytes;
+    const sectors = lengthBytes / SECTOR_BYTES;
+    this.#encoder.record(RECORD_IMAGE, 0, memberOffset / SECTOR_BYTES, sectors, slot, blocks);
+    parts.push({ address, lengthBytes });
+    if (padBytes > 0) parts.push({ address: this.#zeroes, lengthBytes: padBytes });
+    const end = address + lengthBytes;
+    for (let at: number = address; at < end; at += BLOCK_BYTES) {
+      let crc = crc32(bytes.subarray(at, Math.min(end, at + BLOCK_BYTES)));
+      if (at + BLOCK_BYTES > end) crc = crc32(bytes.subarray(this.#zeroes, this.#zeroes + padBytes), crc);
+      this.#encoder.blockCrc(crc);
+    }
+  }
+
+  /** To the other half, as soon as that is free; the one that is full is released in the background. */
+  async #switchHalf(): Promise<boolean> {
+    const full = this.#active;
+    const next = this.#halves[1 - full.index]!;
+    if (!next.free && (await this.#release(next)) !== OK) return false;
+    this.#startHalf(next);
+    // Owned by half.releasing: whoever needs the half waits for it, and tries again if it has failed.
+    void this.#release(full);
+    return true;
+  }
+
+  #startHalf(half: Half): void {
+    this.#active = half;
+    this.#nextBlock = 0;
+    half.firstSequence = this.#sequence + 1;
+    half.lastSequence = this.#sequence;
+  }
+
+  #release(half: Half): Promise<Errno> {
+    half.releasing ??= this.#releaseNow(half);
+    return half.releasing;
+  }
+
+  async #releaseNow(half: Half): Promise<Errno> {
+    if (half.outstanding > 0) await new Promise<void>((resolve) => (half.allApplied = resolve));
+    const errno = await this.flushMembers();
+    half.releasing = null;
+    if (errno !== OK) return errno;
+    half.free = true;
+    this.#releasedThrough = Math.max(this.#releasedThrough, half.lastSequence);
+    return OK;
+  }
+}

@@ -1,0 +1,471 @@
+/**
+ * The log of one window: every write of the host goes here while a drive is away, and nowhere else.
+ *
+ *   append ──► queue ──► segment (≤ 64 records, ≤ 2 MiB) ──► one gathered write per leg ──► acknowledge in order
+ *                 ▲ what arrives while segments are being written              │
+ *                 └ becomes the next one: no timer                             └ overlay, then the host's reply
+ *
+ * Invariants
+ *   1. Segments lie one behind the other, sequences rise by one, each carries the CRC of the previous header.
+ *   2. A record is answered when its segment *and every earlier one* is on all legs that are online. That is what makes
+ *      it right, after a crash, to cut the log at its first hole: nothing behind the hole was ever answered.
+ *   3. The overlay changes in the order of the sequences, just before the answer; so a read that follows an answered
+ *      write finds it, and one that runs beside it sees the old or the new, sector by sector.
+ *   4. committedThrough ≤ acknowledged ≤ written. Only a flush of all online legs raises the first, and only to what was
+ *      acknowledged before the flush began.
+ *   5. Room is reserved before a record enters the queue: what was admitted fits, and ENOSPC comes at once.
+ *
+ * Callers' buffers are borrowed until the answer and go to the legs as they are, without a copy.
+ */
+
+import { assert } from '../../base/assert.ts';
+import { crc32 } from '../../base/crc32.ts';
+import { EIO, ENOSPC, type Errno, OK } from '../../base/errno.ts';
+import { type Address, BLOCK_BYTES, SECTOR_BYTES } from '../../base/units.ts';
+import {
+  headerBlocksFor,
+  payloadBlocksOf,
+  RECORD_FLAG_FUA,
+  type SegmentEncoder,
+} from '../../core/format/segment.ts';
+import { DATA, type Overlay, type OverlayKind } from '../../core/overlay.ts';
+import type { Part } from '../../io/drive.ts';
+import type { CrcTable } from './crc-table.ts';
+import type { LogEnvironment, Legs } from './legs.ts';
+import type { LogLimits } from './limits.ts';
+import { PayloadReader } from './payload-reader.ts';
+
+/** The end of the chain, where the next segment goes. */
+export interface LogPosition {
+  /** Of the last segment; 0 for none. */
+  readonly sequence: number;
+  readonly headerCrc: number;
+  readonly run: bigint;
+  /** In blocks from the start of the record area. */
+  readonly endBlocks: number;
+  readonly committedThrough: number;
+  readonly records: number;
+}
+
+export const EMPTY_LOG: LogPosition = {
+  sequence: 0,
+  headerCrc: 0,
+  run: 0n,
+  endBlocks: 0,
+  committedThrough: 0,
+  records: 0,
+};
+
+/** One host request; several records when it is long. */
+interface Append {
+  pieces: number;
+  errno: Errno;
+  resolve: (errno: Errno) => void;
+}
+
+interface Pending {
+  readonly append: Append;
+  readonly kind: OverlayKind;
+  readonly start: number;
+  readonly sectors: number;
+  readonly address: Address;
+  readonly blocks: number;
+  readonly flags: number;
+}
+
+interface InFlight {
+  readonly sequence: number;
+  readonly positionBlocks: number;
+  readonly headerBlocks: number;
+  readonly endBlocks: number;
+  readonly headerCrc: number;
+  readonly records: readonly Pending[];
+  state: 'writing' | 'written' | 'lost';
+}
+
+export interface WindowLogOptions {
+  readonly environment: LogEnvironment;
+  readonly legs: Legs;
+  readonly limits: LogLimits;
+  readonly overlay: Overlay;
+  readonly crcs: CrcTable;
+  readonly encoder: SegmentEncoder;
+  readonly from: LogPosition;
+  /** A buffer of zeroes, one block, never written to. */
+  readonly zeroes: Address;
+  /** One buffer for a header per segment in flight; given back by `close`. */
+  readonly headers: readonly Address[];
+  /** What hosts may not use: for the marks that end a run, and to be able to say that the log is full. */
+  readonly reserveBytes: number;
+  /** Called after records were acknowledged. */
+  readonly onProgress: () => void;
+}
+
+/** Range records are cut below this, so that a count of sectors fits its field. */
+const RANGE_SECTORS_MAX = 2 ** 31;
+
+export class WindowLog {
+  readonly overlay: Overlay;
+  readonly reader: PayloadReader;
+  readonly #environment: LogEnvironment;
+  readonly #legs: Legs;
+  readonly #limits: LogLimits;
+  readonly #crcs: CrcTable;
+  readonly #encoder: SegmentEncoder;
+  readonly #zeroes: Address;
+  readonly #headers: Address[];
+  readonly #run: bigint;
+  readonly #areaBlocks: number;
+  readonly #quotaBytes: number;
+  readonly #onProgress: () => void;
+
+  #queue: Pending[] = [];
+  readonly #inFlight: InFlight[] = [];
+  readonly #waiting: (() => void)[] = [];
+  #pumping = false;
+  /** Worst case of what is queued, header included. */
+  #reservedBytes = 0;
+  #queuedRecords = 0;
+
+  /** Of the newest segment built. */
+  #sequence: number;
+  #endBlocks: number;
+  #headerCrc: number;
+  #runStarted = false;
+  #acknowledged: LogPosition;
+  #committedThrough: number;
+  #committedBlocks: number;
+  #syncing: Promise<Errno> | null = null;
+  #syncCovers = 0;
+  #nextSync: Promise<Errno> | null = null;
+  #failed = false;
+  #idle: (() => void) | null = null;
+
+  constructor(options: WindowLogOptions) {
+    const { environment, legs, from } = options;
+    this.#environment = environment;
+    this.#legs = legs;
+    this.#limits = options.limits;
+    this.overlay = options.overlay;
+    this.#crcs = options.crcs;
+    this.#encoder = options.encoder;
+    this.#zeroes = options.zeroes;
+    this.#headers = [...options.headers];
+    this.reader = new PayloadReader(environment, legs, options.crcs);
+    this.#areaBlocks = legs.layout.recordsBytes / BLOCK_BYTES;
+    this.#quotaBytes = legs.layout.recordsBytes - options.reserveBytes;
+    this.#onProgress = options.onProgress;
+    const random = environment.random(8);
+    this.#run = new DataView(random.buffer, random.byteOffset, 8).getBigUint64(0, true);
+    this.#sequence = from.sequence;
+    this.#endBlocks = from.endBlocks;
+    this.#headerCrc = from.headerCrc;
+    this.#acknowledged = from;
+    this.#committedThrough = from.committedThrough;
+    this.#committedBlocks = from.endBlocks;
+  }
+
+  /** What hosts may use in all. */
+  get capacityBytes(): number {
+    return this.#quotaBytes;
+  }
+
+  get usedBytes(): number {
+    return this.#endBlocks * BLOCK_BYTES;
+  }
+
+  get freeBytes(): number {
+    return Math.max(0, this.#quotaBytes - this.usedBytes - this.#reservedBytes);
+  }
+
+  get failed(): boolean {
+    return this.#failed;
+  }
+
+  /** Everything up to here is on all online legs, and in the overlay. */
+  get acknowledged(): LogPosition {
+    return this.#acknowledged;
+  }
+
+  get committedThrough(): number {
+    return this.#committedThrough;
+  }
+
+  get unflushedBytes(): number {
+    return (this.#acknowledged.endBlocks - this.#committedBlocks) * BLOCK_BYTES;
+  }
+
+  /**
+   * Logs the range; `address` is ignored for ranges of zeroes and trims. With `fua` the answer comes after a flush.
+   * ENOSPC when the log is full; EIO when no leg is left, and then for good.
+   */
+  async append(
+    kind: OverlayKind,
+    start: number,
+    sectors: number,
+    address: Address,
+    fua = false,
+  ): Promise<Errno> {
+    assert(sectors > 0 && start >= 0, 'a record has a range');
+    const perRecord = kind === DATA ? this.#limits.recordBytes / SECTOR_BYTES : RANGE_SECTORS_MAX;
+    const pieces = Math.ceil(sectors / perRecord);
+    const payload = kind === DATA ? payloadBlocksOf(sectors) : 0;
+    const worstBytes = (pieces + payload) * BLOCK_BYTES;
+    if (this.#failed) return EIO;
+    const extents = this.overlay.extentCount + 2 * this.#queuedRecords;
+    if (worstBytes > this.freeBytes || extents >= this.#limits.overlayExtents) return ENOSPC;
+    this.#reservedBytes += worstBytes;
+    this.#queuedRecords += pieces;
+    while (this.#queue.length >= this.#limits.queueRecords) {
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+    const errno = await this.#enqueue(kind, start, sectors, address, perRecord, pieces, fua);
+    return errno === OK && fua ? this.sync() : errno;
+  }
+
+  /** Durable on all online legs: everything that was answered before this call. */
+  sync(): Promise<Errno> {
+    if (this.#failed) return Promise.resolve(EIO);
+    if (this.#nextSync !== null) return this.#nextSync;
+    const { sequence } = this.#acknowledged;
+    if (this.#syncing !== null) {
+      if (this.#syncCovers >= sequence) return this.#syncing;
+      this.#nextSync = this.#syncing.then(() => this.#startSync());
+      return this.#nextSync;
+    }
+    return sequence === this.#committedThrough ? Promise.resolve(OK) : this.#startSync();
+  }
+
+  /** See PayloadReader. `location` as the overlay gives it: a sector of the leg. */
+  readPayload(location: number, sectors: number, address: Address): Promise<Errno> {
+    return this.reader.read(location, sectors, address);
+  }
+
+  /** An empty segment, flushed: ends what an earlier run may have left behind, and carries committedThrough. */
+  async mark(): Promise<Errno> {
+    await this.drained();
+    if (this.#failed) return EIO;
+    if (this.#endBlocks < this.#areaBlocks) await this.#writeSegment([], 0);
+    return this.sync();
+  }
+
+  /** After the last append has been answered. */
+  async close(): Promise<void> {
+    await this.drained();
+    await this.#nextSync;
+    await this.#syncing;
+    this.#failed = true;
+    for (const header of this.#headers.splice(0)) this.#environment.buffers.give(header);
+  }
+
+  /** Resolves when nothing is queued or being written. */
+  async drained(): Promise<void> {
+    while (!this.#isIdle()) {
+      await new Promise<void>((resolve) => {
+        const before = this.#idle;
+        this.#idle = () => {
+          before?.();
+          resolve();
+        };
+      });
+    }
+  }
+
+  #enqueue(
+    kind: OverlayKind,
+    start: number,
+    sectors: number,
+    address: Address,
+    perRecord: number,
+    pieces: number,
+    fua: boolean,
+  ): Promise<Errno> {
+    return new Promise((resolve) => {
+      const append: Append = { pieces, errno: OK, resolve };
+      const flags = fua ? RECORD_FLAG_FUA : 0;
+      for (let from = 0; from < sectors; from += perRecord) {
+        const length = Math.min(perRecord, sectors - from);
+        const at = (kind === DATA ? address + from * SECTOR_BYTES : 0) as Address;
+        const blocks = kind === DATA ? payloadBlocksOf(length) : 0;
+        this.#queue.push({ append, kind, start: start + from, sectors: length, address: at, blocks, flags });
+      }
+      if (this.#pumping) return;
+      // After the caller's turn, so that requests that came in together go out together.
+      this.#pumping = true;
+      queueMicrotask(() => {
+        this.#pumping = false;
+        this.#pump();
+      });
+    });
+  }
+
+  #pump(): void {
+    if (this.#failed) this.#refuseQueue();
+    while (this.#queue.length > 0 && this.#headers.length > 0) {
+      const { segmentRecords, segmentBlocks } = this.#limits;
+      let count = 0;
+      let blocks = 0;
+      for (const record of this.#queue) {
+        if (count === segmentRecords || (count > 0 && blocks + record.blocks > segmentBlocks)) break;
+        count++;
+        blocks += record.blocks;
+      }
+      const records = this.#queue.splice(0, count);
+      this.#reservedBytes -= (count + blocks) * BLOCK_BYTES;
+      this.#queuedRecords -= count;
+      for (const wake of this.#waiting.splice(0, count)) wake();
+      // Owned by #inFlight: it cannot reject, its outcome is acknowledged in order.
+      void this.#writeSegment(records, blocks);
+    }
+    if (this.#isIdle()) {
+      this.#idle?.();
+      this.#idle = null;
+    }
+  }
+
+  async #writeSegment(records: readonly Pending[], payloadBlocks: number): Promise<void> {
+    const headerBlocks = headerBlocksFor(records.length, payloadBlocks);
+    const positionBlocks = this.#endBlocks;
+    const header = this.#headers.pop();
+    assert(header !== undefined && headerBlocks <= 1, 'there is a buffer for the header');
+    assert(positionBlocks + headerBlocks + payloadBlocks <= this.#areaBlocks, 'room was reserved');
+    this.#endBlocks += headerBlocks + payloadBlocks;
+    this.#sequence++;
+    const sequence = this.#sequence;
+    const runStart = !this.#runStarted;
+    this.#runStarted = true;
+    this.#encoder.begin(header, headerBlocks);
+    const parts: Part[] = [{ address: header, lengthBytes: headerBlocks * BLOCK_BYTES }];
+    let block = positionBlocks + headerBlocks;
+    for (const record of records) {
+      this.#encoder.record(record.kind, record.flags, record.start, record.sectors, 0, record.blocks);
+      if (record.blocks > 0) block = this.#addPayload(record, block, parts);
+    }
+    this.#headerCrc = this.#encoder.finish({
+      run: this.#run,
+      runStart,
+      sequence,
+      committedThrough: this.#committedThrough,
+      releasedThrough: 0,
+      positionBlocks,
+      previousCrc: this.#headerCrc,
+    });
+    const endBlocks = this.#endBlocks;
+    const headerCrc = this.#headerCrc;
+    const place = { sequence, positionBlocks, headerBlocks, endBlocks, headerCrc };
+    const segment: InFlight = { ...place, records, state: 'writing' };
+    this.#inFlight.push(segment);
+    const failures = this.#legs.failures;
+    const offset = this.#legs.layout.recordsOffset + positionBlocks * BLOCK_BYTES;
+    segment.state = (await this.#legs.write(offset, parts)) ? 'written' : 'lost';
+    if (failures === this.#legs.failures) this.#headers.push(header);
+    this.#acknowledge();
+    this.#pump();
+    if (failures !== this.#legs.failures) await this.#replaceHeader(header);
+  }
+
+  /** A hung write may still be reading it: the pool holds it back, and another one takes its place. */
+  async #replaceHeader(header: Address): Promise<void> {
+    const { buffers } = this.#environment;
+    const fresh = await buffers.takeLater(BLOCK_BYTES, 'engine');
+    buffers.give(header);
+    this.#headers.push(fresh);
+    this.#pump();
+  }
+
+  /** Payload to the parts, its checksums to the header and the table; answers the block behind it. */
+  #addPayload(record: Pending, firstBlock: number, parts: Part[]): number {
+    const { bytes } = this.#environment.buffers;
+    const lengthBytes = record.sectors * SECTOR_BYTES;
+    const padBytes = record.blocks * BLOCK_BYTES - lengthBytes;
+    parts.push({ address: record.address, lengthBytes });
+    if (padBytes > 0) parts.push({ address: this.#zeroes, lengthBytes: padBytes });
+    const end = record.address + lengthBytes;
+    let block = firstBlock;
+    for (let at: number = record.address; at < end; at += BLOCK_BYTES) {
+      let crc = crc32(bytes.subarray(at, Math.min(end, at + BLOCK_BYTES)));
+      if (at + BLOCK_BYTES > end) crc = crc32(bytes.subarray(this.#zeroes, this.#zeroes + padBytes), crc);
+      this.#encoder.blockCrc(crc);
+      this.#crcs.set(block, crc);
+      block++;
+    }
+    return block;
+  }
+
+  /** Answers what is complete, strictly in order. */
+  #acknowledge(): void {
+    for (let first = this.#inFlight[0]; first !== undefined; first = this.#inFlight[0]) {
+      if (first.state === 'writing') return;
+      this.#inFlight.shift();
+      // Once a segment is lost nothing behind it can be reached by recovery, whatever became of it.
+      if (first.state === 'lost') this.#failed = true;
+      const errno = this.#failed ? EIO : OK;
+      if (errno === OK) this.#settle(first);
+      for (const { append } of first.records) finishPiece(append, errno);
+      if (errno === OK) this.#onProgress();
+    }
+  }
+
+  #settle(segment: InFlight): void {
+    const base = this.#legs.layout.recordsOffset / BLOCK_BYTES + segment.positionBlocks;
+    const perBlock = BLOCK_BYTES / SECTOR_BYTES;
+    let payload = base + segment.headerBlocks;
+    for (const { kind, start, sectors, blocks } of segment.records) {
+      // Ranges without payload are known by their header.
+      this.overlay.insert(start, sectors, kind, (kind === DATA ? payload : base) * perBlock);
+      payload += blocks;
+    }
+    this.#acknowledged = {
+      sequence: segment.sequence,
+      headerCrc: segment.headerCrc,
+      run: this.#run,
+      endBlocks: segment.endBlocks,
+      committedThrough: this.#committedThrough,
+      records: this.#acknowledged.records + segment.records.length,
+    };
+  }
+
+  #startSync(): Promise<Errno> {
+    this.#nextSync = null;
+    const { sequence, endBlocks } = this.#acknowledged;
+    this.#syncCovers = sequence;
+    const run = this.#flush(sequence, endBlocks);
+    this.#syncing = run;
+    return run;
+  }
+
+  async #flush(sequence: number, endBlocks: number): Promise<Errno> {
+    const done = await this.#legs.flush();
+    this.#syncing = null;
+    if (!done) {
+      this.#failed = true;
+      return EIO;
+    }
+    this.#committedThrough = Math.max(this.#committedThrough, sequence);
+    this.#committedBlocks = Math.max(this.#committedBlocks, endBlocks);
+    return OK;
+  }
+
+  #isIdle(): boolean {
+    return (
+      this.#queue.length === 0 &&
+      this.#inFlight.length === 0 &&
+      this.#headers.length === this.#limits.segmentsInFlight
+    );
+  }
+
+  #refuseQueue(): void {
+    const queue = this.#queue;
+    this.#queue = [];
+    this.#reservedBytes = 0;
+    this.#queuedRecords = 0;
+    for (const { append } of queue) finishPiece(append, EIO);
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+}
+
+function finishPiece(append: Append, errno: Errno): void {
+  append.pieces--;
+  if (errno !== OK) append.errno = errno;
+  if (append.pieces === 0) append.resolve(append.errno);
+}
