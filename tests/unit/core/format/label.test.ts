@@ -1,0 +1,228 @@
+/** The label: every field there and back, every damaged byte found, the newer copy chosen. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { digest128 } from '../../../../src/base/digest.ts';
+import {
+  doubleAbsenceWords,
+  type Label,
+  legStates,
+  memberReasons,
+  recoveryKinds,
+  windowOutcomes,
+} from '../../../../src/core/format/label.ts';
+import {
+  decodeLabel,
+  encodeLabel,
+  labelCopyIndex,
+  newestLabel,
+} from '../../../../src/core/format/label-codec.ts';
+import { driveStates, purposes, windowStates } from '../../../../src/core/status.ts';
+
+const uuid = (digit: number): string =>
+  `${String(digit).padStart(8, '0')}-0000-4000-8000-000000000000`;
+
+const plain: Label = {
+  volumeUuid: uuid(1),
+  memberUuid: uuid(2),
+  slot: 0,
+  sequence: 5,
+  generation: uuid(3),
+  history: [],
+  events: 9,
+  name: 'tank',
+  level: 5,
+  memberCount: 4,
+  chunkBytes: 65536,
+  memberDataBytes: 63 * 2 ** 20,
+  clean: true,
+  owner: null,
+  members: [],
+  log: null,
+  window: null,
+  recovery: [],
+  scrub: null,
+};
+
+const full: Label = {
+  ...plain,
+  slot: null,
+  sequence: Number.MAX_SAFE_INTEGER,
+  history: Array.from({ length: 8 }, (_, index) => uuid(100 + index)),
+  name: 'n'.repeat(32),
+  clean: false,
+  owner: { token: uuid(4), wallMs: 1_795_376_765_123 },
+  members: Array.from({ length: 64 }, (_, index) => ({
+    uuid: uuid(200 + index),
+    slot: index < 31 ? index : null,
+    state: driveStates[index % driveStates.length]!,
+    reason: memberReasons[index % memberReasons.length]!,
+    eventsAtChange: index * 1e12,
+    changedWallMs: 1_795_376_765_000 + index,
+  })),
+  log: {
+    uuid: uuid(5),
+    epoch: 12,
+    lastSequence: 1e15,
+    legs: [
+      { uuid: uuid(6), state: 'online' },
+      { uuid: uuid(7), state: 'failed' },
+    ],
+  },
+  window: {
+    id: uuid(8),
+    token: uuid(9),
+    purpose: 'reset',
+    state: 'thawing',
+    slot: 3,
+    memberUuid: uuid(203),
+    openedWallMs: 1_795_376_765_000,
+    elapsedMs: 1234,
+    maxMs: 1_800_000,
+    onDoubleAbsence: 'error',
+    waitMs: 60_000,
+    logEpoch: 12,
+    frozenEvents: 44,
+    cursorStripe: 1e12,
+    appliedThrough: 1e14,
+    verified: true,
+    outcome: 'thawed',
+  },
+  recovery: Array.from({ length: 8 }, (_, index) => ({
+    slot: index,
+    kind: recoveryKinds[index % 2]!,
+    cursorStripe: index * 1e11,
+  })),
+  scrub: { active: true, repair: true, cursorStripe: 77, mismatches: 3 },
+};
+
+test('labels come back as they were given', () => {
+  for (const label of [plain, full]) {
+    const bytes = encodeLabel(label);
+    assert.equal(bytes.length, 4096);
+    assert.deepEqual(decodeLabel(bytes), { kind: 'label', value: label });
+  }
+});
+
+test('the bytes may never change: a label of version 1', () => {
+  const digestOf = (label: Label): string =>
+    Buffer.from(digest128(encodeLabel(label))).toString('hex');
+  assert.equal(digestOf(plain), '4b15d0fd0c2dc32356670e2b20a4dd20');
+  assert.equal(digestOf(full), '343d1175a8f3de8f3e751dd1ca66b5f6');
+});
+
+test('codes are places in lists that only grow', () => {
+  assert.equal(driveStates.join(), 'online,away,returning,failed,missing,rebuilding,spare');
+  assert.equal(windowStates.join(), 'freezing,open,returning,replaying,thawing,closed,aborted');
+  assert.equal(purposes.join(), 'firmware,diagnostics,replacement,reset');
+  assert.equal(
+    memberReasons.join(),
+    'none,write-error,read-errors,flush-error,timeout,vanished,operator,window,stale,' +
+      'verify-mismatch,changed,expired,replaced,absent-at-start,md-faulty,rebuild-failed',
+  );
+  assert.equal(windowOutcomes.join(), 'none,returned,rebuilt,thawed,aborted');
+  assert.equal(legStates.join(), 'online,failed,missing');
+  assert.equal(recoveryKinds.join(), 'full,bitmap');
+  assert.equal(doubleAbsenceWords.join(), 'wait,error');
+});
+
+test('every flipped bit of the block is found', () => {
+  const good = encodeLabel(full);
+  for (let offset = 0; offset < 4096; offset++) {
+    const bytes = good.slice();
+    bytes[offset]! ^= 1 << (offset % 8);
+    assert.equal(decodeLabel(bytes).kind, offset < 8 ? 'none' : 'corrupt', `offset ${offset}`);
+  }
+});
+
+test('every torn write is found', () => {
+  const older = encodeLabel({ ...full, sequence: 7, members: full.members.slice(0, 5) });
+  const newer = encodeLabel(full);
+  for (let cut = 512; cut < 4096; cut += 512) {
+    const bytes = older.slice();
+    bytes.set(newer.subarray(0, cut));
+    if (cut < 4096) assert.equal(decodeLabel(bytes).kind, 'corrupt', `cut at ${cut}`);
+  }
+});
+
+/** Changes bytes and makes the digest right again: what a mistaken or newer Locum would write. */
+function forged(label: Label, change: (bytes: Uint8Array) => void): ReturnType<typeof decodeLabel> {
+  const bytes = encodeLabel(label);
+  change(bytes);
+  bytes.fill(0, 0x10, 0x20);
+  bytes.set(digest128(bytes), 0x10);
+  return decodeLabel(bytes);
+}
+
+test('a right digest does not make nonsense valid', () => {
+  const at = (offset: number, byte: number) => (bytes: Uint8Array) => {
+    bytes[offset] = byte;
+  };
+  assert.deepEqual(forged(full, at(0x8, 2)), { kind: 'newer-version', version: 2 });
+  const reasons: [string, Label, (bytes: Uint8Array) => void][] = [
+    ['version 0', full, at(0x8, 0)],
+    ['zero0 is not zero', full, at(0xc, 1)],
+    ['zero2 is not zero', full, at(0x400, 1)],
+    ['name is not text', full, at(0xe0, 1)],
+    ['unknown parts are present', full, at(0x116, 0x1f)],
+    ['a table has more entries than room', full, at(0x112, 9)],
+    ['a table has more entries than room', full, at(0x113, 65)],
+    ['a table has more entries than room', full, at(0x114, 9)],
+    ['a table has more entries than room', full, at(0x115, 3)],
+    ['an unused entry is not zero', full, at(0x113, 63)],
+    ['an unused entry is not zero', full, at(0x115, 1)],
+    ['an unused entry is not zero', full, at(0x116, 1 | 2 | 8)],
+    ['an owner is left', full, at(0x116, 2 | 4 | 8)],
+    ['legs without a log', plain, at(0x115, 1)],
+    ['a flag is not 0 or 1', full, at(0x111, 2)],
+    ['a flag is not 0 or 1', full, at(0x180 + 117, 2)],
+    ['an unknown word', full, at(0x600 + 18, 7)],
+    ['an unknown word', full, at(0x600 + 19, 200)],
+    ['an unknown word', full, at(0x180 + 114, 4)],
+    ['an unknown word', full, at(0x180 + 115, 7)],
+    ['an unknown word', full, at(0x220 + 10, 2)],
+    ['an unknown word', full, at(0x130 + 32 + 16, 3)],
+    ['label window: zero is not zero', full, at(0x180 + 119, 1)],
+    ['label member: zero is not zero', full, at(0x600 + 20, 1)],
+    ['label scrub: zero is not zero', full, at(0x2a0 + 18, 1)],
+    ['label window: maxMs is impossibly large', full, at(0x180 + 71, 0x7f)],
+    ['sequence is impossibly large', full, at(0x27, 1)],
+  ];
+  for (const [reason, label, change] of reasons) {
+    assert.deepEqual(forged(label, change), { kind: 'corrupt', reason });
+  }
+});
+
+test('two copies: the newer valid one counts', () => {
+  assert.deepEqual([1, 2, 3].map(labelCopyIndex), [0, 1, 0]);
+  const one = decodeLabel(encodeLabel({ ...plain, sequence: 1 }));
+  const two = decodeLabel(encodeLabel({ ...plain, sequence: 2 }));
+  const none = decodeLabel(new Uint8Array(4096));
+  const torn = { kind: 'corrupt', reason: 'torn' } as const;
+  const newer = { kind: 'newer-version', version: 2 } as const;
+  assert.equal(newestLabel(one, two), two);
+  assert.equal(newestLabel(two, one), two);
+  assert.equal(newestLabel(one, none), one);
+  assert.equal(newestLabel(torn, two), two);
+  assert.equal(newestLabel(one, torn), one);
+  assert.equal(newestLabel(none, torn), torn);
+  assert.equal(newestLabel(none, none), none);
+  assert.equal(newestLabel(one, newer), newer);
+  assert.equal(none.kind, 'none');
+});
+
+test('a label that does not fit is a bug, found before it is written', () => {
+  const member = full.members[0]!;
+  const window = full.window!;
+  for (const wrong of [
+    { history: [...full.history, uuid(1)] },
+    { members: [...full.members, member] },
+    { recovery: [...full.recovery, full.recovery[0]!] },
+    { name: 'n'.repeat(33) },
+    { sequence: -1 },
+    { members: [{ ...member, state: 'asleep' as never }] },
+    { window: { ...window, elapsedMs: 0.5 } },
+  ]) {
+    assert.throws(() => encodeLabel({ ...full, ...wrong }));
+  }
+});
