@@ -1,0 +1,156 @@
+/** The buffer pool: what it hands out, when it refuses, who is next, and what a pin holds back. */
+
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { type Address, KIB, MIB } from '../../../src/base/units.ts';
+import { BufferPool } from '../../../src/io/buffer-pool.ts';
+
+const small = (): BufferPool =>
+  new BufferPool({ sizeBytes: MIB, reserveBytes: 128 * KIB, debug: true });
+
+function takeAll(pool: BufferPool, lengthBytes: number, taker: 'client' | 'engine'): Address[] {
+  const taken: Address[] = [];
+  for (;;) {
+    const address = pool.take(lengthBytes, taker);
+    if (address === 0) return taken;
+    taken.push(address);
+  }
+}
+
+/** Resolves to 'waiting' unless the promise has settled by the next turn of the event loop. */
+const settledSoon = <T>(promise: Promise<T>): Promise<T | 'waiting'> =>
+  Promise.race([promise, new Promise<'waiting'>((r) => setImmediate(r, 'waiting'))]);
+
+test('buffers are aligned, in the pool, and do not overlap', () => {
+  const pool = new BufferPool({ sizeBytes: 4 * MIB, debug: true });
+  const lengths = [1, 4096, 4097, 8192, 20_000, 65_536, 70_000, 300_000, 4096, 1];
+  const used: [from: number, to: number][] = [];
+  for (const lengthBytes of lengths) {
+    const address = pool.take(lengthBytes, 'engine');
+    assert.ok(address > 0 && address % 4096 === 0 && address + lengthBytes <= pool.sizeBytes);
+    for (const [from, to] of used) assert.ok(address >= to || address + lengthBytes <= from);
+    used.push([address, address + lengthBytes]);
+  }
+});
+
+test('after any history everything given back can be taken again as large buffers', () => {
+  const pool = new BufferPool({ sizeBytes: 8 * MIB, reserveBytes: 0, debug: true });
+  const freeBytes = pool.freeBytes;
+  const taken: Address[] = [];
+  let state = 42;
+  const random = (below: number): number => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+  for (let step = 0; step < 5000; step += 1) {
+    if (taken.length > 0 && random(100) < 48) {
+      pool.give(taken.splice(random(taken.length), 1)[0]!);
+    } else {
+      const address = pool.take(1 << random(19), random(2) === 0 ? 'client' : 'engine');
+      if (address !== 0) taken.push(address);
+    }
+  }
+  for (const address of taken) pool.give(address);
+  assert.equal(pool.freeBytes, freeBytes);
+  assert.notEqual(pool.take(4 * MIB, 'engine'), 0, 'the blocks have merged again');
+});
+
+test('a client leaves the reserve alone, the engine may use it', () => {
+  const pool = small();
+  takeAll(pool, 4096, 'client');
+  assert.equal(pool.freeBytes, 128 * KIB);
+  const engine = takeAll(pool, 4096, 'engine');
+  assert.equal(engine.length, 32);
+  assert.equal(pool.freeBytes, 0);
+});
+
+test('what is too large is refused, what could never be given is a bug', () => {
+  const pool = small();
+  assert.equal(pool.take(2 * MIB, 'engine'), 0);
+  assert.equal(pool.take(128 * MIB, 'engine'), 0);
+  assert.throws(() => pool.takeLater(2 * MIB, 'engine'), /never give/);
+  assert.throws(() => pool.take(0, 'engine'), /length/);
+});
+
+test('who waits is served first come, first served, and nobody overtakes', async () => {
+  const pool = small();
+  const taken = takeAll(pool, 4096, 'client');
+  const large = pool.takeLater(64 * KIB, 'client');
+  const little = pool.takeLater(4096, 'client');
+  pool.give(taken.pop()!);
+  assert.equal(await settledSoon(large), 'waiting');
+  assert.equal(await settledSoon(little), 'waiting', 'the little one waits behind the large one');
+  assert.equal(pool.take(4096, 'client'), 0, 'a taker that does not wait does not overtake either');
+  for (const address of taken.splice(0)) pool.give(address);
+  const [first, second] = await Promise.all([large, little]);
+  assert.ok(first > 0 && second > 0 && first !== second);
+});
+
+test('a waiting client does not hold up the engine', async () => {
+  const pool = small();
+  const taken = takeAll(pool, 4096, 'client');
+  const client = pool.takeLater(4096, 'client');
+  assert.notEqual(pool.take(4096, 'engine'), 0);
+  assert.equal(await settledSoon(client), 'waiting');
+  pool.give(taken.pop()!);
+  pool.give(taken.pop()!);
+  assert.notEqual(await settledSoon(client), 'waiting');
+});
+
+test('giving twice, or what was never taken, is a bug', () => {
+  const pool = small();
+  const address = pool.take(8192, 'engine');
+  assert.throws(() => pool.give((address + 4096) as Address), /once/);
+  assert.throws(() => pool.give((address + 1) as Address), /address/);
+  assert.throws(() => pool.give(0 as Address), /address/);
+  pool.give(address);
+  assert.throws(() => pool.give(address), /once/);
+});
+
+test('a pinned buffer that is given back is held until the last unpin', () => {
+  const pool = small();
+  const address = pool.take(16 * KIB, 'engine');
+  const before = pool.freeBytes;
+  pool.pin((address + 5000) as Address);
+  pool.pin(address);
+  pool.give(address);
+  assert.equal(pool.freeBytes, before);
+  assert.throws(() => pool.give(address), /once/);
+  assert.ok(!takeAll(pool, 16 * KIB, 'engine').includes(address));
+  pool.unpin(address);
+  assert.equal(pool.take(16 * KIB, 'engine'), 0);
+  pool.unpin((address + 9000) as Address);
+  assert.equal(pool.take(16 * KIB, 'engine'), address);
+});
+
+test('an unpin before the give changes nothing', () => {
+  const pool = small();
+  const address = pool.take(4096, 'engine');
+  pool.pin(address);
+  pool.unpin(address);
+  const before = pool.freeBytes;
+  pool.give(address);
+  assert.equal(pool.freeBytes, before + 4096);
+  assert.throws(() => pool.unpin(address), /in use|pin/);
+  assert.throws(() => pool.pin(address), /in use/);
+});
+
+test('the debug mode notices a write to a buffer that was given back', () => {
+  const pool = small();
+  const address = pool.take(4096, 'engine');
+  assert.ok(
+    pool.slice(address, 4096).every((byte) => byte === 0xa5),
+    'contents are garbage',
+  );
+  pool.give(address);
+  pool.bytes[address + 100] = 1;
+  assert.throws(() => takeAll(pool, 4096, 'engine'), /given back/);
+});
+
+test('a pool does not grow, and an untouched one costs next to nothing', () => {
+  const before = process.memoryUsage().rss;
+  const pool = new BufferPool({});
+  assert.equal(pool.sizeBytes, 256 * MIB);
+  assert.equal(pool.bytes.length, 256 * MIB);
+  assert.ok(process.memoryUsage().rss - before < 32 * MIB);
+});
