@@ -1,6 +1,7 @@
 /**
- * What an engine needs of this machine, put together for one volume: buffer pool, ring, kernels , clock, drives and the NBD sessions in front. The only place where the layers' parts are joined for real; tests and
- * the simulator have their own.
+ * What an engine needs of this machine, put together for one volume: buffer pool, ring, kernels, clock, drives, and
+ * the NBD sessions in front. The only place where the layers' parts are joined for real; tests and the simulator have
+ * their own.
  */
 
 import { randomBytes } from 'node:crypto';
