@@ -1,0 +1,40 @@
+/** The pages in docs/states show the machines as they are: the part between the markers is exactly what is rendered. */
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { driveMachine } from '../../../../src/core/machines/drive.ts';
+import { renderMachine } from '../../../../src/core/machines/render.ts';
+import { renderVolumeRules } from '../../../../src/core/machines/volume.ts';
+import { windowMachine } from '../../../../src/core/machines/window.ts';
+import { driveStates, volumeStates, windowStates } from '../../../../src/core/status.ts';
+
+// From dist/tests/unit/core/machines/ up to the repository.
+const root = new URL('../../../../../', import.meta.url);
+const page = (name: string): string => readFileSync(new URL(`docs/states/${name}.md`, root), 'utf8');
+
+function shown(text: string): string {
+  const match = /<!-- machine -->\n([\s\S]*?)<!-- end of machine -->/.exec(text);
+  assert.ok(match, 'the page has no machine');
+  return (match[1] as string).trim();
+}
+
+for (const [name, rendered] of [
+  ['drive', renderMachine(driveMachine)],
+  ['window', renderMachine(windowMachine)],
+  ['volume', renderVolumeRules()],
+] as const) {
+  test(`docs/states/${name}.md shows the machine as it is`, () => {
+    assert.equal(shown(page(name)), rendered.trim());
+  });
+}
+
+test('every state has its paragraph', () => {
+  for (const [name, states] of [
+    ['drive', driveStates],
+    ['window', windowStates],
+    ['volume', volumeStates],
+  ] as const) {
+    for (const state of states) assert.ok(page(name).includes(`\`${state}\``), `${name}: ${state}`);
+  }
+});
