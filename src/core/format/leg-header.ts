@@ -94,7 +94,8 @@ export function encodeLegHeader(header: LogHeader, legIndex: number, bytes: Uint
   const own = header.legs[legIndex];
   assert(own !== undefined && header.legs.length <= LEGS_MAX, 'a log has one to four legs');
   assert(layoutIsSound(header.layout), 'the layout of a leg is sound');
-  const { logUuid, volumeUuid, volumeName, sequence, layout, epoch, nonce, stripeNonce, windowId } = header;
+  const { logUuid, volumeUuid, volumeName, sequence, layout, epoch, nonce, stripeNonce, windowId } =
+    header;
   const { stripesReleasedThrough } = header;
   legHeaderLayout.encode(
     {
@@ -130,10 +131,20 @@ export function encodeLegHeader(header: LogHeader, legIndex: number, bytes: Uint
 /** Null unless the block is valid. The result shares no memory with `bytes`. */
 export function decodeLegHeader(bytes: Uint8Array): LegHeader | null {
   if (!looksLikeLegHeader(bytes) || legHeaderLayout.check(bytes) !== null) return null;
-  const { magic: _, version, legIndex, legCount, legUuid, state, crc, ...rest } = legHeaderLayout.decode(bytes);
+  const {
+    magic: _,
+    version,
+    legIndex,
+    legCount,
+    legUuid,
+    state,
+    crc,
+    ...rest
+  } = legHeaderLayout.decode(bytes);
   if (version !== VERSION || crc !== crc32(bytes.subarray(0, CRC_AT)) || state > 1) return null;
   if (legCount < 1 || legCount > LEGS_MAX || legIndex >= legCount) return null;
-  const { capacityBytes, stripesOffset, stripesBytes, checkpointOffset, slotBytes, recordsOffset } = rest;
+  const { capacityBytes, stripesOffset, stripesBytes, checkpointOffset, slotBytes, recordsOffset } =
+    rest;
   const layout: LegLayout = {
     capacityBytes,
     stripesOffset,
@@ -161,7 +172,9 @@ export function decodeLegHeader(bytes: Uint8Array): LegHeader | null {
     stripeNonce: rest.stripeNonce,
     stripesReleasedThrough: rest.stripesReleasedThrough,
     windowId: rest.windowId,
-    legs: rows.map((row): LegPeer => ({ uuid: row.uuid, state: row.state === 0 ? 'online' : 'failed' })),
+    legs: rows.map(
+      (row): LegPeer => ({ uuid: row.uuid, state: row.state === 0 ? 'online' : 'failed' }),
+    ),
   };
 }
 

@@ -8,7 +8,10 @@ import { assert } from '../../base/assert.ts';
 const TWO_32 = 2 ** 32;
 
 export function putU64(view: DataView, at: number, value: number): void {
-  assert(Number.isSafeInteger(value) && value >= 0, 'a 64-bit field holds an integer from 0 to 2^53');
+  assert(
+    Number.isSafeInteger(value) && value >= 0,
+    'a 64-bit field holds an integer from 0 to 2^53',
+  );
   view.setUint32(at, value % TWO_32, true);
   view.setUint32(at + 4, Math.floor(value / TWO_32), true);
 }
@@ -19,7 +22,13 @@ export function getU64(view: DataView, at: number): number {
   return high < 2 ** 21 ? high * TWO_32 + view.getUint32(at, true) : Number.NaN;
 }
 
-export function sameBytes(a: Uint8Array, aAt: number, b: Uint8Array, bAt: number, length: number): boolean {
+export function sameBytes(
+  a: Uint8Array,
+  aAt: number,
+  b: Uint8Array,
+  bAt: number,
+  length: number,
+): boolean {
   for (let i = 0; i < length; i++) if (a[aAt + i] !== b[bAt + i]) return false;
   return true;
 }

@@ -5,22 +5,12 @@
  *     ┌ header: 1…8 blocks ┬ payload of record 1 ─┬ payload of record 3 ──────┬ … ┐   blocks of 4 KiB
  *     └ fixed │ rec│crc crc│rec│rec│crc…          └ last block zero-padded    ┘
  *
- * Fixed part, little-endian:
+ * The fixed part is `segmentLayout`, followed by the records:
  *
- *      0   8  magic "LOCUMSEG"            64   8  nonce (of the epoch, or of the stripe area)
- *      8   2  version (1)                 72   8  run: random for each start of the server
- *     10   1  area: 1 records, 2 stripes  80   8  sequence, +1 for each segment of the area
- *     11   1  header blocks               88   8  committedThrough
- *     12   2  number of records           96   8  releasedThrough (stripes)
- *     14   2  flags: 1 first of its run  104   4  position: own place in the area, in blocks
- *     16  16  log uuid                   108   4  CRC of the previous segment's header
- *     32  16  volume uuid                112   4  CRC-32 of the header blocks, this field as zero
- *     48   4  epoch (stripes: 0)         116  12  zero
- *     52   4  blocks in all              128   …  records
- *     56   8  zero
- *
- * Record: 0 8 first sector (of the volume; IMAGE: of the member) │ 8 4 sectors │ 12 2 slot (IMAGE) │ 14 1 type │
- * 15 1 flags (1 FUA) │ 16 4 payload blocks │ 20 … one CRC-32 for each payload block, padding included.
+ *   0 u64 first sector (of the volume; IMAGE: of the member)    14 u8  type
+ *   8 u32 sectors                                               15 u8  flags: 1 FUA
+ *  12 u16 slot (IMAGE), else 0                                  16 u32 payload blocks
+ *  20 u32 × payload blocks: CRC-32 of each, padding included
  *
  * A header is valid if and only if: 1. magic, version, area, log, volume, epoch and nonce are the expected ones; 2. it
  * lies where it says; 3. its CRC matches; 4. its counts add up. It continues a chain if and only if: 5. its sequence is
@@ -36,54 +26,75 @@
 
 import { assert } from '../../base/assert.ts';
 import { crc32 } from '../../base/crc32.ts';
+import { field, Layout } from '../../base/layout.ts';
 import { BLOCK_BYTES, SECTOR_BYTES } from '../../base/units.ts';
-import {
-  getU64,
-  NONCE_BYTES,
-  putText,
-  putU64,
-  sameBytes,
-  uuidFromText,
-} from './leg-header-fields.ts';
+import type { Uuid } from '../../base/uuid.ts';
+import { getU64, putU64, sameBytes } from './segment-fields.ts';
 
 export const AREA_RECORDS = 1;
 export const AREA_STRIPES = 2;
 export const HEADER_BLOCKS_MAX = 8;
+const SEGMENT_MAGIC = 'LOCUMSEG';
 const VERSION = 1;
 const FIXED_BYTES = 128;
 const RECORD_BYTES = 20;
-const HEADER_CRC_AT = 112;
+const NONCE_BYTES = 8;
 const FLAG_RUN_START = 1;
+
+export const segmentLayout = new Layout('segment header', FIXED_BYTES, {
+  magic: field(0, 'ascii', '`LOCUMSEG`', 8),
+  version: field(8, 'u16', '1'),
+  area: field(10, 'u8', '1 record area, 2 stripe area'),
+  headerBlocks: field(11, 'u8', 'blocks of 4 KiB the header takes'),
+  recordCount: field(12, 'u16', 'records'),
+  flags: field(14, 'u16', '1: first segment of its run'),
+  logUuid: field(16, 'uuid', 'the log'),
+  volumeUuid: field(32, 'uuid', 'the volume'),
+  epoch: field(48, 'u32', 'of the window; 0 in the stripe area'),
+  totalBlocks: field(52, 'u32', 'blocks, header included'),
+  reserved0: field(56, 'zero', '', 8),
+  nonce: field(
+    64,
+    'bytes',
+    'of the epoch, or of the stripe area; from the leg header',
+    NONCE_BYTES,
+  ),
+  run: field(72, 'bytes', 'random for each start of the server', 8),
+  sequence: field(80, 'u64', 'one more than that of the previous segment of the area'),
+  committedThrough: field(88, 'u64', 'known to be flushed on every live leg'),
+  releasedThrough: field(96, 'u64', 'stripe area: segments up to here need no redo'),
+  position: field(104, 'u32', 'own place, in blocks from the start of the area'),
+  previousCrc: field(108, 'u32', 'CRC of the previous header; 0 for the first of an epoch'),
+  crc: field(112, 'u32', 'CRC-32 of all header blocks, taken with this field as zero'),
+  reserved1: field(116, 'zero', '', 12),
+});
+const AT = segmentLayout.fields;
 
 export const RECORD_WRITE = 1;
 export const RECORD_ZERO = 2;
 export const RECORD_TRIM = 3;
 /** After-image of a piece of a member, in the stripe area. */
 export const RECORD_IMAGE = 4;
-/** The range is on the members now: the overlay forgets it. */
-export const RECORD_RELEASE = 5;
 export const RECORD_FLAG_FUA = 1;
 
 export interface SegmentIdentity {
   readonly area: number;
-  readonly logUuid: string;
-  readonly volumeUuid: string;
+  readonly logUuid: Uuid;
+  readonly volumeUuid: Uuid;
   readonly epoch: number;
   readonly nonce: Uint8Array;
 }
 
 /** Everything of the identity as it lies in a header, made once. */
 export function identityBytes(identity: SegmentIdentity): Uint8Array {
-  const bytes = new Uint8Array(72);
-  const view = new DataView(bytes.buffer);
-  putText(bytes, 0, 8, 'LOCUMSEG');
-  view.setUint16(8, VERSION, true);
-  bytes[10] = identity.area;
-  bytes.set(uuidFromText(identity.logUuid), 16);
-  bytes.set(uuidFromText(identity.volumeUuid), 32);
-  view.setUint32(48, identity.epoch, true);
-  assert(identity.nonce.length === NONCE_BYTES, 'a nonce has eight bytes');
-  bytes.set(identity.nonce, 64);
+  const bytes = new Uint8Array(FIXED_BYTES);
+  const unset = { headerBlocks: 0, recordCount: 0, flags: 0, totalBlocks: 0, position: 0, crc: 0 };
+  const marks = { sequence: 0, committedThrough: 0, releasedThrough: 0, previousCrc: 0 };
+  const run = new Uint8Array(8);
+  segmentLayout.encode(
+    { magic: SEGMENT_MAGIC, version: VERSION, ...identity, ...unset, ...marks, run },
+    bytes,
+  );
   return bytes;
 }
 
@@ -175,18 +186,18 @@ export class SegmentEncoder {
     assert(this.#crcsDue === 0, 'every payload block has its checksum');
     assert(this.#at - at <= headerBytes, 'the records fit into the header');
     this.#bytes.set(this.#identity, at);
-    view.setUint8(at + 11, this.#headerBlocks);
-    view.setUint16(at + 12, this.#records, true);
-    view.setUint16(at + 14, fields.runStart ? FLAG_RUN_START : 0, true);
-    view.setUint32(at + 52, this.#headerBlocks + this.#payloadBlocks, true);
-    view.setBigUint64(at + 72, fields.run, true);
-    putU64(view, at + 80, fields.sequence);
-    putU64(view, at + 88, fields.committedThrough);
-    putU64(view, at + 96, fields.releasedThrough);
-    view.setUint32(at + 104, fields.positionBlocks, true);
-    view.setUint32(at + 108, fields.previousCrc, true);
+    view.setUint8(at + AT.headerBlocks.offset, this.#headerBlocks);
+    view.setUint16(at + AT.recordCount.offset, this.#records, true);
+    view.setUint16(at + AT.flags.offset, fields.runStart ? FLAG_RUN_START : 0, true);
+    view.setUint32(at + AT.totalBlocks.offset, this.#headerBlocks + this.#payloadBlocks, true);
+    view.setBigUint64(at + AT.run.offset, fields.run, true);
+    putU64(view, at + AT.sequence.offset, fields.sequence);
+    putU64(view, at + AT.committedThrough.offset, fields.committedThrough);
+    putU64(view, at + AT.releasedThrough.offset, fields.releasedThrough);
+    view.setUint32(at + AT.position.offset, fields.positionBlocks, true);
+    view.setUint32(at + AT.previousCrc.offset, fields.previousCrc, true);
     const crc = crc32(this.#bytes.subarray(at, at + headerBytes));
-    view.setUint32(at + HEADER_CRC_AT, crc, true);
+    view.setUint32(at + AT.crc.offset, crc, true);
     return crc;
   }
 }
@@ -213,10 +224,11 @@ export interface Segment extends SegmentFields {
 
 /** How many blocks the header at `at` claims to have; 0 when there is no segment header. One block must be readable. */
 export function claimedHeaderBlocks(bytes: Uint8Array, at: number, identity: Uint8Array): number {
-  if (!sameBytes(bytes, at, identity, 0, 11) || !sameBytes(bytes, at + 16, identity, 16, 36))
-    return 0;
-  if (!sameBytes(bytes, at + 64, identity, 64, NONCE_BYTES)) return 0;
-  const blocks = bytes[at + 11]!;
+  if (!sameBytes(bytes, at, identity, 0, AT.headerBlocks.offset)) return 0;
+  const uuids = AT.logUuid.offset;
+  if (!sameBytes(bytes, at + uuids, identity, uuids, AT.totalBlocks.offset - uuids)) return 0;
+  if (!sameBytes(bytes, at + AT.nonce.offset, identity, AT.nonce.offset, NONCE_BYTES)) return 0;
+  const blocks = bytes[at + AT.headerBlocks.offset]!;
   return blocks >= 1 && blocks <= HEADER_BLOCKS_MAX ? blocks : 0;
 }
 
@@ -236,28 +248,33 @@ export function decodeSegment(
   const headerBytes = headerBlocks * BLOCK_BYTES;
   assert(at + headerBytes <= bytes.length, 'the whole header is readable');
   const view = new DataView(bytes.buffer, bytes.byteOffset + at, headerBytes);
-  if (view.getUint32(104, true) !== positionBlocks) return null;
-  const headerCrc = view.getUint32(HEADER_CRC_AT, true);
+  if (view.getUint32(AT.position.offset, true) !== positionBlocks) return null;
+  const headerCrc = view.getUint32(AT.crc.offset, true);
   // The CRC covers its own field as zero: three pieces, chained.
-  let crc = crc32(bytes.subarray(at, at + HEADER_CRC_AT));
+  let crc = crc32(bytes.subarray(at, at + AT.crc.offset));
   crc = crc32(FOUR_ZEROES, crc);
-  if (crc32(bytes.subarray(at + HEADER_CRC_AT + 4, at + headerBytes), crc) !== headerCrc)
+  if (crc32(bytes.subarray(at + AT.crc.offset + 4, at + headerBytes), crc) !== headerCrc)
     return null;
-  const totalBlocks = view.getUint32(52, true);
+  const totalBlocks = view.getUint32(AT.totalBlocks.offset, true);
   if (totalBlocks < headerBlocks || positionBlocks + totalBlocks > areaBlocks) return null;
-  const body = decodeRecords(view, view.getUint16(12, true), headerBlocks, totalBlocks);
-  const sequence = getU64(view, 80);
-  const committedThrough = getU64(view, 88);
-  const releasedThrough = getU64(view, 96);
+  const body = decodeRecords(
+    view,
+    view.getUint16(AT.recordCount.offset, true),
+    headerBlocks,
+    totalBlocks,
+  );
+  const sequence = getU64(view, AT.sequence.offset);
+  const committedThrough = getU64(view, AT.committedThrough.offset);
+  const releasedThrough = getU64(view, AT.releasedThrough.offset);
   if (body === null || Number.isNaN(sequence + committedThrough + releasedThrough)) return null;
   return {
-    run: view.getBigUint64(72, true),
-    runStart: (view.getUint16(14, true) & FLAG_RUN_START) !== 0,
+    run: view.getBigUint64(AT.run.offset, true),
+    runStart: (view.getUint16(AT.flags.offset, true) & FLAG_RUN_START) !== 0,
     sequence,
     committedThrough,
     releasedThrough,
     positionBlocks,
-    previousCrc: view.getUint32(108, true),
+    previousCrc: view.getUint32(AT.previousCrc.offset, true),
     headerBlocks,
     totalBlocks,
     headerCrc,
@@ -291,7 +308,7 @@ function decodeRecords(
     at += RECORD_BYTES;
     const hasPayload = record.type === RECORD_WRITE || record.type === RECORD_IMAGE;
     const blocks = hasPayload ? payloadBlocksOf(record.sectors) : 0;
-    if (record.type < RECORD_WRITE || record.type > RECORD_RELEASE || record.sectors === 0)
+    if (record.type < RECORD_WRITE || record.type > RECORD_IMAGE || record.sectors === 0)
       return null;
     if (record.payloadBlocks !== blocks || crcs + blocks > blockCrcs.length) return null;
     if (Number.isNaN(record.start) || at + blocks * 4 > view.byteLength) return null;

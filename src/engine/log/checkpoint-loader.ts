@@ -16,7 +16,7 @@ import {
 } from '../../core/format/checkpoint.ts';
 import type { Overlay, OverlayKind } from '../../core/overlay.ts';
 import type { CrcTable } from './crc-table.ts';
-import { driveOf, type Leg, type LogEnvironment, type Legs } from './legs.ts';
+import { driveOf, type Leg, type Legs, type LogEnvironment } from './legs.ts';
 import { EMPTY_LOG, type LogPosition } from './window-log.ts';
 
 const PIECE_BLOCKS = (256 * KIB) / BLOCK_BYTES;
@@ -29,7 +29,12 @@ export interface LoadedCheckpoint {
   readonly bodyBytes: number;
 }
 
-export const NO_CHECKPOINT: LoadedCheckpoint = { position: EMPTY_LOG, number: 0, entries: 0, bodyBytes: 0 };
+export const NO_CHECKPOINT: LoadedCheckpoint = {
+  position: EMPTY_LOG,
+  number: 0,
+  entries: 0,
+  bodyBytes: 0,
+};
 
 interface Candidate {
   readonly header: CheckpointHeader;
@@ -46,11 +51,22 @@ export async function loadCheckpoint(
 ): Promise<LoadedCheckpoint> {
   const candidates = await findCandidates(environment, legs, identity);
   const number = candidates.reduce((most, { header }) => Math.max(most, header.number), 0);
-  const committed = candidates.reduce((most, { header }) => Math.max(most, header.committedThrough), 0);
+  const committed = candidates.reduce(
+    (most, { header }) => Math.max(most, header.committedThrough),
+    0,
+  );
   for (const candidate of candidates) {
     if (await loadBody(environment, legs, identity, candidate, overlay, crcs)) {
-      const { sequence, headerCrc, endBlocks, run, records, entries, bodyBlocks } = candidate.header;
-      const position = { sequence, headerCrc, endBlocks, run, records, committedThrough: committed };
+      const { sequence, headerCrc, endBlocks, run, records, entries, bodyBlocks } =
+        candidate.header;
+      const position = {
+        sequence,
+        headerCrc,
+        endBlocks,
+        run,
+        records,
+        committedThrough: committed,
+      };
       return { position, number, entries, bodyBytes: bodyBlocks * BLOCK_BYTES };
     }
     overlay.clear();
@@ -159,7 +175,13 @@ async function readPiece(
   return null;
 }
 
-async function read(legs: Legs, leg: Leg, offset: number, address: Address, blocks: number): Promise<number> {
+async function read(
+  legs: Legs,
+  leg: Leg,
+  offset: number,
+  address: Address,
+  blocks: number,
+): Promise<number> {
   const errno = await driveOf(leg).read(offset as DriveOffset, address, blocks * BLOCK_BYTES);
   if (errno === ETIMEDOUT) legs.fail(leg, 'a read was not answered in time');
   return errno;

@@ -22,7 +22,7 @@ import {
 import { DATA } from '../../core/overlay.ts';
 import type { LoadedCheckpoint } from './checkpoint-loader.ts';
 import type { CrcTable } from './crc-table.ts';
-import type { LogEnvironment, Legs } from './legs.ts';
+import type { Legs, LogEnvironment } from './legs.ts';
 import type { WindowLog } from './window-log.ts';
 
 const SLICE_BLOCKS = (128 * KIB) / BLOCK_BYTES;

@@ -51,29 +51,42 @@ const refuse = (kind: Refused['kind'], reason: string, path: string | null = nul
   path,
 });
 
-export function chooseLegs(given: readonly Given[], expected: LogExpectation): ChosenLegs | Refused {
+export function chooseLegs(
+  given: readonly Given[],
+  expected: LogExpectation,
+): ChosenLegs | Refused {
   const mine: { drive: Drive; header: LegHeader; whole: boolean }[] = [];
   for (const { drive, view } of given) {
     const { header } = view;
     if (header === null) continue;
     const belongs = header.volumeUuid === expected.volumeUuid;
     if (!belongs || (expected.logUuid !== null && header.logUuid !== expected.logUuid)) {
-      return refuse('foreign', `it is a leg of volume ${header.volumeName} (${header.volumeUuid})`, drive.path);
+      return refuse(
+        'foreign',
+        `it is a leg of volume ${header.volumeName} (${header.volumeUuid})`,
+        drive.path,
+      );
     }
     mine.push({ drive, header, whole: view.whole });
   }
   const first = mine[0];
   if (first === undefined) return nothingValid(given);
-  const newest = mine.reduce((best, each) => (each.header.sequence > best.header.sequence ? each : best), first);
+  const newest = mine.reduce(
+    (best, each) => (each.header.sequence > best.header.sequence ? each : best),
+    first,
+  );
   const { header } = newest;
   const problem = disagreement(mine, header) ?? behind(header, newest.drive, expected);
   if (problem !== null) return problem;
 
   const legs = header.legs.map((peer, index): Leg => {
-    const drive = mine.find((each) => each.header.legs[each.header.legIndex]!.uuid === peer.uuid)?.drive ?? null;
+    const drive =
+      mine.find((each) => each.header.legs[each.header.legIndex]!.uuid === peer.uuid)?.drive ??
+      null;
     const leg: Leg = { index, uuid: peer.uuid, drive, state: 'online', reason: '', reading: 0 };
     const failed = peer.state === 'failed' || (expected.failedLegs ?? []).includes(peer.uuid);
-    if (failed) Object.assign(leg, { state: 'failed', reason: 'it has missed something, by its record' });
+    if (failed)
+      Object.assign(leg, { state: 'failed', reason: 'it has missed something, by its record' });
     else if (drive === null) Object.assign(leg, { state: 'missing', reason: 'not given' });
     else if (drive.sizeBytes < header.layout.capacityBytes) {
       Object.assign(leg, { state: 'failed', reason: 'it is smaller than it was' });
@@ -81,7 +94,8 @@ export function chooseLegs(given: readonly Given[], expected: LogExpectation): C
     return leg;
   });
   const online = legs.filter((leg) => leg.state === 'online');
-  if (online.length === 0) return refuse('stale', 'all legs given have missed something', first.drive.path);
+  if (online.length === 0)
+    return refuse('stale', 'all legs given have missed something', first.drive.path);
   const behindOthers = mine.some((each) => each.header.sequence !== header.sequence || !each.whole);
   return { kind: 'chosen', header, legs, repairHeaders: behindOthers };
 }
@@ -94,18 +108,24 @@ function nothingValid(given: readonly Given[]): Refused {
   return refuse('missing', 'no leg of the log was found', given[0]?.drive.path ?? null);
 }
 
-function disagreement(mine: readonly { drive: Drive; header: LegHeader }[], truth: LegHeader): Refused | null {
+function disagreement(
+  mine: readonly { drive: Drive; header: LegHeader }[],
+  truth: LegHeader,
+): Refused | null {
   const uuids = new Set<Uuid>();
   const truthLeg = truth.legs[truth.legIndex]!.uuid;
   for (const { drive, header } of mine) {
     const uuid = header.legs[header.legIndex]!.uuid;
-    if (uuids.has(uuid)) return refuse('damaged', 'the same leg was given twice: one is a copy', drive.path);
+    if (uuids.has(uuid))
+      return refuse('damaged', 'the same leg was given twice: one is a copy', drive.path);
     uuids.add(uuid);
-    if (header.logUuid !== truth.logUuid) return refuse('foreign', 'the legs are of different logs', drive.path);
+    if (header.logUuid !== truth.logUuid)
+      return refuse('foreign', 'the legs are of different logs', drive.path);
     const outThere = header.legs.find((leg) => leg.uuid === truthLeg)?.state === 'failed';
     const outHere = truth.legs.find((leg) => leg.uuid === uuid)?.state === 'failed';
     // Each went on without the other: no sequence says which one was answered.
-    if (outThere && outHere) return refuse('damaged', 'the legs have different histories', drive.path);
+    if (outThere && outHere)
+      return refuse('damaged', 'the legs have different histories', drive.path);
     if (header.sequence !== truth.sequence || uuid === truthLeg) continue;
     const same = header.epoch === truth.epoch && header.windowId === truth.windowId;
     const nonce = header.nonce.every((byte, i) => byte === truth.nonce[i]);
@@ -117,7 +137,11 @@ function disagreement(mine: readonly { drive: Drive; header: LegHeader }[], trut
 function behind(header: LegHeader, drive: Drive, expected: LogExpectation): Refused | null {
   const { epoch = 0, windowId = null } = expected;
   if (header.epoch < epoch) {
-    return refuse('stale', `it ends at epoch ${header.epoch}, epoch ${epoch} has begun`, drive.path);
+    return refuse(
+      'stale',
+      `it ends at epoch ${header.epoch}, epoch ${epoch} has begun`,
+      drive.path,
+    );
   }
   if (windowId !== null && (header.state !== 'logging' || header.windowId !== windowId)) {
     return refuse('stale', `it has no record of window ${windowId}`, drive.path);

@@ -5,7 +5,12 @@
 import { OK } from '../../base/errno.ts';
 import { BLOCK_BYTES, type DriveOffset } from '../../base/units.ts';
 import type { Uuid } from '../../base/uuid.ts';
-import { decodeLegHeader, type LegHeader, type LegPeer, looksLikeLegHeader } from '../../core/format/leg-header.ts';
+import {
+  decodeLegHeader,
+  type LegHeader,
+  type LegPeer,
+  looksLikeLegHeader,
+} from '../../core/format/leg-header.ts';
 import { HEADER_COPIES } from '../../core/format/leg-header-layout.ts';
 import type { Buffers } from '../../io/buffers.ts';
 import type { Drive } from '../../io/drive.ts';
@@ -45,7 +50,9 @@ export async function viewLeg(buffers: Buffers, drive: Drive): Promise<LegView> 
     const address = await buffers.takeLater(BLOCK_BYTES, 'engine');
     const block = buffers.slice(address, BLOCK_BYTES);
     const fits = drive.sizeBytes >= (copy + 1) * BLOCK_BYTES;
-    const errno = fits ? await drive.read((copy * BLOCK_BYTES) as DriveOffset, address, BLOCK_BYTES) : 1;
+    const errno = fits
+      ? await drive.read((copy * BLOCK_BYTES) as DriveOffset, address, BLOCK_BYTES)
+      : 1;
     if (errno === OK) {
       readable++;
       claimed ||= looksLikeLegHeader(block);
@@ -68,7 +75,8 @@ export async function viewLeg(buffers: Buffers, drive: Drive): Promise<LegView> 
 export async function peekLeg(buffers: Buffers, drive: Drive): Promise<LegIdentity> {
   const { header, reason } = await viewLeg(buffers, drive);
   if (header === null) return { valid: false, reason };
-  const { logUuid, legIndex, volumeUuid, volumeName, epoch, state, windowId, legs, sequence } = header;
+  const { logUuid, legIndex, volumeUuid, volumeName, epoch, state, windowId, legs, sequence } =
+    header;
   const legUuid = legs[legIndex]!.uuid;
   const identity = { logUuid, legUuid, legIndex, volumeUuid, volumeName };
   return { valid: true, ...identity, epoch, state, windowId, legs, sequence };

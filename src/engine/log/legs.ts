@@ -53,7 +53,12 @@ export class Legs {
   /** Rises with every failure: a buffer that was being written meanwhile may still be in use by a hung request. */
   failures = 0;
 
-  constructor(environment: LogEnvironment, header: LogHeader, all: readonly Leg[], onLegFailed: OnLegFailed) {
+  constructor(
+    environment: LogEnvironment,
+    header: LogHeader,
+    all: readonly Leg[],
+    onLegFailed: OnLegFailed,
+  ) {
     this.#environment = environment;
     this.#header = header;
     this.all = all;
@@ -158,7 +163,8 @@ export class Legs {
   async #writeHeader(change: Partial<LogHeader>): Promise<boolean> {
     const legs = this.all.map((leg, i) => {
       const recorded = this.#header.legs[i]?.state ?? 'online';
-      const state = leg.state === 'missing' ? recorded : leg.state === 'online' ? leg.state : 'failed';
+      const state =
+        leg.state === 'missing' ? recorded : leg.state === 'online' ? leg.state : 'failed';
       return { uuid: leg.uuid, state } as const;
     });
     this.#header = { ...this.#header, ...change, legs, sequence: this.#header.sequence + 1 };

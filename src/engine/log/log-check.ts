@@ -6,10 +6,10 @@
 import { BLOCK_BYTES } from '../../base/units.ts';
 import type { Segment } from '../../core/format/segment.ts';
 import type { LogCheck } from '../../core/status.ts';
-import type { Leg, LogEnvironment, Legs } from './legs.ts';
+import type { Leg, Legs, LogEnvironment } from './legs.ts';
 import { continuesChain } from './recover-records.ts';
-import { type SegmentArea, SegmentCursor } from './segment-cursor.ts';
 import { verifyPayload } from './segment-copy.ts';
+import { type SegmentArea, SegmentCursor } from './segment-cursor.ts';
 import { EMPTY_LOG, type LogPosition } from './window-log.ts';
 
 interface Tally {
@@ -36,7 +36,9 @@ export async function checkLog(
   while (last.endBlocks < end.endBlocks) {
     const position = last.endBlocks;
     const found = await Promise.all(cursors.map((cursor) => cursor.at(position)));
-    const here = found.map(({ segment }) => (segment && continuesChain(last, segment) ? segment : null));
+    const here = found.map(({ segment }) =>
+      segment && continuesChain(last, segment) ? segment : null,
+    );
     const segment = here.find((each) => each !== null) ?? null;
     if (segment === null) {
       // Nothing says where the next one begins: all that is left is missing everywhere.
@@ -47,7 +49,8 @@ export async function checkLog(
     }
     const bad: ReadonlySet<number>[] = [];
     for (const [i, leg] of online.entries()) {
-      const records = here[i] === null ? null : await badRecords(environment, legs, leg, area, segment);
+      const records =
+        here[i] === null ? null : await badRecords(environment, legs, leg, area, segment);
       const tally = tallies[i]!;
       if (records === null) tally.missingRecords += segment.records.length;
       else tally.damagedRecords += records.size;
@@ -61,7 +64,12 @@ export async function checkLog(
     last = { ...last, sequence, headerCrc, run, endBlocks: position + totalBlocks };
   }
   for (const cursor of cursors) cursor.close();
-  return { records: end.records, bytes: end.endBlocks * BLOCK_BYTES, legs: tallies, damagedOnAllLegs };
+  return {
+    records: end.records,
+    bytes: end.endBlocks * BLOCK_BYTES,
+    legs: tallies,
+    damagedOnAllLegs,
+  };
 }
 
 /** Indexes of the records that have a bad block on this leg. */
@@ -76,7 +84,8 @@ async function badRecords(
   const records = new Set<number>();
   for (const block of bad) {
     const index = segment.records.findIndex(
-      ({ payloadBlock, payloadBlocks }) => block >= payloadBlock && block < payloadBlock + payloadBlocks,
+      ({ payloadBlock, payloadBlocks }) =>
+        block >= payloadBlock && block < payloadBlock + payloadBlocks,
     );
     if (index >= 0) records.add(index);
   }

@@ -19,7 +19,12 @@ import { type Address, BLOCK_BYTES, KIB, MIB, roundDown } from '../../base/units
 import { NIL_UUID, type Uuid, uuidFromBytes } from '../../base/uuid.ts';
 import { LEGS_MAX, type LogHeader } from '../../core/format/leg-header.ts';
 import { LEG_BYTES_MIN, layoutFor } from '../../core/format/leg-header-layout.ts';
-import { AREA_RECORDS, AREA_STRIPES, identityBytes, SegmentEncoder } from '../../core/format/segment.ts';
+import {
+  AREA_RECORDS,
+  AREA_STRIPES,
+  identityBytes,
+  SegmentEncoder,
+} from '../../core/format/segment.ts';
 import { Overlay } from '../../core/overlay.ts';
 import { done, type Outcome, refuse } from '../../core/problems.ts';
 import type { LegStatus, LogCheck, LogReport, LogStatus } from '../../core/status.ts';
@@ -29,7 +34,7 @@ import { CheckpointWriter } from './checkpoint-writer.ts';
 import { chooseLegs, type LogExpectation, type Refused } from './choose-legs.ts';
 import { CrcTable } from './crc-table.ts';
 import { viewLeg } from './leg-identity.ts';
-import { type Leg, type LogEnvironment, Legs, type OnLegFailed } from './legs.ts';
+import { type Leg, Legs, type LogEnvironment, type OnLegFailed } from './legs.ts';
 import { defaultLimits, type LogLimits } from './limits.ts';
 import { checkLog } from './log-check.ts';
 import { Maintenance } from './maintenance.ts';
@@ -39,8 +44,8 @@ import type { SegmentArea } from './segment-cursor.ts';
 import { StripeJournal } from './stripe-journal.ts';
 import { EMPTY_LOG, type LogPosition, WindowLog } from './window-log.ts';
 
-export { type LegIdentity, peekLeg } from './leg-identity.ts';
 export type { LogExpectation } from './choose-legs.ts';
+export { type LegIdentity, peekLeg } from './leg-identity.ts';
 
 export interface LogOptions {
   readonly onLegFailed?: OnLegFailed;
@@ -100,7 +105,8 @@ export class LogStore {
     drives: readonly Drive[],
     options: FormatOptions,
   ): Promise<Outcome<LogStore>> {
-    if (drives.length < 1 || drives.length > LEGS_MAX) return refuse('leg-count', { given: drives.length });
+    if (drives.length < 1 || drives.length > LEGS_MAX)
+      return refuse('leg-count', { given: drives.length });
     const smallest = drives.reduce((a, b) => (b.sizeBytes < a.sizeBytes ? b : a));
     const layout = layoutFor(smallest.sizeBytes);
     if (layout === null) {
@@ -131,7 +137,10 @@ export class LogStore {
     const lost = all.find((leg) => leg.state !== 'online');
     // A new log begins with all of its legs or not at all.
     if (!written || lost) {
-      return refuse('io-error', { path: lost?.drive?.path ?? smallest.path, reason: lost?.reason ?? '' });
+      return refuse('io-error', {
+        path: lost?.drive?.path ?? smallest.path,
+        reason: lost?.reason ?? '',
+      });
     }
     const limits = { ...defaultLimits, ...options.limits };
     return done(new LogStore(environment, legs, limits, await takeZeroes(environment), NO_STRIPES));
@@ -159,7 +168,8 @@ export class LogStore {
     const store = new LogStore(environment, legs, limits, zeroes, found);
     const refusal = await store.#start(chosen.repairHeaders, expected);
     if (refusal === null) return { kind: 'idle', store };
-    if (refusal.kind === 'recovered') return { kind: 'recovered', store, recovery: refusal.recovery };
+    if (refusal.kind === 'recovered')
+      return { kind: 'recovered', store, recovery: refusal.recovery };
     buffers.give(zeroes);
     await store.stripes.close();
     return refusal;
@@ -279,25 +289,46 @@ export class LogStore {
     repairHeaders: boolean,
     expected: LogExpectation,
   ): Promise<null | Refused | { kind: 'recovered'; recovery: RecoverySummary }> {
-    const refused = (kind: Refused['kind'], reason: string): Refused => ({ kind, reason, path: null });
+    const refused = (kind: Refused['kind'], reason: string): Refused => ({
+      kind,
+      reason,
+      path: null,
+    });
     if (this.state === 'idle') {
       if (!repairHeaders || (await this.#legs.update({}))) return null;
       return refused('damaged', 'no leg can be written');
     }
     const { overlay } = this;
     const area = recordsArea(this.#legs);
-    const checkpoint = await loadCheckpoint(this.#environment, this.#legs, this.#legs.header, overlay, this.#crcs);
+    const checkpoint = await loadCheckpoint(
+      this.#environment,
+      this.#legs,
+      this.#legs.header,
+      overlay,
+      this.#crcs,
+    );
     const from = checkpoint.position;
-    const recovery = new RecordRecovery(this.#environment, this.#legs, area, overlay, this.#crcs, from);
+    const recovery = new RecordRecovery(
+      this.#environment,
+      this.#legs,
+      area,
+      overlay,
+      this.#crcs,
+      from,
+    );
     const recovered = await recovery.run();
     if (recovered.kind === 'damaged') return refused('damaged', recovered.reason);
     const { position } = recovered;
     if (expected.epoch === this.epoch && position.sequence < (expected.lastSequence ?? 0)) {
-      return refused('stale', `it ends at segment ${position.sequence}, ${expected.lastSequence} was acknowledged`);
+      return refused(
+        'stale',
+        `it ends at segment ${position.sequence}, ${expected.lastSequence} was acknowledged`,
+      );
     }
     // Legs that were not given miss everything from here on; their peers say so before the first record.
     if (!(await this.#legs.excludeMissing())) return refused('damaged', 'no leg can be written');
-    if (repairHeaders && !(await this.#legs.update({}))) return refused('damaged', 'no leg can be written');
+    if (repairHeaders && !(await this.#legs.update({})))
+      return refused('damaged', 'no leg can be written');
     const window = await this.#openWindow(position, checkpoint);
     if ((await window.mark()) !== OK) {
       await this.#closeWindow(false);
@@ -311,8 +342,13 @@ export class LogStore {
     const { buffers } = this.#environment;
     const { header } = this.#legs;
     const headers: Address[] = [];
-    for (let i = 0; i < this.#limits.segmentsInFlight; i++) headers.push(await buffers.takeLater(BLOCK_BYTES, 'engine'));
-    const encoder = new SegmentEncoder(buffers.bytes, buffers.view, recordsArea(this.#legs).identity);
+    for (let i = 0; i < this.#limits.segmentsInFlight; i++)
+      headers.push(await buffers.takeLater(BLOCK_BYTES, 'engine'));
+    const encoder = new SegmentEncoder(
+      buffers.bytes,
+      buffers.view,
+      recordsArea(this.#legs).identity,
+    );
     const window = new WindowLog({
       environment: this.#environment,
       legs: this.#legs,
@@ -326,7 +362,14 @@ export class LogStore {
       reserveBytes: this.#reserveBytes(),
       onProgress: () => this.#maintenance?.progress(),
     });
-    const writer = new CheckpointWriter(this.#environment, this.#legs, header, window, this.#crcs, newest);
+    const writer = new CheckpointWriter(
+      this.#environment,
+      this.#legs,
+      header,
+      window,
+      this.#crcs,
+      newest,
+    );
     this.#window = window;
     this.#maintenance = new Maintenance(this.#environment, this.#limits, window, writer);
     return window;
@@ -369,7 +412,13 @@ function recordsArea(legs: Legs): SegmentArea {
 
 function stripesArea(legs: Legs): SegmentArea {
   const { logUuid, volumeUuid, stripeNonce, layout } = legs.header;
-  const identity = identityBytes({ area: AREA_STRIPES, logUuid, volumeUuid, epoch: 0, nonce: stripeNonce });
+  const identity = identityBytes({
+    area: AREA_STRIPES,
+    logUuid,
+    volumeUuid,
+    epoch: 0,
+    nonce: stripeNonce,
+  });
   return { offset: layout.stripesOffset, blocks: layout.stripesBytes / BLOCK_BYTES, identity };
 }
 

@@ -46,7 +46,10 @@ export class Maintenance {
       // Owned here; a failure takes legs out, and the window answers EIO when none is left.
       void this.#window.sync().then(() => (this.#syncing = false));
     }
-    const least = Math.max(this.#limits.checkpointBytes, CHECKPOINT_SHARE * this.#checkpoints.bodyBytes);
+    const least = Math.max(
+      this.#limits.checkpointBytes,
+      CHECKPOINT_SHARE * this.#checkpoints.bodyBytes,
+    );
     if (this.#newBytes() >= least * this.#backoff) this.#checkpoint();
   }
 
@@ -56,7 +59,8 @@ export class Maintenance {
     this.#cancel?.();
     if (!last) this.#checkpoints.stop();
     await this.#running;
-    if (last && !this.#paused && this.#newBytes() > 0 && !this.#window.failed) await this.#checkpoints.write();
+    if (last && !this.#paused && this.#newBytes() > 0 && !this.#window.failed)
+      await this.#checkpoints.write();
   }
 
   /**

@@ -9,9 +9,15 @@
 
 import { crc32 } from '../../base/crc32.ts';
 import { EIO, type Errno, ETIMEDOUT, OK } from '../../base/errno.ts';
-import { type Address, BLOCK_BYTES, type DriveOffset, KIB, SECTOR_BYTES } from '../../base/units.ts';
+import {
+  type Address,
+  BLOCK_BYTES,
+  type DriveOffset,
+  KIB,
+  SECTOR_BYTES,
+} from '../../base/units.ts';
 import type { CrcTable } from './crc-table.ts';
-import { driveOf, type Leg, type LogEnvironment, type Legs } from './legs.ts';
+import { driveOf, type Leg, type Legs, type LogEnvironment } from './legs.ts';
 
 const READ_BLOCKS = (128 * KIB) / BLOCK_BYTES;
 const BLOCK_SECTORS = BLOCK_BYTES / SECTOR_BYTES;
@@ -42,7 +48,13 @@ export class PayloadReader {
       const to = Math.min(end, (block + blocks) * BLOCK_SECTORS);
       const target = (address + (from - locationSector) * SECTOR_BYTES) as Address;
       const skipBytes = (from - block * BLOCK_SECTORS) * SECTOR_BYTES;
-      const piece = await this.#readBlocks(block, blocks, skipBytes, (to - from) * SECTOR_BYTES, target);
+      const piece = await this.#readBlocks(
+        block,
+        blocks,
+        skipBytes,
+        (to - from) * SECTOR_BYTES,
+        target,
+      );
       if (piece !== OK) errno = piece;
       from = to;
     }
@@ -62,7 +74,15 @@ export class PayloadReader {
     const leg = this.#choose();
     let errno: Errno = leg === null ? EIO : await this.#readFrom(leg, block, blocks, own);
     if (leg !== null && (errno !== OK || this.#firstBad(block, blocks, own) >= 0)) {
-      errno = await this.#assemble(leg, errno === OK ? own : null, block, blocks, target, skipBytes, lengthBytes);
+      errno = await this.#assemble(
+        leg,
+        errno === OK ? own : null,
+        block,
+        blocks,
+        target,
+        skipBytes,
+        lengthBytes,
+      );
     } else if (errno === OK) {
       buffers.bytes.copyWithin(target, own + skipBytes, own + skipBytes + lengthBytes);
     }
@@ -95,7 +115,11 @@ export class PayloadReader {
       }
       const start = Math.max(0, skipBytes - i * BLOCK_BYTES);
       const end = Math.min(BLOCK_BYTES, skipBytes + lengthBytes - i * BLOCK_BYTES);
-      buffers.bytes.copyWithin(target + i * BLOCK_BYTES + start - skipBytes, from + start, from + end);
+      buffers.bytes.copyWithin(
+        target + i * BLOCK_BYTES + start - skipBytes,
+        from + start,
+        from + end,
+      );
       if (!good) buffers.give(from);
     }
     return errno;
@@ -120,14 +144,22 @@ export class PayloadReader {
 
   async #repair(leg: Leg, block: number, address: Address): Promise<void> {
     if (leg.state !== 'online') return;
-    const errno = await driveOf(leg).write((block * BLOCK_BYTES) as DriveOffset, address, BLOCK_BYTES);
+    const errno = await driveOf(leg).write(
+      (block * BLOCK_BYTES) as DriveOffset,
+      address,
+      BLOCK_BYTES,
+    );
     if (errno === OK) this.repairedBlocks++;
     else this.#legs.fail(leg, `rewriting a damaged block failed with errno ${errno}`);
   }
 
   async #readFrom(leg: Leg, block: number, blocks: number, own: Address): Promise<Errno> {
     leg.reading++;
-    const errno = await driveOf(leg).read((block * BLOCK_BYTES) as DriveOffset, own, blocks * BLOCK_BYTES);
+    const errno = await driveOf(leg).read(
+      (block * BLOCK_BYTES) as DriveOffset,
+      own,
+      blocks * BLOCK_BYTES,
+    );
     leg.reading--;
     if (errno === ETIMEDOUT) this.#legs.fail(leg, 'a read was not answered in time');
     return errno;
@@ -139,7 +171,8 @@ export class PayloadReader {
     const base = this.#legs.layout.recordsOffset / BLOCK_BYTES;
     for (let i = 0; i < blocks; i++) {
       const start = at + i * BLOCK_BYTES;
-      if (crc32(bytes.subarray(start, start + BLOCK_BYTES)) !== this.#crcs.get(block + i - base)) return i;
+      if (crc32(bytes.subarray(start, start + BLOCK_BYTES)) !== this.#crcs.get(block + i - base))
+        return i;
     }
     return -1;
   }
@@ -147,7 +180,10 @@ export class PayloadReader {
   /** Online legs first; one that is out may still have what was written before it failed. */
   #readable(): Leg[] {
     const open = this.#legs.all.filter((leg) => leg.drive !== null && leg.state !== 'syncing');
-    return [...open.filter((leg) => leg.state === 'online'), ...open.filter((leg) => leg.state !== 'online')];
+    return [
+      ...open.filter((leg) => leg.state === 'online'),
+      ...open.filter((leg) => leg.state !== 'online'),
+    ];
   }
 
   #choose(): Leg | null {

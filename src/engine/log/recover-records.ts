@@ -23,9 +23,9 @@ import { BLOCK_BYTES, MIB, SECTOR_BYTES } from '../../base/units.ts';
 import type { Segment } from '../../core/format/segment.ts';
 import { DATA, type Overlay, type OverlayKind } from '../../core/overlay.ts';
 import type { CrcTable } from './crc-table.ts';
-import type { Leg, LogEnvironment, Legs } from './legs.ts';
-import { type SegmentArea, SegmentCursor } from './segment-cursor.ts';
+import type { Leg, Legs, LogEnvironment } from './legs.ts';
 import { copySegment, verifyPayload } from './segment-copy.ts';
+import { type SegmentArea, SegmentCursor } from './segment-cursor.ts';
 import type { LogPosition } from './window-log.ts';
 
 /** How far behind a hole proof of damage is looked for: a self-sync, and what may be in flight beyond it. */
@@ -126,7 +126,9 @@ export class RecordRecovery {
     while (last.endBlocks < this.#area.blocks) {
       const position = last.endBlocks;
       const found = await Promise.all(cursors.map((cursor) => cursor.at(position)));
-      const here = found.map(({ segment }) => (segment && continuesChain(last, segment) ? segment : null));
+      const here = found.map(({ segment }) =>
+        segment && continuesChain(last, segment) ? segment : null,
+      );
       const segment = here.find((candidate) => candidate !== null) ?? null;
       if (segment === null) {
         const readable = found.some((each) => each.readable);
@@ -182,7 +184,13 @@ export class RecordRecovery {
       const torn: Leg[] = [...absent];
       let unreadable = 0;
       for (const leg of present) {
-        const verdict = await verifyPayload(this.#environment, this.#legs, leg, this.#area, segment);
+        const verdict = await verifyPayload(
+          this.#environment,
+          this.#legs,
+          leg,
+          this.#area,
+          segment,
+        );
         if (verdict.bad.length === 0) whole.push(leg);
         else torn.push(leg);
         if (!verdict.readable) unreadable++;

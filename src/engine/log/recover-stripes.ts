@@ -21,10 +21,10 @@ import {
   type Slot,
 } from '../../base/units.ts';
 import { RECORD_IMAGE, type Segment } from '../../core/format/segment.ts';
-import { driveOf, type Leg, type LogEnvironment, type Legs } from './legs.ts';
+import { driveOf, type Leg, type Legs, type LogEnvironment } from './legs.ts';
 import { continuesChain } from './recover-records.ts';
-import { type SegmentArea, SegmentCursor } from './segment-cursor.ts';
 import { verifyPayload } from './segment-copy.ts';
+import { type SegmentArea, SegmentCursor } from './segment-cursor.ts';
 import type { StripeImage } from './stripe-journal.ts';
 
 export interface PendingSegment {
@@ -43,7 +43,12 @@ export interface FoundStripes {
   readonly lostSegments: number;
 }
 
-export const NO_STRIPES: FoundStripes = { pending: [], lastSequence: 0, releasedThrough: 0, lostSegments: 0 };
+export const NO_STRIPES: FoundStripes = {
+  pending: [],
+  lastSequence: 0,
+  releasedThrough: 0,
+  lostSegments: 0,
+};
 
 export async function findStripes(
   environment: LogEnvironment,
@@ -65,11 +70,21 @@ export async function findStripes(
     }
   }
   const all = [...found.values()].sort((a, b) => a.segment.sequence - b.segment.sequence);
-  const most = (values: number[], least: number): number => values.reduce((a, b) => Math.max(a, b), least);
+  const most = (values: number[], least: number): number =>
+    values.reduce((a, b) => Math.max(a, b), least);
   const header = legs.header.stripesReleasedThrough;
-  const releasedThrough = most(all.map(({ segment }) => segment.releasedThrough), header);
-  const committedThrough = most(all.map(({ segment }) => segment.committedThrough), 0);
-  const lastSequence = most(all.map(({ segment }) => segment.sequence), releasedThrough);
+  const releasedThrough = most(
+    all.map(({ segment }) => segment.releasedThrough),
+    header,
+  );
+  const committedThrough = most(
+    all.map(({ segment }) => segment.committedThrough),
+    0,
+  );
+  const lastSequence = most(
+    all.map(({ segment }) => segment.sequence),
+    releasedThrough,
+  );
   const pending: PendingSegment[] = [];
   for (const { segment, present } of all) {
     if (segment.sequence <= releasedThrough) continue;

@@ -4,7 +4,7 @@ import { crc32 } from '../../base/crc32.ts';
 import { type Errno, ETIMEDOUT, OK } from '../../base/errno.ts';
 import { type Address, BLOCK_BYTES, type DriveOffset, KIB } from '../../base/units.ts';
 import { decodeSegment, type Segment } from '../../core/format/segment.ts';
-import { driveOf, type Leg, type LogEnvironment, type Legs } from './legs.ts';
+import { driveOf, type Leg, type Legs, type LogEnvironment } from './legs.ts';
 import type { SegmentArea } from './segment-cursor.ts';
 
 const PIECE_BLOCKS = (256 * KIB) / BLOCK_BYTES;
@@ -112,7 +112,8 @@ export async function copySegment(
   const errno = await driveOf(from).read(offset, header, headerBytes);
   const headerSlice = buffers.slice(header, headerBytes);
   const { identity, blocks } = area;
-  const again = errno === OK ? decodeSegment(headerSlice, 0, identity, segment.positionBlocks, blocks) : null;
+  const again =
+    errno === OK ? decodeSegment(headerSlice, 0, identity, segment.positionBlocks, blocks) : null;
   if (again?.headerCrc === segment.headerCrc) await put(0, header, segment.headerBlocks);
   buffers.give(header);
   return result;

@@ -6,8 +6,13 @@
 
 import { ETIMEDOUT, OK } from '../../base/errno.ts';
 import { type Address, BLOCK_BYTES, type DriveOffset, KIB } from '../../base/units.ts';
-import { claimedHeaderBlocks, decodeSegment, HEADER_BLOCKS_MAX, type Segment } from '../../core/format/segment.ts';
-import { driveOf, type Leg, type LogEnvironment, type Legs } from './legs.ts';
+import {
+  claimedHeaderBlocks,
+  decodeSegment,
+  HEADER_BLOCKS_MAX,
+  type Segment,
+} from '../../core/format/segment.ts';
+import { driveOf, type Leg, type Legs, type LogEnvironment } from './legs.ts';
 
 const WINDOW_BLOCKS = (128 * KIB) / BLOCK_BYTES;
 /** Segments at least this long are passed by reading their headers one by one. */
@@ -43,7 +48,13 @@ export class SegmentCursor {
   #to = 0;
   #lastBlocks = 0;
 
-  private constructor(environment: LogEnvironment, legs: Legs, leg: Leg, area: SegmentArea, window: Address) {
+  private constructor(
+    environment: LogEnvironment,
+    legs: Legs,
+    leg: Leg,
+    area: SegmentArea,
+    window: Address,
+  ) {
     this.#environment = environment;
     this.#legs = legs;
     this.leg = leg;
@@ -85,7 +96,8 @@ export class SegmentCursor {
     this.#lastBlocks = 0;
     for (let position = from; position < Math.min(to, this.#area.blocks); position++) {
       if (!(await this.#hold(position, 1, WINDOW_BLOCKS))) continue;
-      if (claimedHeaderBlocks(bytes, this.#addressOf(position), this.#area.identity) === 0) continue;
+      if (claimedHeaderBlocks(bytes, this.#addressOf(position), this.#area.identity) === 0)
+        continue;
       const { segment } = await this.at(position);
       this.#lastBlocks = 0;
       if (segment !== null) yield segment;

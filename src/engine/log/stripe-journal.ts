@@ -36,7 +36,7 @@ import {
   type SegmentEncoder,
 } from '../../core/format/segment.ts';
 import type { Part } from '../../io/drive.ts';
-import type { LogEnvironment, Legs } from './legs.ts';
+import type { Legs, LogEnvironment } from './legs.ts';
 import type { LogLimits } from './limits.ts';
 import { type FoundStripes, readImages } from './recover-stripes.ts';
 
@@ -162,10 +162,16 @@ export class StripeJournal {
   logImages(images: readonly StripeImage[]): Promise<LoggedImages> {
     assert(this.#pending === 0, 'images found at the start are redone and released first');
     const blocks = images.reduce((sum, image) => sum + blocksOf(image), 0);
-    assert(images.length > 0 && images.length <= this.#limits.stripeImages, 'a call has a bounded number of images');
+    assert(
+      images.length > 0 && images.length <= this.#limits.stripeImages,
+      'a call has a bounded number of images',
+    );
     assert(blocks <= this.#limits.stripeBlocks, 'the images of a call fit into a segment');
     for (const { lengthBytes, memberOffset } of images) {
-      assert(lengthBytes > 0 && lengthBytes % SECTOR_BYTES === 0 && memberOffset % SECTOR_BYTES === 0, 'sectors');
+      assert(
+        lengthBytes > 0 && lengthBytes % SECTOR_BYTES === 0 && memberOffset % SECTOR_BYTES === 0,
+        'sectors',
+      );
     }
     return new Promise((resolve) => {
       this.#queue.push({ images, blocks, resolve });
@@ -175,8 +181,13 @@ export class StripeJournal {
   }
 
   applied(ticket: number): void {
-    const half = this.#halves.find((each) => ticket >= each.firstSequence && ticket <= each.lastSequence);
-    assert(half !== undefined && half.outstanding > 0, 'a ticket is applied once, and before its half is free');
+    const half = this.#halves.find(
+      (each) => ticket >= each.firstSequence && ticket <= each.lastSequence,
+    );
+    assert(
+      half !== undefined && half.outstanding > 0,
+      'a ticket is applied once, and before its half is free',
+    );
     half.outstanding--;
     if (half.outstanding > 0) return;
     half.allApplied?.();
@@ -188,13 +199,19 @@ export class StripeJournal {
    */
   async releaseAll(): Promise<Errno> {
     await this.#running;
-    assert(this.#halves.every((half) => half.outstanding === 0), 'everything logged has been applied');
+    assert(
+      this.#halves.every((half) => half.outstanding === 0),
+      'everything logged has been applied',
+    );
     await Promise.all(this.#halves.map((half) => half.releasing));
     const through = this.#sequence;
     if (this.#legs.header.stripesReleasedThrough < through) {
       if (!(await this.#legs.update({ stripesReleasedThrough: through }))) return EIO;
     }
-    assert(this.#sequence === through && this.#running === null, 'nothing is logged beside releaseAll');
+    assert(
+      this.#sequence === through && this.#running === null,
+      'nothing is logged beside releaseAll',
+    );
     this.#releasedThrough = through;
     this.#pending = 0;
     for (const half of this.#halves) half.free = true;
@@ -227,7 +244,8 @@ export class StripeJournal {
     await Promise.resolve();
     while (this.#queue.length > 0) {
       const calls = this.#takeCalls();
-      const logged = !this.#failed && (await this.#legs.excludeMissing()) ? await this.#commit(calls) : null;
+      const logged =
+        !this.#failed && (await this.#legs.excludeMissing()) ? await this.#commit(calls) : null;
       if (logged === null) for (const call of calls) call.resolve({ errno: EIO, ticket: 0 });
     }
     this.#running = null;
@@ -253,7 +271,8 @@ export class StripeJournal {
     const payloadBlocks = calls.reduce((sum, call) => sum + call.blocks, 0);
     const headerBlocks = headerBlocksFor(images.length, payloadBlocks);
     const totalBlocks = headerBlocks + payloadBlocks;
-    if (this.#nextBlock + totalBlocks > this.#halfBlocks && !(await this.#switchHalf())) return null;
+    if (this.#nextBlock + totalBlocks > this.#halfBlocks && !(await this.#switchHalf()))
+      return null;
     const half = this.#active;
     const header = await buffers.takeLater(headerBlocks * BLOCK_BYTES, 'engine');
     const parts: Part[] = [{ address: header, lengthBytes: headerBlocks * BLOCK_BYTES }];
@@ -297,7 +316,8 @@ export class StripeJournal {
     const end = address + lengthBytes;
     for (let at: number = address; at < end; at += BLOCK_BYTES) {
       let crc = crc32(bytes.subarray(at, Math.min(end, at + BLOCK_BYTES)));
-      if (at + BLOCK_BYTES > end) crc = crc32(bytes.subarray(this.#zeroes, this.#zeroes + padBytes), crc);
+      if (at + BLOCK_BYTES > end)
+        crc = crc32(bytes.subarray(this.#zeroes, this.#zeroes + padBytes), crc);
       this.#encoder.blockCrc(crc);
     }
   }

@@ -31,7 +31,7 @@ import {
 import { DATA, type Overlay, type OverlayKind } from '../../core/overlay.ts';
 import type { Part } from '../../io/drive.ts';
 import type { CrcTable } from './crc-table.ts';
-import type { LogEnvironment, Legs } from './legs.ts';
+import type { Legs, LogEnvironment } from './legs.ts';
 import type { LogLimits } from './limits.ts';
 import { PayloadReader } from './payload-reader.ts';
 
@@ -287,7 +287,15 @@ export class WindowLog {
         const length = Math.min(perRecord, sectors - from);
         const at = (kind === DATA ? address + from * SECTOR_BYTES : 0) as Address;
         const blocks = kind === DATA ? payloadBlocksOf(length) : 0;
-        this.#queue.push({ append, kind, start: start + from, sectors: length, address: at, blocks, flags });
+        this.#queue.push({
+          append,
+          kind,
+          start: start + from,
+          sectors: length,
+          address: at,
+          blocks,
+          flags,
+        });
       }
       if (this.#pumping) return;
       // After the caller's turn, so that requests that came in together go out together.
@@ -306,7 +314,8 @@ export class WindowLog {
       let count = 0;
       let blocks = 0;
       for (const record of this.#queue) {
-        if (count === segmentRecords || (count > 0 && blocks + record.blocks > segmentBlocks)) break;
+        if (count === segmentRecords || (count > 0 && blocks + record.blocks > segmentBlocks))
+          break;
         count++;
         blocks += record.blocks;
       }
@@ -338,7 +347,14 @@ export class WindowLog {
     const parts: Part[] = [{ address: header, lengthBytes: headerBlocks * BLOCK_BYTES }];
     let block = positionBlocks + headerBlocks;
     for (const record of records) {
-      this.#encoder.record(record.kind, record.flags, record.start, record.sectors, 0, record.blocks);
+      this.#encoder.record(
+        record.kind,
+        record.flags,
+        record.start,
+        record.sectors,
+        0,
+        record.blocks,
+      );
       if (record.blocks > 0) block = this.#addPayload(record, block, parts);
     }
     this.#headerCrc = this.#encoder.finish({
@@ -384,7 +400,8 @@ export class WindowLog {
     let block = firstBlock;
     for (let at: number = record.address; at < end; at += BLOCK_BYTES) {
       let crc = crc32(bytes.subarray(at, Math.min(end, at + BLOCK_BYTES)));
-      if (at + BLOCK_BYTES > end) crc = crc32(bytes.subarray(this.#zeroes, this.#zeroes + padBytes), crc);
+      if (at + BLOCK_BYTES > end)
+        crc = crc32(bytes.subarray(this.#zeroes, this.#zeroes + padBytes), crc);
       this.#encoder.blockCrc(crc);
       this.#crcs.set(block, crc);
       block++;
