@@ -55,6 +55,7 @@ export class VolumeHandle {
   #last: Snapshot | null = null;
   #lastMs = performance.now();
   #reading: Promise<void> | null = null;
+  #nextReading: Promise<void> | null = null;
   #heartbeat: NodeJS.Timeout | null = null;
   #lost: string | null = null;
 
@@ -114,16 +115,26 @@ export class VolumeHandle {
     };
   }
 
-  /** Concurrent callers share one reading. */
+  /**
+   * Reads a snapshot that begins after this call, so that whoever has just changed something sees the change.
+   * Callers that come while one is being read share the next one.
+   */
   refresh(): Promise<void> {
     if (this.#lost !== null) return Promise.resolve();
-    this.#reading ??= this.#caller
+    if (this.#reading === null) return this.#read();
+    this.#nextReading ??= this.#reading.then(() => {
+      this.#nextReading = null;
+      return this.#read();
+    });
+    return this.#nextReading;
+  }
+
+  #read(): Promise<void> {
+    this.#reading = this.#caller
       .call('snapshot', [], this.#timing.snapshotLimitMs)
       .then((outcome) => {
-        if (outcome.ok) this.#took(outcome.value);
-      })
-      .finally(() => {
         this.#reading = null;
+        if (outcome.ok) this.#took(outcome.value);
       });
     return this.#reading;
   }
@@ -136,7 +147,7 @@ export class VolumeHandle {
   }
 
   async #beat(): Promise<void> {
-    await this.refresh();
+    if (this.#reading === null) await this.refresh();
     const ageMs = performance.now() - this.#lastMs;
     if (this.#lost === null && ageMs >= this.#timing.giveUpAfterMs) {
       this.#caller.giveUp({
