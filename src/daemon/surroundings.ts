@@ -5,6 +5,7 @@
  */
 
 import { randomBytes } from 'node:crypto';
+import { rm, stat } from 'node:fs/promises';
 import type { Connection } from '../control/volume-calls.ts';
 import type { HostSurroundings, Sessions } from '../control/volume-host.ts';
 import { assembleVolume } from '../engine/assemble.ts';
@@ -52,6 +53,10 @@ export function surroundings(
     random: (length) => new Uint8Array(randomBytes(length)),
     openDrive: (path) => openDrive(path, { ring, buffers }),
     createImage,
+    exists,
+    removeImages: async (paths) => {
+      for (const path of paths) await rm(path, { force: true });
+    },
     foreignContent: (drive) => foreignContent(drive, buffers),
     place: placeOf,
     emit,
@@ -71,6 +76,14 @@ export function surroundings(
     },
     onFault,
   };
+}
+
+/** What cannot be looked at (no permission) counts as there: opening it gives the reason. */
+async function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    (error: NodeJS.ErrnoException) => error.code !== 'ENOENT',
+  );
 }
 
 interface SessionsOptions {
