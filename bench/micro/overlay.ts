@@ -1,6 +1,6 @@
 /**
- * What the overlay costs at a million extents: inserts, lookups, memory, and loading a checkpoint. Prints one JSON line;
- * nothing here passes or fails.
+ * What the overlay costs at a million extents: inserts, lookups, memory, and loading a checkpoint.
+ * Prints one JSON line; nothing here passes or fails.
  *
  *   node --expose-gc dist/bench/micro/overlay.js
  */

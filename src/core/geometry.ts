@@ -1,17 +1,21 @@
 /**
- * Where a byte of the volume lies on the members. Pure arithmetic on numbers; one instance per volume, never changed.
+ * Where a byte of the volume lies on the members. Pure arithmetic on numbers; one instance per
+ * volume, never changed.
  *
- *   volume   | chunk 0 | chunk 1 | chunk 2 | chunk 3 | …        chunk c → stripe c / k, index c mod k
- *   stripe s   index 0   index 1   index 2  (k = 3)             at MemberOffset s · chunkBytes of every member
+ *   volume   | chunk 0 | chunk 1 | chunk 2 | chunk 3 | …    chunk c → stripe c / k, index c mod k
+ *   stripe s   index 0   index 1   index 2  (k = 3)         MemberOffset s · chunkBytes everywhere
  *              └column┘                                         column = byte within the chunk
  *
  * Invariants
  *   1. Every byte of the volume has exactly one (stripe, index, column), and back.
- *   2. A member's data region is a whole number of chunks; only a mirrored level may end in a short stripe.
- *   3. All sizes are integers below 2^53. Chunk numbers are divided, not byte offsets, so no division ever rounds up.
+ *   2. A member's data region is a whole number of chunks; only a mirrored level may end in a short
+ *      stripe.
+ *   3. All sizes are integers below 2^53. Chunk numbers are divided, not byte offsets, so no
+ *      division ever rounds up.
  *
- * The single-number methods (`stripeOf`, `indexOf`, `columnOf`, `dataSlot` …) are for hot paths; `piecesOf` and `locate`
- * return objects and are for requests that cross a chunk, and for cold paths.
+ * The single-number methods (`stripeOf`, `indexOf`, `columnOf`, `dataSlot` …) are for hot paths;
+ * `piecesOf` and `locate` return objects and are for requests that cross a chunk, and for cold
+ * paths.
  */
 
 import { assert } from '../base/assert.ts';
@@ -49,11 +53,19 @@ export class Geometry {
   readonly stripeDataBytes: number;
   readonly volumeBytes: number;
 
-  constructor(level: LevelDescriptor, members: number, chunkBytes: number, memberDataBytes: number) {
+  constructor(
+    level: LevelDescriptor,
+    members: number,
+    chunkBytes: number,
+    memberDataBytes: number,
+  ) {
     assert(members >= level.minMembers && members <= level.maxMembers, 'geometry: member count');
     assert(level.chunkBytesAllowed(chunkBytes), 'geometry: chunk size');
     assert(memberDataBytes > 0 && memberDataBytes % SECTOR_BYTES === 0, 'geometry: member size');
-    assert(level.mirrored || memberDataBytes % chunkBytes === 0, 'geometry: member size is not whole chunks');
+    assert(
+      level.mirrored || memberDataBytes % chunkBytes === 0,
+      'geometry: member size is not whole chunks',
+    );
     this.level = level;
     this.members = members;
     this.chunkBytes = chunkBytes;
@@ -119,7 +131,10 @@ export class Geometry {
     return this.level.paritySlot(stripe, this.members);
   }
 
-  /** Which data chunk of the stripe the member holds; NONE (−1) for parity, 0 for every copy of a mirror. */
+  /**
+   * Which data chunk of the stripe the member holds; NONE (−1) for parity, 0 for every copy of a
+   * mirror.
+   */
   indexOfSlot(stripe: StripeIndex, slot: Slot): number {
     return this.level.indexOfSlot(stripe, slot, this.members);
   }
@@ -131,7 +146,10 @@ export class Geometry {
     return { stripe, index, column: this.columnOf(offset), slot: this.dataSlot(stripe, index) };
   }
 
-  /** The pieces of the range [offset, offset + lengthBytes) that lie in `stripe`, in volume order; the range touches it. */
+  /**
+   * The pieces of the range [offset, offset + lengthBytes) that lie in `stripe`, in volume order;
+   * the range touches it.
+   */
   piecesOf(stripe: StripeIndex, offset: VolumeOffset, lengthBytes: number): Piece[] {
     const stripeStart = this.stripeStart(stripe);
     const stripeEnd = stripeStart + this.columnsOf(stripe) * this.dataChunks;

@@ -1,21 +1,24 @@
 /**
- * The overlay: which ranges of the volume are newer in the log than on the members, exact to one 512-byte sector.
+ * The overlay: which ranges of the volume are newer in the log than on the members, exact to one
+ * 512-byte sector.
  *
- * Unit: sectors, on both sides. An extent [start, start + sectors) has a kind and a location. For DATA the location is the
- * leg sector (LegOffset / 512) with the payload of `start`, and the following sectors follow there. For ZERO and TRIM the
- * location is whatever the writer wants to recognise its record by; it is the same for all of the extent.
+ * Unit: sectors, on both sides. An extent [start, start + sectors) has a kind and a location. For
+ * DATA the location is the leg sector (LegOffset / 512) with the payload of `start`, and the
+ * following sectors follow there. For ZERO and TRIM the location is whatever the writer wants to
+ * recognise its record by; it is the same for all of the extent.
  *
- * Every read of a frozen volume asks here first, and a million extents have to fit in 60 MB. So there is no object per
- * extent: extents lie in leaves of up to 256, as three numbers each in one Float64Array, and a directory of the leaves'
- * first sectors is searched by bisection.
+ * Every read of a frozen volume asks here first, and a million extents have to fit in 60 MB. So
+ * there is no object per extent: extents lie in leaves of up to 256, as three numbers each in one
+ * Float64Array, and a directory of the leaves' first sectors is searched by bisection.
  *
  *   directory   firsts [   0 | 4096 | 9000 | … ]     leaves [ ■ | ■ | ■ | … ]
- *   leaf        start location length·4+kind | start location length·4+kind | …      ascending, room for 256
+ *   leaf        start location length·4+kind | start location length·4+kind | …    room for 256
  *
  * Invariants (assertState)
  *   1. Extents ascend and do not overlap, within leaves and across them; none is empty.
- *   2. firsts[d] is exactly the start of the first extent of leaf d, and no leaf is empty. So an extent that holds sector
- *      x, if there is one, is the last one that starts at or below x, and in the last leaf that does.
+ *   2. firsts[d] is exactly the start of the first extent of leaf d, and no leaf is empty. So the
+ *      extent that holds sector x, if there is one, is the last one that starts at or below x, in the
+ *      last leaf that does.
  *   3. `extentCount` and `liveSectors` (of DATA) are the sums over the leaves.
  *   4. Nothing changes while `forEachPiece` or `exportTo` is visiting.
  */
@@ -39,13 +42,21 @@ export interface OverlayExtent {
   location: number;
 }
 
-export type PieceVisitor = (start: number, sectors: number, kind: PieceKind, location: number) => void;
+export type PieceVisitor = (
+  start: number,
+  sectors: number,
+  kind: PieceKind,
+  location: number,
+) => void;
 
 const LEAF_EXTENTS = 256;
 /** A leaf that has shrunk below this is joined with a neighbour where both fit. */
 const LEAF_EXTENTS_LOW = 64;
 const LEAF_EXTENTS_JOINED = 192;
-/** Numbers per extent: start, location, length·4+kind. Length and kind share one, which saves a quarter. */
+/**
+ * Numbers per extent: start, location, length·4+kind. Length and kind share one, which saves a
+ * quarter.
+ */
 const WIDTH = 3;
 
 class Leaf {
@@ -86,7 +97,10 @@ export class Overlay {
 
   /** Maps the range; whatever it overlaps is cut away, split or replaced: the newest wins. */
   insert(start: number, sectors: number, kind: OverlayKind, location: number): void {
-    assert(start >= 0 && sectors > 0 && Number.isSafeInteger((start + sectors) * 4), 'overlay: range');
+    assert(
+      start >= 0 && sectors > 0 && Number.isSafeInteger((start + sectors) * 4),
+      'overlay: range',
+    );
     assert(this.#visiting === 0, 'overlay: changed while being visited');
     const end = start + sectors;
     if (this.#seek(start)) {
@@ -106,7 +120,8 @@ export class Overlay {
         this.#seek(start);
       }
     }
-    if (!this.#extendPrevious(start, sectors, kind, location)) this.#insertHere(start, sectors, kind, location);
+    if (!this.#extendPrevious(start, sectors, kind, location))
+      this.#insertHere(start, sectors, kind, location);
     if (kind === DATA) this.#liveSectors += sectors;
   }
 
@@ -127,10 +142,16 @@ export class Overlay {
   /** Is any sector of the range in the overlay? Asked on every read. */
   anyIn(start: number, sectors: number): boolean {
     if (this.#extentCount === 0 || !this.#seek(start)) return false;
-    return ((this.#leaves[this.#leafIndex] as Leaf).numbers[this.#at * WIDTH] as number) < start + sectors;
+    return (
+      ((this.#leaves[this.#leafIndex] as Leaf).numbers[this.#at * WIDTH] as number) <
+      start + sectors
+    );
   }
 
-  /** Visits all of the range, ascending and without holes: what is not in the overlay comes as GAP, location 0. */
+  /**
+   * Visits all of the range, ascending and without holes: what is not in the overlay comes as GAP,
+   * location 0.
+   */
   forEachPiece(start: number, sectors: number, visit: PieceVisitor): void {
     const end = start + sectors;
     let at = start;
@@ -163,8 +184,8 @@ export class Overlay {
   }
 
   /**
-   * Takes out what still maps to the same record: used after replay, so that a newer write of a part of the range keeps
-   * its mapping. Answers the number of sectors taken out.
+   * Takes out what still maps to the same record: used after replay, so that a newer write of a
+   * part of the range keeps its mapping. Answers the number of sectors taken out.
    */
   removeIf(start: number, sectors: number, kind: OverlayKind, location: number): number {
     assert(this.#visiting === 0, 'overlay: changed while being visited');
@@ -179,7 +200,11 @@ export class Overlay {
       const extentKind = kindOf(packed);
       const from = Math.max(at, extentStart);
       const to = Math.min(end, extentStart + sectorsOf(packed));
-      const here = advanced(extentKind, numbers[this.#at * WIDTH + 1] as number, from - extentStart);
+      const here = advanced(
+        extentKind,
+        numbers[this.#at * WIDTH + 1] as number,
+        from - extentStart,
+      );
       if (extentKind === kind && here === advanced(kind, location, from - start)) {
         this.#cut(from, to);
         removed += to - from;
@@ -217,13 +242,20 @@ export class Overlay {
   }
 
   /** All extents, ascending: what a checkpoint of the log stores. */
-  exportTo(visit: (start: number, sectors: number, kind: OverlayKind, location: number) => void): void {
+  exportTo(
+    visit: (start: number, sectors: number, kind: OverlayKind, location: number) => void,
+  ): void {
     this.#visiting += 1;
     try {
       for (const leaf of this.#leaves) {
         for (let at = 0; at < leaf.count * WIDTH; at += WIDTH) {
           const packed = leaf.numbers[at + 2] as number;
-          visit(leaf.numbers[at] as number, sectorsOf(packed), kindOf(packed), leaf.numbers[at + 1] as number);
+          visit(
+            leaf.numbers[at] as number,
+            sectorsOf(packed),
+            kindOf(packed),
+            leaf.numbers[at + 1] as number,
+          );
         }
       }
     } finally {
@@ -232,8 +264,9 @@ export class Overlay {
   }
 
   /**
-   * Replaces everything by `count` extents that `next` hands out one after the other, ascending and not overlapping, by
-   * filling in the same object each time. The leaves are left with some room, as writes go on.
+   * Replaces everything by `count` extents that `next` hands out one after the other, ascending and
+   * not overlapping, by filling in the same object each time. The leaves are left with some room,
+   * as writes go on.
    */
   bulkLoad(count: number, next: (extent: OverlayExtent) => void): void {
     this.clear();
@@ -242,8 +275,14 @@ export class Overlay {
     let end = 0;
     for (let i = 0; i < count; i += 1) {
       next(extent);
-      assert(extent.start >= end && extent.sectors > 0, 'overlay: extents to load are not in order');
-      assert(extent.kind >= DATA && extent.kind <= TRIM, 'overlay: extent to load has no such kind');
+      assert(
+        extent.start >= end && extent.sectors > 0,
+        'overlay: extents to load are not in order',
+      );
+      assert(
+        extent.kind >= DATA && extent.kind <= TRIM,
+        'overlay: extent to load has no such kind',
+      );
       end = extent.start + extent.sectors;
       if (leaf === null || leaf.count >= LEAF_EXTENTS_JOINED) {
         leaf = new Leaf();
@@ -284,8 +323,9 @@ export class Overlay {
   }
 
   /**
-   * Moves the cursor to the first extent that ends after `sector`: the one that holds it, or else the next one. False
-   * when there is none; the cursor is then behind the last extent, where an insertion belongs.
+   * Moves the cursor to the first extent that ends after `sector`: the one that holds it, or else
+   * the next one. False when there is none; the cursor is then behind the last extent, where an
+   * insertion belongs.
    */
   #seek(sector: number): boolean {
     const leaves = this.#leaves;
@@ -313,12 +353,14 @@ export class Overlay {
     }
     if (from > 0) {
       const before = (from - 1) * WIDTH;
-      if ((numbers[before] as number) + sectorsOf(numbers[before + 2] as number) > sector) from -= 1;
+      if ((numbers[before] as number) + sectorsOf(numbers[before + 2] as number) > sector)
+        from -= 1;
     }
     this.#leafIndex = low;
     this.#at = from;
     if (from < count) return true;
-    // Behind the last extent of this leaf: the next leaf starts above `sector`, so its first extent is the one.
+    // Behind the last extent of this leaf: the next leaf starts above `sector`, so its first extent
+    // is the one.
     if (low + 1 === leaves.length) return false;
     this.#leafIndex = low + 1;
     this.#at = 0;
@@ -335,7 +377,10 @@ export class Overlay {
     return true;
   }
 
-  /** A record that continues the one before it on the leg and in the volume becomes one extent with it. */
+  /**
+   * A record that continues the one before it on the leg and in the volume becomes one extent with
+   * it.
+   */
   #extendPrevious(start: number, sectors: number, kind: OverlayKind, location: number): boolean {
     if (this.#extentCount === 0) return false;
     let leaf = this.#leaves[this.#leafIndex] as Leaf;
@@ -359,7 +404,8 @@ export class Overlay {
   #insertHere(start: number, sectors: number, kind: OverlayKind, location: number): void {
     let leaf = this.#leaves[this.#leafIndex];
     if (leaf !== undefined && this.#at === 0 && this.#leafIndex > 0) {
-      // Before the first extent of a leaf is also behind the last one of the leaf before: take that if it has room.
+      // Before the first extent of a leaf is also behind the last one of the leaf before: take that
+      // if it has room.
       const before = this.#leaves[this.#leafIndex - 1] as Leaf;
       if (before.count < LEAF_EXTENTS) {
         leaf = before;
@@ -384,10 +430,14 @@ export class Overlay {
     if (this.#at === 0) this.#firsts[this.#leafIndex] = start;
   }
 
-  /** Makes room in a full leaf, and moves the cursor to where the insertion belongs now; answers that leaf. */
+  /**
+   * Makes room in a full leaf, and moves the cursor to where the insertion belongs now; answers
+   * that leaf.
+   */
   #split(leaf: Leaf): Leaf {
     const right = new Leaf();
-    // At its very end a leaf is left full: writing in ascending order fills leaves instead of leaving them half empty.
+    // At its very end a leaf is left full: writing in ascending order fills leaves instead of
+    // leaving them half empty.
     const keep = this.#at === LEAF_EXTENTS ? LEAF_EXTENTS : LEAF_EXTENTS / 2;
     right.numbers.set(leaf.numbers.subarray(keep * WIDTH, leaf.count * WIDTH));
     right.count = leaf.count - keep;
@@ -440,7 +490,10 @@ export class Overlay {
     this.#cutWhole(end);
   }
 
-  /** From the cursor on, which may be one past its leaf: drops extents up to `end`, and shortens the one across it. */
+  /**
+   * From the cursor on, which may be one past its leaf: drops extents up to `end`, and shortens the
+   * one across it.
+   */
   #cutWhole(end: number): void {
     const first = this.#leafIndex;
     let done = false;

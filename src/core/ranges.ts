@@ -1,11 +1,17 @@
-/** Half-open ranges [from, to) of whatever unit the caller works in: the few operations that plans need. */
+/**
+ * Half-open ranges [from, to) of whatever unit the caller works in: the few operations that plans
+ * need.
+ */
 
 export interface Range {
   readonly from: number;
   readonly to: number;
 }
 
-/** What is left of [from, to) after taking away `covered`, which is sorted and does not overlap. Ascending. */
+/**
+ * What is left of [from, to) after taking away `covered`, which is sorted and does not overlap.
+ * Ascending.
+ */
 export function uncoveredIn(from: number, to: number, covered: readonly Range[]): Range[] {
   const rest: Range[] = [];
   let at = from;

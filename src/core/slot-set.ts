@@ -1,6 +1,7 @@
 /**
- * A set of slots of one volume, as a bit mask: "which members are absent" is asked for every stripe of every request,
- * so it has to be one comparison and no object. Bit s is slot s; 31 members fit into a number that V8 keeps unboxed.
+ * A set of slots of one volume, as a bit mask: "which members are absent" is asked for every stripe
+ * of every request, so it has to be one comparison and no object. Bit s is slot s; 31 members fit
+ * into a number that V8 keeps unboxed.
  */
 
 import { assert } from '../base/assert.ts';
@@ -46,6 +47,7 @@ export function slotSetOf(slots: Iterable<number>): SlotSet {
 /** Ascending. */
 export function slotsOf(set: SlotSet): Slot[] {
   const slots: Slot[] = [];
-  for (let slot = 0; slot < SLOT_COUNT_MAX; slot += 1) if (hasSlot(set, slot)) slots.push(slot as Slot);
+  for (let slot = 0; slot < SLOT_COUNT_MAX; slot += 1)
+    if (hasSlot(set, slot)) slots.push(slot as Slot);
   return slots;
 }

@@ -1,9 +1,10 @@
 /**
- * How one stripe is written, and how a chunk of it is read: pure choices, returned as plain data that the engine executes
- * and tests can read. No plan touches an absent member, and none guesses: what cannot be known is `impossible`.
+ * How one stripe is written, and how a chunk of it is read: pure choices, returned as plain data
+ * that the engine executes and tests can read. No plan touches an absent member, and none guesses:
+ * what cannot be known is `impossible`.
  *
- * The write plan works on the *hull*: the columns [from, to) from the first to the last byte that is written in any chunk
- * of the stripe. Parity is recomputed over the hull and nowhere else.
+ * The write plan works on the *hull*: the columns [from, to) from the first to the last byte that
+ * is written in any chunk of the stripe. Parity is recomputed over the hull and nowhere else.
  *
  *            column  0 . . from . . . . to . . chunk
  *   index 0          . . . |new·new·old| . .            piece of index 0
@@ -11,23 +12,24 @@
  *   index 2          . . . |old·old·old| . .            untouched
  *   parity           . . . |P . . . . P| . .
  *
- *   kind         when                                             new parity over the hull
- *   copies       mirrored level                                   —
- *   data-only    the parity member is absent                      —
- *   full         pieces cover the hull of every chunk             XOR of all new
- *   reconstruct  otherwise, no old absent data needed             XOR of all, uncovered parts read
- *   modify       fewer bytes to read than `reconstruct`           old parity ⊕ old data ⊕ new data, where written
- *   rebuild      old data of an absent chunk is needed            absent chunk = XOR of all present and parity, over the
- *                                                                 hull; then the new pieces over it, then XOR of all
+ *   kind         when                                    new parity over the hull
+ *   copies       mirrored level                          —
+ *   data-only    the parity member is absent             —
+ *   full         pieces cover the hull of every chunk    XOR of all new
+ *   reconstruct  otherwise, no old absent data needed    XOR of all, uncovered parts read
+ *   modify       fewer bytes to read than reconstruct    old parity ⊕ old ⊕ new, where written
+ *   rebuild      old data of an absent chunk is needed   the absent chunk is the XOR of all that is
+ *                                                        present; new pieces over it; XOR of all
  *   impossible   two absent, or old parity needed and not trusted
  *
  * Invariants
- *   1. `modify` and `rebuild` believe the old parity: only with `parityTrusted`. `modify` also needs `rmwAllowed` (never
- *      in replay) and a level that is not lockstep.
+ *   1. `modify` and `rebuild` believe the old parity: only with `parityTrusted`. `modify` also
+ *      needs `rmwAllowed` (never in replay) and a level that is not lockstep.
  *   2. A lockstep level has the whole chunk as its hull, always.
- *   3. `hazard`: a data member of the stripe is absent and more than one member is written. A crash between those writes
- *      would change what the absent chunk reads as, so the after-image has to be durable in the log first. With one
- *      member written there is no between: each sector is old or new.
+ *   3. `hazard`: a data member of the stripe is absent and more than one member is written. A crash
+ *      between those writes would change what the absent chunk reads as, so the after-image has to
+ *      be durable in the log first. With one member written there is no between: each sector is old
+ *      or new.
  */
 
 import { assert, unreachable } from '../base/assert.ts';
@@ -44,7 +46,10 @@ export interface NewPiece {
   readonly to: number;
 }
 
-/** One transfer between a member and the stripe's buffers; `index` is NONE (−1) for the parity chunk. */
+/**
+ * One transfer between a member and the stripe's buffers; `index` is NONE (−1) for the parity
+ * chunk.
+ */
 export interface Transfer {
   readonly slot: Slot;
   readonly index: number;
@@ -73,7 +78,10 @@ export type WritePlan =
 
 export interface WriteCircumstances {
   readonly absent: SlotSet;
-  /** Is the old parity of this stripe known to agree with its data? False while its region awaits a resync. */
+  /**
+   * Is the old parity of this stripe known to agree with its data? False while its region awaits a
+   * resync.
+   */
   readonly parityTrusted: boolean;
   readonly rmwAllowed: boolean;
 }
@@ -113,7 +121,10 @@ export function planWrite(
   return planned('reconstruct', shape, reconstruct);
 }
 
-/** What all plans of a stripe are made from. `covered` and `uncovered` are by index, within the hull. */
+/**
+ * What all plans of a stripe are made from. `covered` and `uncovered` are by index, within the
+ * hull.
+ */
 interface Shape {
   readonly from: number;
   readonly to: number;
@@ -125,7 +136,12 @@ interface Shape {
   readonly uncovered: readonly Range[][];
 }
 
-function shapeOf(geometry: Geometry, stripe: StripeIndex, pieces: readonly NewPiece[], absent: SlotSet): Shape {
+function shapeOf(
+  geometry: Geometry,
+  stripe: StripeIndex,
+  pieces: readonly NewPiece[],
+  absent: SlotSet,
+): Shape {
   let from = geometry.level.lockstep ? 0 : geometry.chunkBytes;
   let to = geometry.level.lockstep ? geometry.chunkBytes : 0;
   for (const piece of pieces) {
@@ -149,7 +165,16 @@ function shapeOf(geometry: Geometry, stripe: StripeIndex, pieces: readonly NewPi
     uncovered.push(uncoveredIn(from, to, own));
   }
   const paritySlot = geometry.paritySlot(stripe) as Slot;
-  return { from, to, slots, paritySlot, parityAbsent: hasSlot(absent, paritySlot), absentIndex, covered, uncovered };
+  return {
+    from,
+    to,
+    slots,
+    paritySlot,
+    parityAbsent: hasSlot(absent, paritySlot),
+    absentIndex,
+    covered,
+    uncovered,
+  };
 }
 
 function planned(kind: WritePlanned['kind'], shape: Shape, reads: Transfer[]): WritePlanned {
@@ -172,12 +197,15 @@ function planned(kind: WritePlanned['kind'], shape: Shape, reads: Transfer[]): W
   return { kind, from, to, reads, writes, readBytes: bytesOf(reads), absentIndex, hazard };
 }
 
-/** The uncovered parts of all data chunks; the absent one has none, or there would be another plan. */
+/**
+ * The uncovered parts of all data chunks; the absent one has none, or there would be another plan.
+ */
 function reconstructReads(shape: Shape): Transfer[] {
   const reads: Transfer[] = [];
   for (let index = 0; index < shape.slots.length; index += 1) {
     const slot = shape.slots[index] as Slot;
-    for (const { from, to } of shape.uncovered[index] as Range[]) reads.push({ slot, index, from, to });
+    for (const { from, to } of shape.uncovered[index] as Range[])
+      reads.push({ slot, index, from, to });
   }
   return reads;
 }
@@ -187,7 +215,8 @@ function modifyReads(shape: Shape): Transfer[] {
   const reads: Transfer[] = [];
   for (let index = 0; index < shape.slots.length; index += 1) {
     const slot = shape.slots[index] as Slot;
-    for (const { from, to } of shape.covered[index] as Range[]) reads.push({ slot, index, from, to });
+    for (const { from, to } of shape.covered[index] as Range[])
+      reads.push({ slot, index, from, to });
   }
   reads.push({ slot: shape.paritySlot, index: NONE, from: shape.from, to: shape.to });
   return reads;
@@ -198,7 +227,8 @@ function rebuildReads(shape: Shape): Transfer[] {
   const { from, to } = shape;
   const reads: Transfer[] = [];
   for (let index = 0; index < shape.slots.length; index += 1) {
-    if (index !== shape.absentIndex) reads.push({ slot: shape.slots[index] as Slot, index, from, to });
+    if (index !== shape.absentIndex)
+      reads.push({ slot: shape.slots[index] as Slot, index, from, to });
   }
   reads.push({ slot: shape.paritySlot, index: NONE, from, to });
   return reads;
@@ -213,7 +243,16 @@ function planCopies(geometry: Geometry, pieces: readonly NewPiece[], absent: Slo
   if (writes.length === 0) return twoAbsent;
   const from = (pieces[0] as NewPiece).from;
   const to = (pieces[pieces.length - 1] as NewPiece).to;
-  return { kind: 'copies', from, to, reads: [], writes, readBytes: 0, absentIndex: NONE, hazard: false };
+  return {
+    kind: 'copies',
+    from,
+    to,
+    reads: [],
+    writes,
+    readBytes: 0,
+    absentIndex: NONE,
+    hazard: false,
+  };
 }
 
 function bytesOf(transfers: readonly Transfer[]): number {
@@ -227,9 +266,15 @@ function assertPieces(geometry: Geometry, stripe: StripeIndex, pieces: readonly 
   let index = 0;
   let column = 0;
   for (const piece of pieces) {
-    assert(piece.index >= index && piece.index < geometry.dataChunks, 'stripe-plan: pieces out of order');
+    assert(
+      piece.index >= index && piece.index < geometry.dataChunks,
+      'stripe-plan: pieces out of order',
+    );
     if (piece.index > index) column = 0;
-    assert(piece.from >= column && piece.from < piece.to && piece.to <= columns, 'stripe-plan: bad piece');
+    assert(
+      piece.from >= column && piece.from < piece.to && piece.to <= columns,
+      'stripe-plan: bad piece',
+    );
     index = piece.index;
     column = piece.to;
   }
@@ -242,8 +287,9 @@ export type ReadPlan =
   | { readonly kind: 'impossible'; readonly reason: 'two-absent' | 'parity-untrusted' };
 
 /**
- * Where to read columns of data chunk `index` from. `absent` holds every member that must not be used, be it gone or
- * stale. For a mirror the copies take turns by region, so that reads in order stay on one drive for a while.
+ * Where to read columns of data chunk `index` from. `absent` holds every member that must not be
+ * used, be it gone or stale. For a mirror the copies take turns by region, so that reads in order
+ * stay on one drive for a while.
  */
 export function planRead(
   geometry: Geometry,
@@ -262,15 +308,22 @@ export function planRead(
   if (slotCountOf(absent) > geometry.level.parityChunks) return twoAbsent;
   if (!parityTrusted) return parityUntrusted;
   const slots: Slot[] = [];
-  for (let other = 0; other < geometry.members; other += 1) if (other !== slot) slots.push(other as Slot);
+  for (let other = 0; other < geometry.members; other += 1)
+    if (other !== slot) slots.push(other as Slot);
   return { kind: 'from-others', slots };
 }
 
 /** Stripes in a row that a mirror reads from one copy (1 MiB at 64 KiB a stripe). */
 const STRIPES_PER_TURN = 16;
 
-/** The copy of a mirror to read this stripe from, or NONE; for hot paths, as it returns no object. */
-export function copyFor(geometry: Geometry, stripe: StripeIndex, absent: SlotSet): Slot | typeof NONE {
+/**
+ * The copy of a mirror to read this stripe from, or NONE; for hot paths, as it returns no object.
+ */
+export function copyFor(
+  geometry: Geometry,
+  stripe: StripeIndex,
+  absent: SlotSet,
+): Slot | typeof NONE {
   const { members } = geometry;
   const present = members - slotCountOf(absent);
   if (present === 0) return NONE;

@@ -1,11 +1,13 @@
 /**
- * What the rest of Locum may ask about a RAID level. One file per level fills this in and nothing else in the code names
- * a level: shared code asks "is every member a copy?" or "where is the parity chunk of this stripe?".
+ * What the rest of Locum may ask about a RAID level. One file per level fills this in and nothing
+ * else in the code names a level: shared code asks "is every member a copy?" or "where is the
+ * parity chunk of this stripe?".
  *
- * Words: stripe `s` is row `s` of chunks across all members. `index` is the position of a data chunk in its stripe,
- * 0 … dataChunks−1, in volume order. `slot` is the member that holds a chunk. Numbers only; nothing here allocates.
+ * Words: stripe `s` is row `s` of chunks across all members. `index` is the position of a data
+ * chunk in its stripe, 0 … dataChunks−1, in volume order. `slot` is the member that holds a chunk.
+ * Numbers only; nothing here allocates.
  *
- *   volume chunk c  ──►  stripe = c / dataChunks,  index = c mod dataChunks  ──►  slot = dataSlot(stripe, index)
+ *   volume chunk c ──► stripe c / dataChunks, index c mod dataChunks ──► dataSlot(stripe, index)
  */
 
 import type { Slot } from '../../base/units.ts';
@@ -33,7 +35,10 @@ export interface LevelDescriptor {
   readonly mirrored: boolean;
   /** How many parity chunks a stripe has. */
   readonly parityChunks: 0 | 1;
-  /** The stripe is one unit: it is read and recomputed as a whole, and parity may be checked on every read. */
+  /**
+   * The stripe is one unit: it is read and recomputed as a whole, and parity may be checked on
+   * every read.
+   */
   readonly lockstep: boolean;
   /** How many members may be absent with every byte still readable. */
   tolerates(members: number): number;

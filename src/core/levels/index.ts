@@ -13,8 +13,9 @@ export function levelByNumber(number: number): LevelDescriptor | null {
 }
 
 /**
- * The level of a member, or null when Locum does not serve it. md has one name for two of our levels: level 4 with the
- * only chunk that the lockstep level takes is read as that one, unless Locum's label says otherwise (`labelled`).
+ * The level of a member, or null when Locum does not serve it. md has one name for two of our
+ * levels: level 4 with the only chunk that the lockstep level takes is read as that one, unless
+ * Locum's label says otherwise (`labelled`).
  */
 export function levelOfMd(
   mdLevel: number,

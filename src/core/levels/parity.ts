@@ -1,6 +1,6 @@
 /**
- * What all levels with one parity chunk a stripe have in common: member counts, chunk sizes, what they tolerate.
- * Parity is the XOR of the data chunks of its stripe, byte by byte.
+ * What all levels with one parity chunk a stripe have in common: member counts, chunk sizes, what
+ * they tolerate. Parity is the XOR of the data chunks of its stripe, byte by byte.
  */
 
 import { isPowerOfTwo, KIB, MIB } from '../../base/units.ts';

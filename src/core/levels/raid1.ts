@@ -1,8 +1,9 @@
 /**
  * RAID 1: every member holds the whole volume (md level 1).
  *
- * md has no chunks here and stores 0. Locum cuts the volume into stripes of 64 KiB all the same, as the unit of locking
- * and of spreading reads; nothing on the drives depends on it. The last stripe may be short.
+ * md has no chunks here and stores 0. Locum cuts the volume into stripes of 64 KiB all the same, as
+ * the unit of locking and of spreading reads; nothing on the drives depends on it. The last stripe
+ * may be short.
  */
 
 import { KIB, type Slot } from '../../base/units.ts';

@@ -1,7 +1,8 @@
 /**
- * RAID 3: on the drives it is RAID 4 with the smallest chunk md takes (4 KiB), so the kernel can assemble it. What makes
- * it RAID 3 is how it is used: a stripe is one unit. Writing any part of it reads the rest, and recomputes the whole
- * parity (never read-modify-write), and parity can be checked on every read.
+ * RAID 3: on the drives it is RAID 4 with the smallest chunk md takes (4 KiB), so the kernel can
+ * assemble it. What makes it RAID 3 is how it is used: a stripe is one unit. Writing any part of it
+ * reads the rest, and recomputes the whole parity (never read-modify-write), and parity can be
+ * checked on every read.
  */
 
 import { KIB } from '../../base/units.ts';

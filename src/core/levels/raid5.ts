@@ -1,6 +1,7 @@
 /**
- * RAID 5, left-symmetric (md level 5, layout 2): parity moves one member to the left with each stripe, and the data
- * chunks start right behind it, wrapping round. Reading in order visits all members in turn.
+ * RAID 5, left-symmetric (md level 5, layout 2): parity moves one member to the left with each
+ * stripe, and the data chunks start right behind it, wrapping round. Reading in order visits all
+ * members in turn.
  *
  *     slot    0    1    2    3
  *   stripe 0  D0   D1   D2   P        p = (n−1) − (s mod n)

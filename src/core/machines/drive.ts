@@ -2,12 +2,12 @@
  * The life of a drive in a volume.
  *
  * What may be trusted in each state
- *   online      every acknowledged write is on it, but for those that the log of a window still holds
- *   away        closed by the server; its data is that of the freeze, which is current as long as nobody replays
- *   returning   open again, read to compare it with the frozen survivors; not used for anything else
+ *   online      every acknowledged write is on it, but for those that a window's log still holds
+ *   away        closed by the server; its data is that of the freeze: current until a replay begins
+ *   returning   open again, only to be compared with the frozen survivors
  *   failed      not used; in a window its data is that of the freeze, otherwise it misses writes
  *   missing     as failed, and not there
- *   rebuilding  right below its recovery offset (or outside the marked regions), not to be read elsewhere
+ *   rebuilding  right where the rebuild has been; not to be read elsewhere
  *   spare       nothing
  */
 
@@ -57,7 +57,8 @@ export const driveMachine: Machine<DriveState, DriveEvent, never> = {
       // The freeze did not come about: nothing was written without it.
       'freeze-failed': to('online'),
       returned: to('returning'),
-      // Nothing but the log has changed: what it lacks is marked, and a short resync brings it back.
+      // Nothing but the log has changed: what it lacks is marked, and a short resync brings it
+      // back.
       thawed: to('failed'),
       // The server has closed it, so it may go and come as it likes.
       vanished: 'ignored',
@@ -68,7 +69,8 @@ export const driveMachine: Machine<DriveState, DriveEvent, never> = {
     },
     returning: {
       verified: to('online'),
-      // Nothing was written to it: whatever is wrong with it, it is as absent as before and may be returned again.
+      // Nothing was written to it: whatever is wrong with it, it is as absent as before and may be
+      // returned again.
       rejected: to('away'),
       'io-failed': to('away'),
       vanished: to('away'),

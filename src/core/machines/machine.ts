@@ -1,14 +1,16 @@
 /**
- * State machines as tables. A row per state, a cell per event; `decide` looks the cell up and answers what to do as plain
- * data. No machine reads a clock, touches a drive or keeps anything: whoever asked performs the effects in their order and
- * reports back what came of them as events.
+ * State machines as tables. A row per state, a cell per event; `decide` looks the cell up and
+ * answers what to do as plain data. No machine reads a clock, touches a drive or keeps anything:
+ * whoever asked performs the effects in their order and reports back what came of them as events.
  *
  * A cell is
  *   a move      go to `to` (which may be the same state) and perform `effects`
- *   a choice    two moves: as long as nothing else is absent (`alone`), and with a second member absent (`second`)
+ *   a choice    two moves: one while nothing else is absent (`alone`), one with a second member
+ *               absent (`second`)
  *   'ignored'   can happen, and nothing follows
  *   'refused'   somebody asked for it, and the answer is no
- *   missing     cannot happen: asking for it is a bug, and stops the process with the label machine/state/event
+ *   missing     cannot happen: asking for it is a bug, and stops the process with the label
+ *               machine/state/event
  */
 
 import { assert } from '../../base/assert.ts';

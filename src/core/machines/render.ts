@@ -1,6 +1,6 @@
 /**
- * A machine as Markdown: a diagram of its moves and a table with every cell. docs/states/*.md hold exactly this text; a
- * test compares them.
+ * A machine as Markdown: a diagram of its moves and a table with every cell. docs/states/*.md hold
+ * exactly this text; a test compares them.
  */
 
 import type { Cell, Machine, Move } from './machine.ts';
@@ -41,7 +41,10 @@ function movesOf(cell: Cell<string, string> | undefined): [Move<string, string>,
 }
 
 function tableOf(machine: AnyMachine): string {
-  const rows = [['event', ...machine.states], ['---', ...machine.states.map(() => '---')]];
+  const rows = [
+    ['event', ...machine.states],
+    ['---', ...machine.states.map(() => '---')],
+  ];
   for (const event of machine.events) {
     rows.push([event, ...machine.states.map((state) => cellText(machine.rows[state]?.[event]))]);
   }

@@ -1,7 +1,7 @@
 /**
- * Everything about a volume that somebody should do something about, or know. Codes are stable: monitoring depends on
- * them. Critical: act now, or the next fault costs data or service. Warning: act in working hours. Info: so that nobody
- * is surprised.
+ * Everything about a volume that somebody should do something about, or know. Codes are stable:
+ * monitoring depends on them. Critical: act now, or the next fault costs data or service. Warning:
+ * act in working hours. Info: so that nobody is surprised.
  */
 
 import type { Alarm, VolumeStatus } from '../status.ts';
@@ -33,18 +33,31 @@ type Add = (code: AlarmCode, severity: Alarm['severity'], message: string) => vo
 export function alarmsOf(facts: VolumeFacts, writeHole: VolumeStatus['writeHole']): Alarm[] {
   const alarms: Alarm[] = [];
   const add: Add = (code, severity, message) => alarms.push({ code, severity, message });
-  if (facts.haltReason !== '') add('halted', 'critical', `Host I/O is refused: ${facts.haltReason}`);
+  if (facts.haltReason !== '')
+    add('halted', 'critical', `Host I/O is refused: ${facts.haltReason}`);
   for (const drive of failedBesides(facts)) driveAlarm(facts, drive, add);
   windowAlarms(facts, add);
   if (facts.writesHeld > 0) {
-    add('writes-held', 'critical', `${facts.writesHeld} writes are held until there is room in the log`);
+    add(
+      'writes-held',
+      'critical',
+      `${facts.writesHeld} writes are held until there is room in the log`,
+    );
   }
   logAlarms(facts, add);
   if (writeHole === 'open') {
-    add('write-hole', 'warning', 'Degraded without a log: a crash can damage what the absent drive held');
+    add(
+      'write-hole',
+      'warning',
+      'Degraded without a log: a crash can damage what the absent drive held',
+    );
   }
   if (facts.parityErrors > 0) {
-    add('parity-mismatch', 'critical', `${facts.parityErrors} reads met a stripe that does not add up`);
+    add(
+      'parity-mismatch',
+      'critical',
+      `${facts.parityErrors} reads met a stripe that does not add up`,
+    );
   }
   const { mismatches, repairing } = facts.scrub;
   if (mismatches > 0) {
@@ -52,7 +65,11 @@ export function alarmsOf(facts: VolumeFacts, writeHole: VolumeStatus['writeHole'
     add('scrub-mismatch', severity, `The scrub found ${mismatches} stripes that disagree`);
   }
   if (facts.legSharesFileSystem) {
-    add('leg-shares-file-system', 'info', 'A log leg and a member lie in one file system: fine for a trial only');
+    add(
+      'leg-shares-file-system',
+      'info',
+      'A log leg and a member lie in one file system: fine for a trial only',
+    );
   }
   return alarms;
 }
@@ -69,9 +86,14 @@ function driveAlarm({ frozen, window }: VolumeFacts, drive: DriveFacts, add: Add
 
 function windowAlarms({ name, frozen, window }: VolumeFacts, add: Add): void {
   if (window === null || !frozen) return;
-  if (window.recall) add('recall', 'critical', `Bring ${window.path} back now: locum window close ${name}`);
+  if (window.recall)
+    add('recall', 'critical', `Bring ${window.path} back now: locum window close ${name}`);
   if (window.overdue) {
-    add('window-overdue', 'critical', `The window on ${window.path} is past its limit and cannot end without a drive`);
+    add(
+      'window-overdue',
+      'critical',
+      `The window on ${window.path} is past its limit and cannot end without a drive`,
+    );
   }
   if (window.heldReads > 0) {
     add('reads-held', 'warning', `${window.heldReads} reads wait for one of the absent drives`);
@@ -81,8 +103,10 @@ function windowAlarms({ name, frozen, window }: VolumeFacts, add: Add): void {
 function logAlarms({ log, window }: VolumeFacts, add: Add): void {
   if (log === null) return;
   const lost = log.legs.filter(({ state }) => state !== 'online');
-  if (lost.length > 0 && lost.length === log.legs.length) add('log-lost', 'critical', 'No leg of the log is online');
-  for (const leg of lost) add('leg-lost', 'critical', `Log leg ${leg.path} is ${leg.state}: ${leg.reason}`);
+  if (lost.length > 0 && lost.length === log.legs.length)
+    add('log-lost', 'critical', 'No leg of the log is online');
+  for (const leg of lost)
+    add('leg-lost', 'critical', `Log leg ${leg.path} is ${leg.state}: ${leg.reason}`);
   const mark = logMarkOf(log.usedBytes, log.capacityBytes);
   if (mark === 0 || window === null) return;
   const percent = Math.floor(logFillPercent(log.usedBytes, log.capacityBytes));

@@ -1,4 +1,7 @@
-/** What the state of a volume is derived from: facts that the engine has at hand, nothing that is itself an opinion. */
+/**
+ * What the state of a volume is derived from: facts that the engine has at hand, nothing that is
+ * itself an opinion.
+ */
 
 import type { LevelDescriptor } from '../levels/descriptor.ts';
 import type { DriveState, LogStatus, Purpose, WindowState } from '../status.ts';
@@ -54,7 +57,9 @@ export const failedBesides = (facts: VolumeFacts): readonly DriveFacts[] =>
 export const slotStatesOf = (facts: VolumeFacts): DriveState[] =>
   facts.drives.filter(({ slot }) => slot !== null).map(({ state }) => state);
 
-export const isDegraded = (facts: VolumeFacts): boolean => slotStatesOf(facts).some((state) => state !== 'online');
+export const isDegraded = (facts: VolumeFacts): boolean =>
+  slotStatesOf(facts).some((state) => state !== 'online');
 
 /** "slot 2 (/dev/sdc)" */
-export const named = ({ slot, path }: DriveFacts): string => `slot ${slot} (${path === '' ? 'no drive' : path})`;
+export const named = ({ slot, path }: DriveFacts): string =>
+  `slot ${slot} (${path === '' ? 'no drive' : path})`;

@@ -1,7 +1,8 @@
 /**
- * The state of a volume is not kept anywhere: it is derived from facts, so it cannot disagree with them. The rules are a
- * table, tried from the top; the first that holds gives the word. Worse comes first: a volume that is frozen *and*
- * degraded says frozen, because that decides what its I/O does; its story and its alarms tell the rest.
+ * The state of a volume is not kept anywhere: it is derived from facts, so it cannot disagree with
+ * them. The rules are a table, tried from the top; the first that holds gives the word. Worse comes
+ * first: a volume that is frozen *and* degraded says frozen, because that decides what its I/O
+ * does; its story and its alarms tell the rest.
  */
 
 import { assert } from '../../base/assert.ts';
@@ -21,7 +22,7 @@ export interface VolumeRule {
 export const volumeRules: readonly VolumeRule[] = [
   {
     state: 'halted',
-    holds: 'more members are gone than the level tolerates while members change, or acknowledged data is out of reach',
+    holds: 'more members are gone than the level tolerates, or acknowledged data is out of reach',
     when: ({ haltReason }) => haltReason !== '',
   },
   {
@@ -29,13 +30,21 @@ export const volumeRules: readonly VolumeRule[] = [
     holds: 'host writes are held because the log is full or no leg of it takes a write',
     when: (facts) => facts.writesHeld > 0 || (needsLog(facts) && facts.log?.state === 'failed'),
   },
-  { state: 'freezing', holds: 'a window is being opened', when: ({ window }) => window?.state === 'freezing' },
+  {
+    state: 'freezing',
+    holds: 'a window is being opened',
+    when: ({ window }) => window?.state === 'freezing',
+  },
   {
     state: 'thawing',
     holds: 'the log is being applied without the drive that was away',
     when: ({ window }) => window?.state === 'thawing',
   },
-  { state: 'replaying', holds: 'the log is being applied to the members', when: ({ replaying }) => replaying },
+  {
+    state: 'replaying',
+    holds: 'the log is being applied to the members',
+    when: ({ replaying }) => replaying,
+  },
   {
     state: 'frozen',
     holds: 'a window is open: members do not change, writes go to the log',
@@ -81,7 +90,8 @@ export function deriveVolume(facts: VolumeFacts): VolumeOpinion {
   const state = volumeStateOf(facts);
   const states = slotStatesOf(facts);
   const writeHole = writeHoleOf(facts);
-  const spare = facts.haltReason === '' ? canLose(facts.level, states.length, states, facts.frozen) : 0;
+  const spare =
+    facts.haltReason === '' ? canLose(facts.level, states.length, states, facts.frozen) : 0;
   return {
     state,
     redundancy: { canLose: spare },

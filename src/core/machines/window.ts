@@ -1,26 +1,29 @@
 /**
  * A window, from the freeze to its end.
  *
- * "Alone": besides the drive of the window every member is there. "Second": another member is absent, since before the
- * freeze or since. It makes all the difference: alone, a window may be ended without its drive, because the survivors are
- * complete. With a second member absent the drive that is away may be the only one that can complete the volume.
+ * "Alone": besides the drive of the window every member is there. "Second": another member is
+ * absent, since before the freeze or since. It makes all the difference: alone, a window may be
+ * ended without its drive, because the survivors are complete. With a second member absent the
+ * drive that is away may be the only one that can complete the volume.
  *
  * Rules (numbers of the design's list) that this table holds, and a test proves for every cell:
  *   2. No second failure starts a thaw or a rebuild.
- *   3. Expired or full: alone → thaw. Second → never; the drive is recalled, and writes are held when the log is full.
- *   4. A second member may come back at any time (`second-returned`), before the drive of the window or after it.
+ *   3. Expired or full: alone → thaw. Second → never; the drive is recalled, and writes are held
+ *      when the log is full.
+ *   4. A second member may come back at any time (`second-returned`), before the drive or after it.
  *   5. Replay with a member absent rescues stripes first: `rescue` before or in `replay`.
  *
  * What may be trusted in each state
  *   freezing    nothing is logged yet; giving up costs nothing
  *   open        no member's data changes; what is newer is in the log
  *   returning   as open; the drive is being compared
- *   replaying   stripes below the cursor are on the members, the others in the log; the drive is back
+ *   replaying   stripes below the cursor are on the members, others in the log; the drive is back
  *   thawing     the same without the drive
- *   closed      everything is on the members; what was away and did not come back is marked as missing it
+ *   closed      everything is on the members; who did not come back is on record as missing it
  *   aborted     there never was a window
  *
- * Time is an event here. A deadline that passed with a second member absent is reported again once that one is back.
+ * Time is an event here. A deadline that passed with a second member absent is reported again once
+ * that one is back.
  */
 
 import type { WindowState } from '../status.ts';
@@ -40,7 +43,9 @@ export const windowEvents = [
   /** Any member but the one that is away; in replay, any. */
   'second-failed',
   'second-returned',
-  /** More members are gone than the level tolerates, while members change: in replay and thaw only. */
+  /**
+   * More members are gone than the level tolerates, while members change: in replay and thaw only.
+   */
   'redundancy-lost',
   'leg-lost',
   'log-lost',
@@ -71,7 +76,10 @@ export const windowEffects = [
   'replay',
   /** The same without the drive: it is on record as missing what comes now. */
   'replay-without',
-  /** On record: the failed member misses writes from here; stripes are rescued into the log before they change. */
+  /**
+   * On record: the failed member misses writes from here; stripes are rescued into the log before
+   * they change.
+   */
   'rescue',
   /** Bump the generation, release the log, allow spares again. */
   'close',
@@ -82,7 +90,10 @@ export const windowEffects = [
 export type WindowEffect = (typeof windowEffects)[number];
 
 type WindowCell = Cell<WindowState, WindowEffect>;
-const to = (state: WindowState, ...effects: WindowEffect[]): Move<WindowState, WindowEffect> => ({ to: state, effects });
+const to = (state: WindowState, ...effects: WindowEffect[]): Move<WindowState, WindowEffect> => ({
+  to: state,
+  effects,
+});
 
 /** Nothing touches a window that has ended; late timers and marks may still arrive. */
 const ended: Partial<Record<WindowEvent, WindowCell>> = {
@@ -120,13 +131,20 @@ export const windowMachine: Machine<WindowState, WindowEvent, WindowEffect> = {
       expired: { alone: to('thawing', 'replay-without'), second: to('open', 'recall') },
       'log-70': to('open', 'warn'),
       'log-85': to('open', 'recall'),
-      'log-95': { alone: to('thawing', 'replay-without'), second: to('open', 'recall', 'hold-writes') },
+      'log-95': {
+        alone: to('thawing', 'replay-without'),
+        second: to('open', 'recall', 'hold-writes'),
+      },
       'log-relieved': to('open', 'admit-writes'),
       'second-failed': to('open', 'recall'),
       'second-returned': to('open', 'admit-writes'),
       'leg-lost': to('open', 'recall'),
-      // Alone, what the log still answers can be brought home. Second: only waiting keeps every way open.
-      'log-lost': { alone: to('thawing', 'suspend', 'replay-without'), second: to('open', 'suspend', 'recall') },
+      // Alone, what the log still answers can be brought home. Second: only waiting keeps every way
+      // open.
+      'log-lost': {
+        alone: to('thawing', 'suspend', 'replay-without'),
+        second: to('open', 'suspend', 'recall'),
+      },
       'drive-returned': to('returning', 'verify'),
       // Nothing is lost by it: the drive comes back as it left, and what was logged is replayed.
       abort: to('returning', 'verify'),
@@ -190,7 +208,10 @@ export const windowMachine: Machine<WindowState, WindowEvent, WindowEffect> = {
 };
 
 export interface WindowContext {
-  /** Is a member other than the drive of the window absent? After the event, for events that change it. */
+  /**
+   * Is a member other than the drive of the window absent? After the event, for events that change
+   * it.
+   */
   readonly secondAbsent: boolean;
 }
 
@@ -201,8 +222,8 @@ export const decideWindow = (
 ): Decision<WindowState, WindowEffect> => decide(windowMachine, state, event, context.secondAbsent);
 
 /**
- * May this window go on without its drive? The one question that rules 2 and 3 turn on, asked again right before a thaw
- * becomes durable, however it was decided.
+ * May this window go on without its drive? The one question that rules 2 and 3 turn on, asked again
+ * right before a thaw becomes durable, however it was decided.
  */
 export const mayThaw = (state: WindowState, context: WindowContext): boolean =>
   state === 'open' && !context.secondAbsent;

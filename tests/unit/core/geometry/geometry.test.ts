@@ -1,4 +1,7 @@
-/** Geometry: round trips for every level × members × chunk size, against md's formulas written out a second time. */
+/**
+ * Geometry: round trips for every level × members × chunk size, against md's formulas written out a
+ * second time.
+ */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -77,7 +80,11 @@ test('the pieces of a range put together are the range', () => {
       const lengthBytes = Math.abs(a - b) + 1;
       let at: number = offset;
       const last = geometry.stripeOf((offset + lengthBytes - 1) as VolumeOffset);
-      for (let stripe = geometry.stripeOf(offset); stripe <= last; stripe = (stripe + 1) as StripeIndex) {
+      for (
+        let stripe = geometry.stripeOf(offset);
+        stripe <= last;
+        stripe = (stripe + 1) as StripeIndex
+      ) {
         for (const piece of geometry.piecesOf(stripe, offset, lengthBytes)) {
           assert.equal(geometry.volumeOffsetOf(stripe, piece.index, piece.from), at);
           assert.equal(piece.bufferOffset, at - offset);
@@ -86,7 +93,10 @@ test('the pieces of a range put together are the range', () => {
         }
       }
       assert.equal(at, offset + lengthBytes);
-      assert.equal(geometry.isInOneChunk(offset, lengthBytes), at - 1 - offset === 0 || oneChunk(geometry, offset, at));
+      assert.equal(
+        geometry.isInOneChunk(offset, lengthBytes),
+        at - 1 - offset === 0 || oneChunk(geometry, offset, at),
+      );
     }
   });
 });
@@ -97,7 +107,10 @@ const oneChunk = (geometry: Geometry, offset: number, end: number): boolean =>
 test('only a mirror ends in a short stripe', () => {
   eachGeometry((geometry) => {
     const last = (geometry.stripeCount - 1) as StripeIndex;
-    assert.equal(geometry.columnsOf(last), geometry.level.mirrored ? 7 * SECTOR : geometry.chunkBytes);
+    assert.equal(
+      geometry.columnsOf(last),
+      geometry.level.mirrored ? 7 * SECTOR : geometry.chunkBytes,
+    );
     assert.equal(geometry.columnsOf(0 as StripeIndex), geometry.chunkBytes);
     let data = 0;
     for (let stripe = 0; stripe < geometry.stripeCount; stripe += 1) {
@@ -123,7 +136,9 @@ test('a volume of petabytes is exact to the byte', () => {
     const { defaultChunkBytes: chunkBytes } = level;
     const room = level.mirrored ? 2 ** 52 : 2 ** 49;
     const geometry = new Geometry(level, members, chunkBytes, room);
-    for (const offset of [0, 1, 2, chunkBytes, geometry.stripeDataBytes].map((back) => geometry.volumeBytes - 1 - back)) {
+    for (const offset of [0, 1, 2, chunkBytes, geometry.stripeDataBytes].map(
+      (back) => geometry.volumeBytes - 1 - back,
+    )) {
       const at = geometry.locate(offset as VolumeOffset);
       assert.equal(geometry.volumeOffsetOf(at.stripe, at.index, at.column), offset);
       assert.equal(BigInt(at.stripe), BigInt(offset) / BigInt(geometry.stripeDataBytes));
@@ -144,5 +159,8 @@ test('what cannot be a volume is refused as a bug of the caller', () => {
   assert.throws(() => new Geometry(raid5, 31, 64 * KIB, 2 ** 52), /volume size/);
   const geometry = new Geometry(raid5, 3, 64 * KIB, 64 * KIB);
   assert.throws(() => geometry.locate(geometry.volumeBytes as VolumeOffset), /outside/);
-  assert.throws(() => geometry.piecesOf(0 as StripeIndex, geometry.stripeDataBytes as VolumeOffset, 1), /touch/);
+  assert.throws(
+    () => geometry.piecesOf(0 as StripeIndex, geometry.stripeDataBytes as VolumeOffset, 1),
+    /touch/,
+  );
 });

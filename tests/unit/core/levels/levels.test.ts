@@ -18,7 +18,8 @@ test('levels are found by number', () => {
     levels.map(({ number }) => number),
     [1, 3, 4, 5],
   );
-  for (const number of [-1, 0, 2, 6, 10, Number.NaN, 5.5]) assert.equal(levelByNumber(number), null);
+  for (const number of [-1, 0, 2, 6, 10, Number.NaN, 5.5])
+    assert.equal(levelByNumber(number), null);
 });
 
 test('levels are found by what md says', () => {
@@ -38,7 +39,12 @@ test('levels are found by what md says', () => {
 
 test('every level is found again by its own md numbers', () => {
   for (const one of levels) {
-    const found = levelOfMd(one.mdLevel, one.mdLayout, one.mdChunkBytes(one.defaultChunkBytes), one.number);
+    const found = levelOfMd(
+      one.mdLevel,
+      one.mdLayout,
+      one.mdChunkBytes(one.defaultChunkBytes),
+      one.number,
+    );
     assert.equal(found, one);
     assert.ok(one.chunkBytesAllowed(one.defaultChunkBytes));
   }
@@ -71,7 +77,16 @@ test('what each level tolerates and how much of it is data', () => {
 test('the slots of a stripe are a permutation, and the reverse agrees', () => {
   for (const one of levels.filter(({ mirrored }) => !mirrored)) {
     for (let members = one.minMembers; members <= MAX_MEMBERS; members += 1) {
-      for (const stripe of [0, 1, 2, members - 1, members, 7 * members + 3, 2 ** 31 + 5, 2 ** 40 + 1]) {
+      for (const stripe of [
+        0,
+        1,
+        2,
+        members - 1,
+        members,
+        7 * members + 3,
+        2 ** 31 + 5,
+        2 ** 40 + 1,
+      ]) {
         const slots = [one.paritySlot(stripe, members) as number];
         for (let index = 0; index < one.dataChunks(members); index += 1) {
           const slot = one.dataSlot(stripe, index, members);
@@ -80,7 +95,10 @@ test('the slots of a stripe are a permutation, and the reverse agrees', () => {
         }
         assert.equal(one.indexOfSlot(stripe, slots[0] as number, members), NONE);
         slots.sort((a, b) => a - b);
-        assert.deepEqual(slots, Array.from({ length: members }, (_, slot) => slot));
+        assert.deepEqual(
+          slots,
+          Array.from({ length: members }, (_, slot) => slot),
+        );
       }
     }
   }
@@ -90,7 +108,8 @@ test('RAID 4 and 3 keep parity on the last member, data chunk i on member i', ()
   for (const number of [3, 4]) {
     for (let stripe = 0; stripe < 20; stripe += 1) {
       assert.equal(level(number).paritySlot(stripe, 5), 4);
-      for (let index = 0; index < 4; index += 1) assert.equal(level(number).dataSlot(stripe, index, 5), index);
+      for (let index = 0; index < 4; index += 1)
+        assert.equal(level(number).dataSlot(stripe, index, 5), index);
     }
   }
 });

@@ -1,4 +1,7 @@
-/** The pages in docs/states show the machines as they are: the part between the markers is exactly what is rendered. */
+/**
+ * The pages in docs/states show the machines as they are: the part between the markers is exactly
+ * what is rendered.
+ */
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -11,7 +14,8 @@ import { driveStates, volumeStates, windowStates } from '../../../../src/core/st
 
 // From dist/tests/unit/core/machines/ up to the repository.
 const root = new URL('../../../../../', import.meta.url);
-const page = (name: string): string => readFileSync(new URL(`docs/states/${name}.md`, root), 'utf8');
+const page = (name: string): string =>
+  readFileSync(new URL(`docs/states/${name}.md`, root), 'utf8');
 
 function shown(text: string): string {
   const match = /<!-- machine -->\n([\s\S]*?)<!-- end of machine -->/.exec(text);

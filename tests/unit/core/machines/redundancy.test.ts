@@ -1,4 +1,7 @@
-/** What is lost, and what restores it: against the arithmetic of each level and against a count by hand. */
+/**
+ * What is lost, and what restores it: against the arithmetic of each level and against a count by
+ * hand.
+ */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -46,7 +49,8 @@ test('each set that restores is enough, and no smaller one is', () => {
         const sets = restoredBy(one, members, absent);
         if (absent.length <= one.tolerates(members)) assert.deepEqual(sets, []);
         for (const set of sets) {
-          const left = (kept: number): number[] => absent.filter((slot) => !set.slice(kept).includes(slot));
+          const left = (kept: number): number[] =>
+            absent.filter((slot) => !set.slice(kept).includes(slot));
           assert.equal(readableShare(one, members, left(0)), 1);
           if (set.length > 0) assert.ok(readableShare(one, members, left(1)) < 1);
         }

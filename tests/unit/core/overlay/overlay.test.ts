@@ -5,7 +5,10 @@ import { test } from 'node:test';
 import { DATA, GAP, Overlay, type OverlayKind, TRIM, ZERO } from '../../../../src/core/overlay.ts';
 import { randomNumbers } from './random-numbers.ts';
 
-/** What the overlay has to answer, one element per sector: kind, and the location of that very sector. */
+/**
+ * What the overlay has to answer, one element per sector: kind, and the location of that very
+ * sector.
+ */
 class Model {
   readonly kinds: number[];
   readonly locations: number[];
@@ -44,15 +47,25 @@ function compare(overlay: Overlay, model: Model, start: number, sectors: number)
     assert.equal(pieceStart, at);
     assert.ok(pieceSectors > 0);
     for (let i = 0; i < pieceSectors; i += 1) {
-      if (model.kinds[at + i] === kind && model.locations[at + i] === (kind === DATA ? location + i : location)) continue;
+      if (
+        model.kinds[at + i] === kind &&
+        model.locations[at + i] === (kind === DATA ? location + i : location)
+      )
+        continue;
       assert.fail(`sector ${at + i}: kind ${kind} at ${location}, expected ${model.kinds[at + i]}`);
     }
     at += pieceSectors;
   });
   assert.equal(at, start + sectors);
   const slice = model.kinds.slice(start, start + sectors);
-  assert.equal(overlay.anyIn(start, sectors), slice.some((kind) => kind !== GAP));
-  assert.equal(overlay.covers(start, sectors), slice.every((kind) => kind !== GAP));
+  assert.equal(
+    overlay.anyIn(start, sectors),
+    slice.some((kind) => kind !== GAP),
+  );
+  assert.equal(
+    overlay.covers(start, sectors),
+    slice.every((kind) => kind !== GAP),
+  );
 }
 
 function compareAll(overlay: Overlay, model: Model): void {
@@ -96,7 +109,9 @@ function play(seed: number, shape: Shape): void {
       past.push([start, sectors, kind, location]);
       location += sectors;
     } else if (choice > 0 && past.length > 0) {
-      const [pastStart, pastSectors, kind, pastLocation] = past[random(past.length)] as (typeof past)[number];
+      const [pastStart, pastSectors, kind, pastLocation] = past[
+        random(past.length)
+      ] as (typeof past)[number];
       const expected = model.removeIf(pastStart, pastSectors, kind, pastLocation);
       assert.equal(overlay.removeIf(pastStart, pastSectors, kind, pastLocation), expected);
     } else if (random(20) === 0) {
@@ -207,7 +222,12 @@ test('sectors beyond 32 bits', () => {
   const far = 2 ** 44;
   overlay.insert(far, 2 ** 33, ZERO, 3);
   overlay.insert(far + 5, 8, DATA, 2 ** 43);
-  assert.deepEqual(overlay.firstFrom(far + 6), { start: far + 6, sectors: 7, kind: DATA, location: 2 ** 43 + 1 });
+  assert.deepEqual(overlay.firstFrom(far + 6), {
+    start: far + 6,
+    sectors: 7,
+    kind: DATA,
+    location: 2 ** 43 + 1,
+  });
   assert.ok(overlay.covers(far, 2 ** 33));
   assert.equal(overlay.covers(far - 1, 8), false);
   overlay.assertState();
@@ -240,7 +260,9 @@ test('a checkpoint loads into the same overlay, which then can be written to', (
   loaded.insert(1, 2, TRIM, 3);
   let at = 0;
   loaded.bulkLoad(extents.length, (extent) => {
-    [extent.start, extent.sectors, extent.kind, extent.location] = extents[at] as (typeof extents)[number];
+    [extent.start, extent.sectors, extent.kind, extent.location] = extents[
+      at
+    ] as (typeof extents)[number];
     at += 1;
   });
   compareAll(loaded, model);

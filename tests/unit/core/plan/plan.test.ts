@@ -1,7 +1,8 @@
 /**
- * Every write plan is carried out on a tiny stripe in memory and compared with a flat model: each level × every set of
- * absent members up to one more than tolerated × every range at sector granularity × trusted parity or not × RMW or not.
- * One array element stands for one 512-byte sector; a chunk has eight.
+ * Every write plan is carried out on a tiny stripe in memory and compared with a flat model: each
+ * level × every set of absent members up to one more than tolerated × every range at sector
+ * granularity × trusted parity or not × RMW or not. One array element stands for one 512-byte
+ * sector; a chunk has eight.
  */
 
 import assert from 'node:assert/strict';
@@ -11,7 +12,12 @@ import { Geometry } from '../../../../src/core/geometry.ts';
 import { type LevelDescriptor, NONE } from '../../../../src/core/levels/descriptor.ts';
 import { levels } from '../../../../src/core/levels/index.ts';
 import { hasSlot, type SlotSet, slotCountOf, slotSetOf } from '../../../../src/core/slot-set.ts';
-import { type NewPiece, planRead, planWrite, type WritePlanned } from '../../../../src/core/stripe-plan.ts';
+import {
+  type NewPiece,
+  planRead,
+  planWrite,
+  type WritePlanned,
+} from '../../../../src/core/stripe-plan.ts';
 import { randomNumbers } from '../overlay/random-numbers.ts';
 
 const SECTOR = 512;
@@ -28,7 +34,8 @@ interface Stripe {
 }
 
 const parityLevels = levels.filter(({ mirrored }) => !mirrored);
-const xorOf = (rows: readonly Row[], column: number): number => rows.reduce((sum, row) => sum ^ (row[column] as number), 0);
+const xorOf = (rows: readonly Row[], column: number): number =>
+  rows.reduce((sum, row) => sum ^ (row[column] as number), 0);
 const row = (random: Random): Row => Array.from({ length: COLUMNS }, () => random(256));
 
 function geometryOf(level: LevelDescriptor, members: number): Geometry {
@@ -38,7 +45,8 @@ function geometryOf(level: LevelDescriptor, members: number): Geometry {
 
 function absentSets(members: number, most: number): SlotSet[] {
   const sets: SlotSet[] = [];
-  for (let mask = 0; mask < 2 ** members; mask += 1) if (slotCountOf(mask as SlotSet) <= most) sets.push(mask as SlotSet);
+  for (let mask = 0; mask < 2 ** members; mask += 1)
+    if (slotCountOf(mask as SlotSet) <= most) sets.push(mask as SlotSet);
   return sets;
 }
 
@@ -80,14 +88,23 @@ function scattered(dataChunks: number, random: Random): NewPiece[] {
 const inBytes = (pieces: readonly NewPiece[]): NewPiece[] =>
   pieces.map(({ index, from, to }) => ({ index, from: from * SECTOR, to: to * SECTOR }));
 
-/** Carries the plan out as the engine would. Reads only what the plan lists; a cell that was not read is NaN. */
-function carryOut(plan: WritePlanned, old: Stripe, pieces: readonly NewPiece[], fresh: readonly Row[]): Stripe {
+/**
+ * Carries the plan out as the engine would. Reads only what the plan lists; a cell that was not
+ * read is NaN.
+ */
+function carryOut(
+  plan: WritePlanned,
+  old: Stripe,
+  pieces: readonly NewPiece[],
+  fresh: readonly Row[],
+): Stripe {
   const unread = (): Row => new Array<number>(COLUMNS).fill(Number.NaN);
   const read: Stripe = { data: old.data.map(unread), parity: unread() };
   for (const { index, from, to } of plan.reads) {
     const target = index === NONE ? read.parity : (read.data[index] as Row);
     const source = index === NONE ? old.parity : (old.data[index] as Row);
-    for (let column = from / SECTOR; column < to / SECTOR; column += 1) target[column] = source[column] as number;
+    for (let column = from / SECTOR; column < to / SECTOR; column += 1)
+      target[column] = source[column] as number;
   }
   const next: Stripe = { data: read.data.map((own) => [...own]), parity: unread() };
   const isNew = (index: number, column: number): boolean =>
@@ -109,13 +126,15 @@ function carryOut(plan: WritePlanned, old: Stripe, pieces: readonly NewPiece[], 
       next.parity[column] = (read.parity[column] as number) ^ change;
     } else {
       // NaN would turn into 0 in an XOR: every cell must be known here.
-      for (const own of next.data) assert.ok(!Number.isNaN(own[column]), 'parity from a chunk that was not read');
+      for (const own of next.data)
+        assert.ok(!Number.isNaN(own[column]), 'parity from a chunk that was not read');
       next.parity[column] = xorOf(next.data, column);
     }
   }
   if (plan.kind === 'modify') {
     for (const { index, from, to } of pieces) {
-      for (let column = from; column < to; column += 1) assert.ok(!Number.isNaN((read.data[index] as Row)[column]));
+      for (let column = from; column < to; column += 1)
+        assert.ok(!Number.isNaN((read.data[index] as Row)[column]));
     }
     for (let column = plan.from / SECTOR; column < plan.to / SECTOR; column += 1) {
       assert.ok(!Number.isNaN(read.parity[column]));
@@ -152,7 +171,10 @@ const seen = new Set<string>();
 
 function check(one: Case, random: Random): void {
   const { geometry, stripe, absent, parityTrusted, rmwAllowed, pieces } = one;
-  const old: Stripe = { data: Array.from({ length: geometry.dataChunks }, () => row(random)), parity: [] };
+  const old: Stripe = {
+    data: Array.from({ length: geometry.dataChunks }, () => row(random)),
+    parity: [],
+  };
   for (let column = 0; column < COLUMNS; column += 1) {
     old.parity.push(parityTrusted ? xorOf(old.data, column) : random(256));
   }
@@ -164,12 +186,15 @@ function check(one: Case, random: Random): void {
         : value,
     ),
   );
-  const absentIndex = geometry.level.parityChunks === 0 ? NONE : firstAbsent(geometry, stripe, absent);
+  const absentIndex =
+    geometry.level.parityChunks === 0 ? NONE : firstAbsent(geometry, stripe, absent);
   const lockstep = geometry.level.lockstep;
   const hullFrom = lockstep ? 0 : Math.min(...pieces.map(({ from }) => from));
   const hullTo = lockstep ? COLUMNS : Math.max(...pieces.map(({ to }) => to));
   const newIn = (index: number): number =>
-    pieces.filter((piece) => piece.index === index).reduce((sum, { from, to }) => sum + to - from, 0);
+    pieces
+      .filter((piece) => piece.index === index)
+      .reduce((sum, { from, to }) => sum + to - from, 0);
 
   const plan = planWrite(geometry, stripe, inBytes(pieces), { absent, parityTrusted, rmwAllowed });
   const needsOldParity = absentIndex !== NONE && newIn(absentIndex) < hullTo - hullFrom;
@@ -187,7 +212,10 @@ function check(one: Case, random: Random): void {
   seen.add(plan.kind);
   for (const { slot, index, from, to } of [...plan.reads, ...plan.writes]) {
     assert.ok(!hasSlot(absent, slot), 'touches an absent member');
-    assert.equal(slot, index === NONE ? geometry.paritySlot(stripe) : geometry.dataSlot(stripe, index));
+    assert.equal(
+      slot,
+      index === NONE ? geometry.paritySlot(stripe) : geometry.dataSlot(stripe, index),
+    );
     assert.ok(from < to && to <= CHUNK_BYTES);
   }
   assert.equal(plan.from, hullFrom * SECTOR);
@@ -205,14 +233,16 @@ function check(one: Case, random: Random): void {
   if (plan.kind !== 'data-only') {
     for (let column = 0; column < COLUMNS; column += 1) {
       const inHull = column >= hullFrom && column < hullTo;
-      if (inHull || parityTrusted) assert.equal(after.parity[column], xorOf(wanted, column), 'parity');
+      if (inHull || parityTrusted)
+        assert.equal(after.parity[column], xorOf(wanted, column), 'parity');
     }
   }
   checkCost(plan, geometry, pieces, hullTo - hullFrom, parityTrusted && rmwAllowed && !lockstep);
   if (absentIndex !== NONE && !plan.hazard) {
     checkAtomic(plan, old, next, absentIndex, wanted[absentIndex] as Row, random);
   }
-  if (plan.hazard) assert.ok(absentIndex !== NONE && new Set(plan.writes.map(({ slot }) => slot)).size > 1);
+  if (plan.hazard)
+    assert.ok(absentIndex !== NONE && new Set(plan.writes.map(({ slot }) => slot)).size > 1);
 }
 
 function firstAbsent(geometry: Geometry, stripe: StripeIndex, absent: SlotSet): number {
@@ -222,20 +252,40 @@ function firstAbsent(geometry: Geometry, stripe: StripeIndex, absent: SlotSet): 
   return NONE;
 }
 
-/** With everything present the cheaper of the two ways is taken, and on a tie the one that does not need old parity. */
-function checkCost(plan: WritePlanned, geometry: Geometry, pieces: readonly NewPiece[], hull: number, rmw: boolean): void {
-  assert.equal(plan.readBytes, plan.reads.reduce((sum, { from, to }) => sum + to - from, 0));
+/**
+ * With everything present the cheaper of the two ways is taken, and on a tie the one that does not
+ * need old parity.
+ */
+function checkCost(
+  plan: WritePlanned,
+  geometry: Geometry,
+  pieces: readonly NewPiece[],
+  hull: number,
+  rmw: boolean,
+): void {
+  assert.equal(
+    plan.readBytes,
+    plan.reads.reduce((sum, { from, to }) => sum + to - from, 0),
+  );
   if (plan.absentIndex !== NONE || plan.kind === 'data-only') return;
   const written = pieces.reduce((sum, { from, to }) => sum + to - from, 0);
   const reconstruct = geometry.dataChunks * hull - written;
   const modify = written + hull;
   assert.equal(plan.readBytes / SECTOR, rmw ? Math.min(reconstruct, modify) : reconstruct);
-  const expected = reconstruct === 0 ? 'full' : rmw && modify < reconstruct ? 'modify' : 'reconstruct';
+  const expected =
+    reconstruct === 0 ? 'full' : rmw && modify < reconstruct ? 'modify' : 'reconstruct';
   assert.equal(plan.kind, expected);
 }
 
 /** Without a hazard, a crash in the middle leaves each sector of the absent chunk old or new. */
-function checkAtomic(plan: WritePlanned, old: Stripe, next: Stripe, absentIndex: number, wanted: Row, random: Random): void {
+function checkAtomic(
+  plan: WritePlanned,
+  old: Stripe,
+  next: Stripe,
+  absentIndex: number,
+  wanted: Row,
+  random: Random,
+): void {
   const reached = plan.writes.map((_, i) => i).filter(() => random(2) === 0);
   const torn = applied(plan, reached, old, next);
   const others = torn.data.filter((_, index) => index !== absentIndex);
@@ -269,7 +319,14 @@ for (const level of parityLevels) {
       }
     }
     // The test would prove little if one of the ways had never been taken.
-    const ways = ['impossible', 'data-only', 'full', 'reconstruct', 'rebuild', ...(level.lockstep ? [] : ['modify'])];
+    const ways = [
+      'impossible',
+      'data-only',
+      'full',
+      'reconstruct',
+      'rebuild',
+      ...(level.lockstep ? [] : ['modify']),
+    ];
     assert.deepEqual([...seen].sort(), ways.sort());
   });
 
@@ -281,7 +338,17 @@ for (const level of parityLevels) {
       const absent = slotSetOf(random(3) === 0 ? [] : [random(members)]);
       const stripe = random(members) as StripeIndex;
       const pieces = scattered(geometry.dataChunks, random);
-      check({ geometry, stripe, absent, parityTrusted: random(3) > 0, rmwAllowed: random(2) === 0, pieces }, random);
+      check(
+        {
+          geometry,
+          stripe,
+          absent,
+          parityTrusted: random(3) > 0,
+          rmwAllowed: random(2) === 0,
+          pieces,
+        },
+        random,
+      );
     }
   });
 
@@ -300,12 +367,17 @@ for (const level of parityLevels) {
           for (let index = 0; index < geometry.dataChunks; index += 1) {
             const plan = planRead(geometry, at, index, absent);
             const own = hasSlot(absent, geometry.dataSlot(at, index));
-            if (!own) assert.deepEqual(plan, { kind: 'direct', slot: geometry.dataSlot(at, index) });
-            else if (slotCountOf(absent) > 1) assert.deepEqual(plan, { kind: 'impossible', reason: 'two-absent' });
+            if (!own)
+              assert.deepEqual(plan, { kind: 'direct', slot: geometry.dataSlot(at, index) });
+            else if (slotCountOf(absent) > 1)
+              assert.deepEqual(plan, { kind: 'impossible', reason: 'two-absent' });
             else {
               assert.ok(plan.kind === 'from-others');
               assert.ok(plan.slots.every((slot) => !hasSlot(absent, slot)));
-              assert.equal(plan.slots.reduce((sum: number, slot) => sum ^ content(slot), 0), (data[index] as Row)[0]);
+              assert.equal(
+                plan.slots.reduce((sum: number, slot) => sum ^ content(slot), 0),
+                (data[index] as Row)[0],
+              );
               const untrusted = planRead(geometry, at, index, absent, false);
               assert.deepEqual(untrusted, { kind: 'impossible', reason: 'parity-untrusted' });
             }
@@ -319,13 +391,22 @@ for (const level of parityLevels) {
 test('a mirror writes every copy that is there and reads from one of them', () => {
   const mirror = levels.find(({ mirrored }) => mirrored) as LevelDescriptor;
   for (let members = 2; members <= 6; members += 1) {
-    const geometry = new Geometry(mirror, members, mirror.defaultChunkBytes, 64 * mirror.defaultChunkBytes + SECTOR);
+    const geometry = new Geometry(
+      mirror,
+      members,
+      mirror.defaultChunkBytes,
+      64 * mirror.defaultChunkBytes + SECTOR,
+    );
     for (const absent of absentSets(members, members)) {
       const readers = new Set<number>();
       for (let stripe = 0; stripe < geometry.stripeCount; stripe += 1) {
         const at = stripe as StripeIndex;
         const pieces = [{ index: 0, from: 0, to: SECTOR }];
-        const write = planWrite(geometry, at, pieces, { absent, parityTrusted: false, rmwAllowed: false });
+        const write = planWrite(geometry, at, pieces, {
+          absent,
+          parityTrusted: false,
+          rmwAllowed: false,
+        });
         const read = planRead(geometry, at, 0, absent, false);
         if (slotCountOf(absent) === members) {
           assert.equal(write.kind, 'impossible');
@@ -339,7 +420,8 @@ test('a mirror writes every copy that is there and reads from one of them', () =
         assert.ok(!hasSlot(absent, read.slot));
         readers.add(read.slot);
       }
-      if (slotCountOf(absent) < members) assert.ok(readers.size >= Math.min(2, members - slotCountOf(absent)), 'spread');
+      if (slotCountOf(absent) < members)
+        assert.ok(readers.size >= Math.min(2, members - slotCountOf(absent)), 'spread');
     }
   }
 });
@@ -362,6 +444,8 @@ test('pieces that make no sense are a bug of the caller', () => {
     ],
   ];
   for (const pieces of bad) {
-    assert.throws(() => planWrite(geometry, 0 as StripeIndex, pieces, circumstances), { name: 'AssertionError' });
+    assert.throws(() => planWrite(geometry, 0 as StripeIndex, pieces, circumstances), {
+      name: 'AssertionError',
+    });
   }
 });
