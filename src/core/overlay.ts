@@ -17,8 +17,8 @@
  * Invariants (assertState)
  *   1. Extents ascend and do not overlap, within leaves and across them; none is empty.
  *   2. firsts[d] is exactly the start of the first extent of leaf d, and no leaf is empty. So the
- *      extent that holds sector x, if there is one, is the last one that starts at or below x, in the
- *      last leaf that does.
+ *      extent that holds sector x, if there is one, is the last one that starts at or below x, in
+ *      the last leaf that does.
  *   3. `extentCount` and `liveSectors` (of DATA) are the sums over the leaves.
  *   4. Nothing changes while `forEachPiece` or `exportTo` is visiting.
  */
