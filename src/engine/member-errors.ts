@@ -9,6 +9,7 @@ import {
   EBADF,
   ECANCELED,
   ENODEV,
+  ENOENT,
   ENXIO,
   type Errno,
   ESHUTDOWN,
@@ -23,6 +24,7 @@ export function isDriveGone(errno: Errno): boolean {
   switch (errno) {
     case ETIMEDOUT:
     case ENODEV:
+    case ENOENT:
     case ENXIO:
     case EBADF:
     case ESHUTDOWN:
