@@ -113,7 +113,17 @@ export class Native {
 
   /** Calls `ready` from the event loop while `fd` is readable (level triggered). */
   pollReadable(fd: number, ready: () => void): PollHandle {
-    return this.#koffi.node.poll(fd, { readable: true }, ready);
+    return this.#koffi.node.poll(fd, { readable: true }, () => {
+      try {
+        ready();
+      } catch (error) {
+        // koffi drops what its callbacks throw. A failed assertion must end the process, so it is
+        // thrown again from where node sees it, before anything else runs.
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
+    });
   }
 
   /**

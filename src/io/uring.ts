@@ -45,8 +45,6 @@ export const FLAG_MORE = 2;
 export interface RingOptions {
   readonly entries?: number;
   readonly completionEntries?: number;
-  /** IORING_SETUP_… wanted beyond the necessary; those the kernel does not know are left out. */
-  readonly setupFlags?: number;
 }
 
 const OP_READV = 1;
@@ -69,9 +67,8 @@ const MSG_NOSIGNAL = 0x4000;
 
 const SETUP_CQSIZE = 1 << 3;
 const SETUP_SUBMIT_ALL = 1 << 7;
-export const SETUP_COOP_TASKRUN = 1 << 8;
-export const SETUP_SINGLE_ISSUER = 1 << 12;
-export const SETUP_DEFER_TASKRUN = 1 << 13;
+const SETUP_COOP_TASKRUN = 1 << 8;
+const SETUP_SINGLE_ISSUER = 1 << 12;
 const FEATURE_FAST_POLL = 1 << 5;
 const ENTER_GETEVENTS = 1;
 const OFFSET_RINGS = 0;
@@ -91,14 +88,12 @@ interface RingMemoryMap {
   readonly parameters: DataView;
   readonly rings: Mapping;
   readonly entries: Mapping;
-  readonly deferred: boolean;
 }
 
 export class Ring {
   readonly fd: number;
   readonly #native: Native;
   readonly #mappings: readonly Mapping[];
-  readonly #deferred: boolean;
   #closed = false;
 
   /** Word indexes into `#rings`. */
@@ -162,7 +157,6 @@ export class Ring {
     const cq = (field: number): number => parameters.getUint32(80 + 4 * field, true);
 
     this.fd = map.fd;
-    this.#deferred = map.deferred;
     this.#mappings = [map.rings, map.entries];
     this.#rings = new Int32Array(map.rings.buffer);
     this.#entries = new Int32Array(map.entries.buffer);
@@ -417,9 +411,9 @@ export class Ring {
     if (this.#closed) return;
     assert(!this.#inTurn, 'a turn does not begin inside a turn');
     this.#inTurn = true;
-    // With deferred task work, completions appear only while we are in the kernel; and woken
-    // without a completion to see means that they have overflowed and wait there.
-    let mustEnter = woken && (this.#deferred || this.#isIdle());
+    // Woken without a completion to see: they have overflowed, and the kernel hands them over when
+    // it is entered.
+    let mustEnter = woken && this.#isIdle();
     let rounds = 0;
     do {
       this.#runTasks();
@@ -525,7 +519,7 @@ export class Ring {
 
 function mapRing(system: Native, options: RingOptions): RingMemoryMap {
   const entries = options.entries ?? 512;
-  const wanted = options.setupFlags ?? SETUP_COOP_TASKRUN | SETUP_SINGLE_ISSUER;
+  const wanted = SETUP_COOP_TASKRUN | SETUP_SINGLE_ISSUER;
   const basic = SETUP_CQSIZE;
   // From what this kernel may know to what every kernel with io_uring knows.
   for (const flags of [
@@ -545,7 +539,7 @@ function mapRing(system: Native, options: RingOptions): RingMemoryMap {
     const rings = system.map(fd, OFFSET_RINGS, Math.max(sqBytes, cqBytes));
     const sqes = system.map(fd, OFFSET_ENTRIES, parameters.getUint32(0, true) * SQE_WORDS * 4);
     if (!rings || !sqes) throw new Error('the rings cannot be mapped');
-    return { fd, parameters, rings, entries: sqes, deferred: (flags & SETUP_DEFER_TASKRUN) !== 0 };
+    return { fd, parameters, rings, entries: sqes };
   }
   throw new Error('not reached: the last flags are always tried');
 }
