@@ -71,7 +71,7 @@ async function assemble(
   const decided = decideAssembly(found, legs, { name: request.name, force: request.force }); // 2
   if (!decided.ok) return decided;
   const decision = decided.value;
-  const v = coreFrom(environment, limits, decision, opened); // 3
+  const v = coreFrom(environment, limits, decision, opened, request); // 3
   v.legSharesFileSystem = places.value.sharesFileSystem;
   const closing = [...opened.drives.values()]
     .filter(({ drive }) => !v.members.present().some((member) => member.drive === drive))
@@ -128,11 +128,12 @@ function coreFrom(
   limits: Limits,
   decision: AssemblyDecision,
   opened: Opened,
+  request: AssembleRequest,
 ): VolumeCore {
   const { superblock, label, window } = decision;
   const { memberDataBytes, memberCount } = superblock;
   const geometry = new Geometry(decision.level, memberCount, decision.chunkBytes, memberDataBytes);
-  const slots = decision.slots.map((slot) => memberFrom(slot, decision, opened));
+  const slots = decision.slots.map((slot) => memberFrom(slot, decision, opened, request));
   let core: VolumeCore | null = null;
   const members = new Members(slots, (member, reason, code) =>
     core === null ? Promise.resolve() : memberFailed(core, member, reason, code),
@@ -190,8 +191,22 @@ function coreFrom(
   return v;
 }
 
-function memberFrom(slot: AssembledSlot, decision: AssemblyDecision, opened: Opened): Member {
-  const path = slot.path ?? '';
+/**
+ * Where an absent member was last seen: a server lists paths in the order of the slots (`paths`). Only a place to look
+ * at first; what is found there is identified like any other drive.
+ */
+function lastSeenAt(slot: number, opened: Opened, request: AssembleRequest): string {
+  const path = request.drivePaths[slot] ?? '';
+  return opened.drives.has(path) ? '' : path;
+}
+
+function memberFrom(
+  slot: AssembledSlot,
+  decision: AssemblyDecision,
+  opened: Opened,
+  request: AssembleRequest,
+): Member {
+  const path = slot.path ?? lastSeenAt(slot.slot, opened, request);
   const drive = opened.drives.get(path)?.drive ?? null;
   const layout = decision.layouts.get(path) ?? null;
   const superblock = slot.superblock && layout ? withBitmap(slot.superblock, layout.bitmapOffset) : null;
