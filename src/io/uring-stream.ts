@@ -12,6 +12,7 @@
 import { assert } from '../base/assert.ts';
 import type { Address } from '../base/units.ts';
 import type { Buffers } from './buffers.ts';
+import { closeSocket, SHUTDOWN_BOTH, SHUTDOWN_WRITE, shutDown } from './sockets.ts';
 import type { Stream, StreamHandler } from './stream.ts';
 import { STREAM_PARTS_MAX } from './stream.ts';
 import type { Ring, RingHandler, RingTask } from './uring.ts';
@@ -20,9 +21,6 @@ const PAGE_BYTES = 4096;
 const MESSAGE_BYTES = 64;
 const VECTOR_BYTES = 16;
 const VECTORS_MAX = (PAGE_BYTES - MESSAGE_BYTES) / VECTOR_BYTES;
-const SHUTDOWN_WRITE = 1;
-const SHUTDOWN_BOTH = 2;
-const NOTHING: RingHandler = { complete: () => {} };
 
 export class UringStream implements Stream, RingTask {
   readonly #ring: Ring;
@@ -82,16 +80,14 @@ export class UringStream implements Stream, RingTask {
 
   finish(): void {
     if (this.#closing || this.#failed) return;
-    this.#ring.prepShutdown(this.#fd, SHUTDOWN_WRITE, NOTHING);
+    shutDown(this.#fd, SHUTDOWN_WRITE);
   }
 
   close(): void {
     if (this.#closing) return;
     this.#closing = true;
     // Makes the kernel end what it has of us; the completions come as they always do.
-    if (this.#receiving || this.#sending) {
-      this.#ring.prepShutdown(this.#fd, SHUTDOWN_BOTH, NOTHING);
-    }
+    if (this.#receiving || this.#sending) shutDown(this.#fd, SHUTDOWN_BOTH);
     this.#closeWhenIdle();
   }
 
@@ -162,12 +158,11 @@ export class UringStream implements Stream, RingTask {
   #closeWhenIdle(): void {
     if (this.#receiving || this.#sending || this.#closed) return;
     this.#closed = true;
-    this.#ring.prepClose(this.#fd, {
-      complete: () => {
-        this.#buffers.give(this.#page);
-        this.#handler?.closed();
-        this.#handler = null;
-      },
+    closeSocket(this.#fd);
+    queueMicrotask(() => {
+      this.#buffers.give(this.#page);
+      this.#handler?.closed();
+      this.#handler = null;
     });
   }
 }

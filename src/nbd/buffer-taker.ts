@@ -1,67 +1,108 @@
 /**
- * Takes all the buffers of a request, or none. One for all sessions of a worker.
+ * Decides who may take how much of the buffer pool, and takes it. One for all sessions of a worker.
  *
- * Requests that need several buffers wait for them one request after another: two that each held half of what they need
- * would wait for each other for ever. Everybody else who holds buffers gives them back without needing more.
+ *   1. A connection may hold up to half of what is still free. While the pool is empty that is plenty; as it fills,
+ *      everybody's share shrinks, and something is always left for the next one. No fixed share needs tuning.
+ *   2. A connection that holds nothing may always have one request. A small one gets its buffer out of the margin; a
+ *      long one waits in line until the pool can give all of it and keep the margin.
+ *   3. All buffers of a request are taken at once or none: two requests that each held half of what they need would wait
+ *      for each other for ever. Whoever holds buffers gives them back without needing more.
  */
 
+import { assert } from '../base/assert.ts';
 import type { Address } from '../base/units.ts';
+import { KIB } from '../base/units.ts';
 import type { Buffers } from '../io/buffers.ts';
+
+/** Gets a buffer out of the margin. */
+const SMALL_BYTES = 64 * KIB;
+
+interface Waiter {
+  readonly into: Address[];
+  readonly count: number;
+  readonly lengthBytes: number;
+  readonly isWanted: () => boolean;
+  readonly resolve: (taken: boolean) => void;
+}
 
 export class BufferTaker {
   readonly #buffers: Buffers;
-  /** The end of the queue of those who collect. */
-  #turn: Promise<void> = Promise.resolve();
+  /** What the pool keeps for the engine, and what long requests leave to small ones. */
+  readonly #reserveBytes: number;
+  readonly #marginBytes: number;
+  readonly #waiting: Waiter[] = [];
 
   constructor(buffers: Buffers) {
     this.#buffers = buffers;
+    this.#reserveBytes = buffers.bytes.length / 8;
+    this.#marginBytes = buffers.bytes.length / 16;
   }
 
-  /** False: nothing was taken. */
+  /** May a connection hold this much now? */
+  allows(heldBytes: number): boolean {
+    return heldBytes <= (this.#buffers.freeBytes - this.#reserveBytes) / 2;
+  }
+
+  /**
+   * For a connection that holds nothing else if `allows` said no. False: nothing was taken, `takeLater` is the way.
+   */
   take(into: Address[], count: number, lengthBytes: number): boolean {
+    if (count * lengthBytes > SMALL_BYTES && !this.allows(count * lengthBytes)) return false;
+    return this.#takeAll(into, count, lengthBytes);
+  }
+
+  /** False: nobody wants them any more, and nothing was taken. */
+  async takeLater(
+    into: Address[],
+    count: number,
+    lengthBytes: number,
+    isWanted: () => boolean,
+  ): Promise<boolean> {
+    if (count * lengthBytes > SMALL_BYTES) {
+      return new Promise((resolve) => {
+        this.#waiting.push({ into, count, lengthBytes, isWanted, resolve });
+        this.released();
+      });
+    }
+    assert(count === 1, 'a small request is one piece');
+    const address = await this.#buffers.takeLater(lengthBytes, 'client');
+    if (isWanted()) into.push(address);
+    else this.#buffers.give(address);
+    return isWanted();
+  }
+
+  /** Somebody has lost interest. */
+  sweep(): void {
+    for (let index = this.#waiting.length - 1; index >= 0; index -= 1) {
+      const waiter = this.#waiting[index] as Waiter;
+      if (waiter.isWanted()) continue;
+      this.#waiting.splice(index, 1);
+      waiter.resolve(false);
+    }
+    this.released();
+  }
+
+  /** Something came back. Cheap while nobody waits. */
+  released(): void {
+    while (this.#waiting.length > 0) {
+      const { into, count, lengthBytes, resolve } = this.#waiting[0] as Waiter;
+      const keptBytes = this.#reserveBytes + this.#marginBytes;
+      if (this.#buffers.freeBytes - count * lengthBytes < keptBytes) return;
+      if (!this.#takeAll(into, count, lengthBytes)) return;
+      this.#waiting.shift();
+      resolve(true);
+    }
+  }
+
+  #takeAll(into: Address[], count: number, lengthBytes: number): boolean {
     for (let index = 0; index < count; index += 1) {
       const address = this.#buffers.take(lengthBytes, 'client');
       if (address === 0) {
-        this.#giveAll(into);
+        while (into.length > 0) this.#buffers.give(into.pop() as Address);
         return false;
       }
       into.push(address);
     }
     return true;
-  }
-
-  /** False: nobody wants them any more. */
-  takeLater(
-    into: Address[],
-    count: number,
-    lengthBytes: number,
-    isWanted: () => boolean,
-  ): Promise<boolean> {
-    const collect = () => this.#collect(into, count, lengthBytes, isWanted);
-    if (count === 1) return collect();
-    const collected = this.#turn.then(collect);
-    this.#turn = collected.then(
-      () => {},
-      () => {},
-    );
-    return collected;
-  }
-
-  async #collect(
-    into: Address[],
-    count: number,
-    lengthBytes: number,
-    isWanted: () => boolean,
-  ): Promise<boolean> {
-    while (into.length < count && isWanted()) {
-      into.push(await this.#buffers.takeLater(lengthBytes, 'client'));
-    }
-    if (isWanted()) return true;
-    this.#giveAll(into);
-    return false;
-  }
-
-  #giveAll(addresses: Address[]): void {
-    while (addresses.length > 0) this.#buffers.give(addresses.pop() as Address);
   }
 }

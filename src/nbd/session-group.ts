@@ -135,6 +135,7 @@ export class SessionGroup {
   #tick(): void {
     const nowMs = this.#options.clock.nowMs();
     for (const session of this.#sessions.values()) session.tick(nowMs);
+    this.#taker.released();
     this.#stopTicking = this.#options.clock.after(TICK_MS, () => this.#tick());
   }
 }

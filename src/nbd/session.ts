@@ -143,6 +143,7 @@ export class Session implements StreamHandler, IncomingOwner, RequestOwner {
     this.#stream.close();
     const abandoned = this.#incoming.abandon();
     if (abandoned !== null) this.#release(abandoned);
+    this.#taker.sweep();
   }
 
   /** Every second or so; time limits are counted here and nowhere on the way of a request. */
@@ -210,18 +211,13 @@ export class Session implements StreamHandler, IncomingOwner, RequestOwner {
 
   // ---- IncomingOwner
 
-  /**
-   * One connection holds what it likes while the pool is empty, and less and less as the pool fills: never more than
-   * half of what is still free. So no client can take what others need, and there is no fixed share to tune. A single
-   * request is always admitted; it waits for its buffers like everybody else.
-   */
+  /** A connection that holds nothing always has room: its request waits for buffers like everybody's. */
   hasRoom(type: number, lengthBytes: number): boolean {
     this.#starved = true;
     if (this.#idle.length === 0) return false;
     if (this.#heldBytes > 0 && (type === protocol.COMMAND_READ || type === protocol.COMMAND_WRITE)) {
       const wantedBytes = this.#heldBytes + bufferBytes(type, lengthBytes);
-      if (wantedBytes > this.#limits.heldBytes) return false;
-      if (wantedBytes > this.#buffers.freeBytes / 2) return false;
+      if (wantedBytes > this.#limits.heldBytes || !this.#taker.allows(wantedBytes)) return false;
     }
     this.#starved = false;
     return true;
@@ -525,6 +521,7 @@ export class Session implements StreamHandler, IncomingOwner, RequestOwner {
     this.#inFlight -= 1;
     request.reset();
     this.#idle.push(request);
+    this.#taker.released();
     if (this.#state !== 'open') {
       this.#finishWhenIdle();
       this.#closeWhenIdle();

@@ -7,7 +7,7 @@ import type { BlockDevice } from '../../src/io/block-device.ts';
 import { BufferPool } from '../../src/io/buffer-pool.ts';
 import type { Clock } from '../../src/io/clock.ts';
 import { NodeStream } from '../../src/io/node-stream.ts';
-import { closeTakenFd } from '../../src/io/stream-handover.ts';
+import { closeSocket } from '../../src/io/sockets.ts';
 import { Ring } from '../../src/io/uring.ts';
 import { UringStream } from '../../src/io/uring-stream.ts';
 import type { HandOver, ListenAddress } from '../../src/nbd/acceptor.ts';
@@ -105,7 +105,7 @@ export class MemoryServer {
     if (transport.kind === 'socket') {
       this.group.open(handOver, new NodeStream(transport.socket, this.pool));
     } else if (this.#ring === null) {
-      closeTakenFd(transport.fd);
+      closeSocket(transport.fd);
     } else {
       this.group.open(handOver, await UringStream.open(this.#ring, this.pool, transport.fd));
     }
