@@ -17,6 +17,7 @@ import { type Errno, ETIMEDOUT } from '../base/errno.ts';
 import type { Address, DriveOffset } from '../base/units.ts';
 import type { Buffers } from './buffers.ts';
 import type { Clock } from './clock.ts';
+import { type DirectDrive, isDirect, lastSettle, newPromise, type Settle } from './direct-drive.ts';
 import type { Drive, Part } from './drive.ts';
 
 export const DEFAULT_DEADLINE_MS = 8000;
@@ -28,13 +29,6 @@ export interface DeadlineOptions {
   /** Told once, when the drive is fenced, before the operations answer. */
   readonly onFenced?: () => void;
 }
-
-type Settle = (errno: Errno) => void;
-
-let settleOfLast: Settle;
-const keepSettle = (settle: Settle): void => {
-  settleOfLast = settle;
-};
 
 /** An operation in flight, reused. */
 class Guarded {
@@ -57,6 +51,8 @@ export class DeadlineDrive implements Drive {
   readonly sizeBytes: number;
   readonly blockBytes: number;
   readonly #inner: Drive;
+  /** The same drive, if it can do without promises. */
+  readonly #direct: DirectDrive | null;
   readonly #clock: Clock;
   readonly #buffers: Buffers;
   readonly #checkEveryMs: number;
@@ -75,6 +71,7 @@ export class DeadlineDrive implements Drive {
     this.sizeBytes = inner.sizeBytes;
     this.blockBytes = inner.blockBytes;
     this.#inner = inner;
+    this.#direct = isDirect(inner) ? inner : null;
     this.#clock = clock;
     this.#buffers = buffers;
     this.#checkEveryMs = (options.deadlineMs ?? DEFAULT_DEADLINE_MS) / CHECKS_PER_DEADLINE;
@@ -87,32 +84,44 @@ export class DeadlineDrive implements Drive {
 
   read(offset: DriveOffset, address: Address, lengthBytes: number): Promise<Errno> {
     if (this.#fenced) return timedOut();
-    return this.#guard(this.#inner.read(offset, address, lengthBytes), address, null);
+    const promise = newPromise();
+    const done = this.#guard(lastSettle(), address, null);
+    if (this.#direct) this.#direct.readDirect(offset, address, lengthBytes, done);
+    else void this.#inner.read(offset, address, lengthBytes).then(done);
+    return promise;
   }
 
   write(offset: DriveOffset, address: Address, lengthBytes: number): Promise<Errno> {
     if (this.#fenced) return timedOut();
-    return this.#guard(this.#inner.write(offset, address, lengthBytes), address, null);
+    const promise = newPromise();
+    const done = this.#guard(lastSettle(), address, null);
+    if (this.#direct) this.#direct.writeDirect(offset, address, lengthBytes, done);
+    else void this.#inner.write(offset, address, lengthBytes).then(done);
+    return promise;
   }
 
   writeParts(offset: DriveOffset, parts: readonly Part[]): Promise<Errno> {
     if (this.#fenced) return timedOut();
-    return this.#guard(this.#inner.writeParts(offset, parts), 0 as Address, parts);
+    const promise = newPromise();
+    const done = this.#guard(lastSettle(), 0 as Address, parts);
+    if (this.#direct) this.#direct.writePartsDirect(offset, parts, done);
+    else void this.#inner.writeParts(offset, parts).then(done);
+    return promise;
   }
 
   flush(): Promise<Errno> {
     if (this.#fenced) return timedOut();
-    return this.#guard(this.#inner.flush(), 0 as Address, null);
+    return this.#guarded(this.#inner.flush());
   }
 
   punch(offset: DriveOffset, lengthBytes: number): Promise<Errno> {
     if (this.#fenced) return timedOut();
-    return this.#guard(this.#inner.punch(offset, lengthBytes), 0 as Address, null);
+    return this.#guarded(this.#inner.punch(offset, lengthBytes));
   }
 
   probe(): Promise<Errno> {
     if (this.#fenced) return timedOut();
-    return this.#guard(this.#inner.probe(), 0 as Address, null);
+    return this.#guarded(this.#inner.probe());
   }
 
   /**
@@ -141,19 +150,23 @@ export class DeadlineDrive implements Drive {
     operation.settle(errno);
   }
 
-  #guard(inner: Promise<Errno>, address: Address, parts: readonly Part[] | null): Promise<Errno> {
-    const promise = new Promise<Errno>(keepSettle);
+  #guarded(inner: Promise<Errno>): Promise<Errno> {
+    const promise = newPromise();
+    // Drives do not reject; one that does is a bug, and the unhandled rejection ends the process.
+    void inner.then(this.#guard(lastSettle(), 0 as Address, null));
+    return promise;
+  }
+
+  /** Enters an operation into the list; what it returns is to be called when the drive answers. */
+  #guard(settle: Settle, address: Address, parts: readonly Part[] | null): Settle {
     const operation = this.#idle.pop() ?? new Guarded(this);
-    operation.settle = settleOfLast;
+    operation.settle = settle;
     operation.since = this.#checks;
     operation.address = address;
     operation.parts = parts;
     operation.index = this.#inFlight.push(operation) - 1;
     if (!this.#checking) this.#checkLater();
-    // Drives do not reject; one that does is a bug, and the unhandled rejection ends the process as
-    // a bug should.
-    void inner.then(operation.done);
-    return promise;
+    return operation.done;
   }
 
   #checkLater(): void {

@@ -10,7 +10,8 @@ import { assert } from '../base/assert.ts';
 import { EAGAIN, EBADF, EINTR, EIO, type Errno, OK } from '../base/errno.ts';
 import { type Address, BLOCK_BYTES, type DriveOffset } from '../base/units.ts';
 import type { Buffers } from './buffers.ts';
-import type { Drive, Part } from './drive.ts';
+import { type DirectDrive, lastSettle, newPromise, type Settle } from './direct-drive.ts';
+import type { Part } from './drive.ts';
 import { closeFile, isStillThere, type OpenFile } from './open-file.ts';
 import type { Ring, RingHandler } from './uring.ts';
 
@@ -22,14 +23,6 @@ const MAX_PARTS = 1024;
 const IOVEC_BYTES = 16;
 /** How often an operation that the kernel interrupts is tried again. */
 const MAX_RETRIES = 100;
-
-type Settle = (errno: Errno) => void;
-
-/** Where the executor below leaves the function that settles the promise just made. */
-let settleOfLast: Settle;
-const keepSettle = (settle: Settle): void => {
-  settleOfLast = settle;
-};
 
 class Transfer implements RingHandler {
   readonly #drive: UringDrive;
@@ -55,7 +48,7 @@ class Transfer implements RingHandler {
   }
 }
 
-export class UringDrive implements Drive {
+export class UringDrive implements DirectDrive {
   readonly path: string;
   readonly sizeBytes: number;
   readonly blockBytes: number;
@@ -79,34 +72,63 @@ export class UringDrive implements Drive {
   }
 
   read(offset: DriveOffset, address: Address, lengthBytes: number): Promise<Errno> {
-    return this.#begin('read', offset, address, lengthBytes);
+    const promise = newPromise();
+    this.readDirect(offset, address, lengthBytes, lastSettle());
+    return promise;
   }
 
   write(offset: DriveOffset, address: Address, lengthBytes: number): Promise<Errno> {
-    return this.#begin('write', offset, address, lengthBytes);
+    const promise = newPromise();
+    this.writeDirect(offset, address, lengthBytes, lastSettle());
+    return promise;
   }
 
   writeParts(offset: DriveOffset, parts: readonly Part[]): Promise<Errno> {
+    const promise = newPromise();
+    this.writePartsDirect(offset, parts, lastSettle());
+    return promise;
+  }
+
+  readDirect(offset: DriveOffset, address: Address, lengthBytes: number, settle: Settle): void {
+    this.#begin(this.#take('read', offset, address, lengthBytes, settle));
+  }
+
+  writeDirect(offset: DriveOffset, address: Address, lengthBytes: number, settle: Settle): void {
+    this.#begin(this.#take('write', offset, address, lengthBytes, settle));
+  }
+
+  writePartsDirect(offset: DriveOffset, parts: readonly Part[], settle: Settle): void {
     const first = parts[0];
     assert(first !== undefined, 'a gathered write has parts');
-    if (parts.length === 1) return this.write(offset, first.address, first.lengthBytes);
-    const vectors = this.#buffers.take(Math.min(parts.length, MAX_PARTS) * IOVEC_BYTES, 'engine');
-    if (vectors === 0) return this.#writeOneByOne(offset, parts);
+    if (parts.length === 1) {
+      this.writeDirect(offset, first.address, first.lengthBytes, settle);
+      return;
+    }
+    const vectorBytes = Math.min(parts.length, MAX_PARTS) * IOVEC_BYTES;
+    const vectors = this.#buffers.take(vectorBytes, 'engine');
+    if (vectors === 0) {
+      void this.#writeOneByOne(offset, parts).then(settle);
+      return;
+    }
     let lengthBytes = 0;
     for (const part of parts) lengthBytes += part.lengthBytes;
-    const transfer = this.#take('writev', offset, vectors, lengthBytes);
+    const transfer = this.#take('writev', offset, vectors, lengthBytes, settle);
     transfer.parts = parts;
     transfer.part = 0;
     transfer.partDone = 0;
-    return this.#promise(transfer);
+    this.#begin(transfer);
   }
 
   flush(): Promise<Errno> {
-    return this.#promise(this.#take('flush', 0, 0 as Address, 0));
+    const promise = newPromise();
+    this.#begin(this.#take('flush', 0, 0 as Address, 0, lastSettle()));
+    return promise;
   }
 
   punch(offset: DriveOffset, lengthBytes: number): Promise<Errno> {
-    return this.#promise(this.#take('punch', offset, 0 as Address, lengthBytes));
+    const promise = newPromise();
+    this.#begin(this.#take('punch', offset, 0 as Address, lengthBytes, lastSettle()));
+    return promise;
   }
 
   async probe(): Promise<Errno> {
@@ -128,7 +150,7 @@ export class UringDrive implements Drive {
   completed(transfer: Transfer, result: number): void {
     if (result === -EINTR || result === -EAGAIN) {
       transfer.retries += 1;
-      if (transfer.retries <= MAX_RETRIES) this.#goOn(transfer);
+      if (transfer.retries <= MAX_RETRIES) this.#begin(transfer);
       else this.#settle(transfer, EIO);
       return;
     }
@@ -141,42 +163,32 @@ export class UringDrive implements Drive {
     transfer.lengthBytes -= result;
     if (transfer.kind === 'writev') advance(transfer, result);
     else transfer.address = (transfer.address + result) as Address;
-    this.#goOn(transfer);
+    this.#begin(transfer);
   }
 
-  /** Nothing is sent to a drive that is being closed, not even the rest of what has begun. */
-  #goOn(transfer: Transfer): void {
-    if (this.#closing) this.#settle(transfer, EBADF);
-    else this.#submit(transfer);
-  }
-
-  #begin(
-    kind: 'read' | 'write',
+  #take(
+    kind: Kind,
     offset: number,
     address: Address,
     lengthBytes: number,
-  ): Promise<Errno> {
+    settle: Settle,
+  ): Transfer {
     assert(offset >= 0 && offset + lengthBytes <= this.sizeBytes, 'a transfer lies on the drive');
-    return this.#promise(this.#take(kind, offset, address, lengthBytes));
-  }
-
-  #take(kind: Kind, offset: number, address: Address, lengthBytes: number): Transfer {
     const transfer = this.#idle.pop() ?? new Transfer(this);
     transfer.kind = kind;
     transfer.offset = offset;
     transfer.address = address;
     transfer.lengthBytes = lengthBytes;
     transfer.retries = 0;
+    transfer.settle = settle;
     this.#inFlight += 1;
     return transfer;
   }
 
-  #promise(transfer: Transfer): Promise<Errno> {
-    const promise = new Promise<Errno>(keepSettle);
-    transfer.settle = settleOfLast;
+  /** Nothing is sent to a drive that is being closed, not even the rest of what has begun. */
+  #begin(transfer: Transfer): void {
     if (this.#closing) this.#settle(transfer, EBADF);
     else this.#submit(transfer);
-    return promise;
   }
 
   #submit(transfer: Transfer): void {
