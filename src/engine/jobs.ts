@@ -51,7 +51,6 @@ function sweep(
   });
 }
 
-const saveProgress = (v: VolumeCore) => async (): Promise<void> => v.metadata.commit();
 
 export function recoveryFor(v: VolumeCore, kind: 'full' | 'bitmap', cursor: StripeIndex): Recovery {
   let regions: IntentBits | null = null;
@@ -105,7 +104,12 @@ export function resumeRebuild(v: VolumeCore, member: Member): void {
       slot: member.slot,
       fromStripe: recovery.cursor,
       wanted: (stripe) => recovery.marked(stripe),
-      checkpoint: saveProgress(v),
+      checkpoint: async (cursor) => {
+        // Flushed first: a label that is ahead of the data would make a power cut a loss.
+        if (member.drive === null || (await member.drive.flush()) !== OK) return;
+        recovery.saved = cursor;
+        await v.metadata.commit();
+      },
     },
     true,
     async (first, count, offset, bytes, buffer) => {
@@ -145,24 +149,28 @@ async function finishRebuild(v: VolumeCore, member: Member, recovery: Recovery, 
     if (state === 'failed') v.emit('rebuild-failed', 'critical', `Rebuild of ${member.path}: ${job.status().reason}`);
     return;
   }
-  const errno = await member.drive.flush();
-  if (errno !== OK) {
-    v.members.fail(member, `flush failed (errno ${errno})`, 'flush-error');
+  const { drive } = member;
+  // With nothing inside: from here on writes are not logged any more, so the journal must be empty before the next one.
+  const joined = await v.gate.exclusively(async () => {
+    const errno = await drive.flush();
+    if (errno !== OK || (await v.flushMembers()) !== OK || member.drive !== drive) return false;
+    member.recovery = null;
+    member.state = 'online';
+    member.eventsAtChange = v.metadata.events;
+    v.members.refresh();
+    v.metadata.newGeneration();
+    await v.metadata.commit();
+    await v.members.settled();
+    if (!v.degraded && v.log) await v.log.stripes.releaseAll();
+    return true;
+  });
+  if (!joined) {
+    v.members.fail(member, 'it could not be flushed after its rebuild', 'flush-error');
     return;
   }
-  recovery.cursor = v.geometry.stripeCount as StripeIndex;
-  member.recovery = null;
-  member.state = 'online';
-  member.eventsAtChange = v.metadata.events;
-  v.members.refresh();
-  v.metadata.newGeneration();
-  await v.metadata.commit();
   v.changed.raise();
   v.emit('rebuild-done', 'info', `Drive ${member.path} (slot ${member.slot}) is rebuilt`, { slot: member.slot });
-  if (!v.degraded) {
-    if (v.log) await v.log.stripes.releaseAll();
-    v.emit('volume-optimal', 'info', `Volume ${v.name} is optimal`);
-  }
+  if (!v.degraded) v.emit('volume-optimal', 'info', `Volume ${v.name} is optimal`);
   await startRebuildOfSpare(v);
 }
 

@@ -240,7 +240,7 @@ export class Metadata {
   #labelRecovery(): LabelRecovery[] {
     const entries: LabelRecovery[] = [];
     for (const { slot, recovery } of this.#v.members.slots) {
-      if (recovery) entries.push({ slot, kind: recovery.kind, cursorStripe: recovery.cursor });
+      if (recovery) entries.push({ slot, kind: recovery.kind, cursorStripe: recovery.saved });
     }
     return entries;
   }
@@ -255,7 +255,7 @@ export class Metadata {
     if (windowOpen) features += FEATURE_LOCUM_WINDOW;
     if (rebuilding) features |= FEATURE_RECOVERY_OFFSET;
     // A short resync by bitmap has no single offset; to md it counts as not begun.
-    const recoveryStripe = member.recovery?.kind === 'full' ? member.recovery.cursor : 0;
+    const recoveryStripe = member.recovery?.kind === 'full' ? member.recovery.saved : 0;
     return {
       ...before,
       features: features >>> 0,

@@ -16,6 +16,8 @@ export class Recovery {
   readonly #regions: IntentBits | null;
   readonly #regionOf: (stripe: StripeIndex) => { first: number; last: number };
   cursor: StripeIndex;
+  /** The cursor that may be written to the labels: what is below it is flushed on the member. */
+  saved: StripeIndex;
 
   constructor(
     kind: 'full' | 'bitmap',
@@ -25,6 +27,7 @@ export class Recovery {
   ) {
     this.kind = kind;
     this.cursor = cursor;
+    this.saved = cursor;
     this.#regions = regions;
     this.#regionOf = regionOf;
   }

@@ -54,8 +54,11 @@ async function carryOut(
   pieces: readonly DataPiece[],
   plan: WritePlanned,
 ): Promise<Errno> {
-  if (plan.kind === 'copies' || plan.kind === 'data-only') {
+  if (plan.kind === 'copies') {
     return writeAll(v, stripe, plan, (transfer) => pieceAddress(pieces, transfer));
+  }
+  if (plan.kind === 'data-only') {
+    return writeLogged(v, stripe, plan, (transfer) => pieceAddress(pieces, transfer));
   }
   const scratch = new Scratch(v, plan, pieces);
   if (!(await scratch.take())) return ENOMEM;
@@ -65,21 +68,37 @@ async function carryOut(
     computeParity(v, plan, pieces, scratch);
     const addressOf = (transfer: Transfer): Address =>
       transfer.index === NONE ? scratch.parity : pieceAddress(pieces, transfer);
-    if (!plan.hazard || v.log === null) return await writeAll(v, stripe, plan, addressOf);
-    // The write hole: no crash may leave this stripe half written while a chunk of it exists only through its parity.
-    const images = plan.writes.map((transfer) => ({
-      slot: transfer.slot,
-      memberOffset: v.geometry.memberOffset(stripe, transfer.from),
-      address: addressOf(transfer),
-      lengthBytes: transfer.to - transfer.from,
-    }));
-    const logged = await v.log.stripes.logImages(images);
-    const written = await writeAll(v, stripe, plan, addressOf);
-    if (logged.errno === OK) v.log.stripes.applied(logged.ticket);
-    return written;
+    return await writeLogged(v, stripe, plan, addressOf);
   } finally {
     scratch.give();
   }
+}
+
+/**
+ * The write hole: no crash may leave a stripe half written while a chunk of it exists only through its parity, so in a
+ * degraded volume the after-image is durable in the log first.
+ *
+ * Not only where the plan sees a hazard: images are redone in order after a crash, so while one of a stripe may still be
+ * in the journal every later write of that stripe must be there too, or the redo would bring back what it replaced. That
+ * holds for stripes which a rebuild has already passed as well. The journal is emptied when the volume is complete again.
+ */
+async function writeLogged(
+  v: VolumeCore,
+  stripe: StripeIndex,
+  plan: WritePlanned,
+  addressOf: (transfer: Transfer) => Address,
+): Promise<Errno> {
+  if (v.log === null || !v.degraded) return writeAll(v, stripe, plan, addressOf);
+  const images = plan.writes.map((transfer) => ({
+    slot: transfer.slot,
+    memberOffset: v.geometry.memberOffset(stripe, transfer.from),
+    address: addressOf(transfer),
+    lengthBytes: transfer.to - transfer.from,
+  }));
+  const logged = await v.log.stripes.logImages(images);
+  const written = await writeAll(v, stripe, plan, addressOf);
+  if (logged.errno === OK) v.log.stripes.applied(logged.ticket);
+  return written;
 }
 
 /** The buffers of one stripe write: parity over the hull, and a hull for each chunk that cannot be used in place. */

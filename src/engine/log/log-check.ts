@@ -7,7 +7,7 @@ import { BLOCK_BYTES } from '../../base/units.ts';
 import type { Segment } from '../../core/format/segment.ts';
 import type { LogCheck } from '../../core/status.ts';
 import type { Leg, Legs, LogEnvironment } from './legs.ts';
-import { continuesChain } from './recover-records.ts';
+import { continuesChain, truthOf } from './recover-records.ts';
 import { verifyPayload } from './segment-copy.ts';
 import { type SegmentArea, SegmentCursor } from './segment-cursor.ts';
 import { EMPTY_LOG, type LogPosition } from './window-log.ts';
@@ -39,8 +39,8 @@ export async function checkLog(
     const here = found.map(({ segment }) =>
       segment && continuesChain(last, segment) ? segment : null,
     );
-    const segment = here.find((each) => each !== null) ?? null;
-    if (segment === null) {
+    const segment = truthOf(here);
+    if (segment === null || segment === 'conflict') {
       // Nothing says where the next one begins: all that is left is missing everywhere.
       const rest = end.records - records;
       for (const tally of tallies) tally.missingRecords += rest;
@@ -50,7 +50,7 @@ export async function checkLog(
     const bad: ReadonlySet<number>[] = [];
     for (const [i, leg] of online.entries()) {
       const records =
-        here[i] === null ? null : await badRecords(environment, legs, leg, area, segment);
+        here[i]?.headerCrc !== segment.headerCrc ? null : await badRecords(environment, legs, leg, area, segment);
       const tally = tallies[i]!;
       if (records === null) tally.missingRecords += segment.records.length;
       else tally.damagedRecords += records.size;

@@ -9,6 +9,8 @@ import type { LogEnvironment } from './legs.ts';
 import type { LogLimits } from './limits.ts';
 import type { WindowLog } from './window-log.ts';
 
+/** How soon after hosts have gone quiet their last flush is on record. */
+const TICK_MS = 1000;
 /** Checkpoints may cost a quarter of what is logged. */
 const CHECKPOINT_SHARE = 4;
 
@@ -22,6 +24,8 @@ export class Maintenance {
   #cancel: (() => void) | null = null;
   #stopped = false;
   #paused = false;
+  #marking: Promise<void> | null = null;
+  #sinceCheckpointMs = 0;
   /** Raised when the overlay did not fit into a slot: trying again at every turn would be waste. */
   #backoff = 1;
 
@@ -58,6 +62,7 @@ export class Maintenance {
     this.#stopped = true;
     this.#cancel?.();
     if (!last) this.#checkpoints.stop();
+    await this.#marking;
     await this.#running;
     if (last && !this.#paused && this.#newBytes() > 0 && !this.#window.failed)
       await this.#checkpoints.write();
@@ -77,9 +82,14 @@ export class Maintenance {
   }
 
   #arm(): void {
-    this.#cancel = this.#environment.clock.after(this.#limits.checkpointMs, () => {
+    this.#cancel = this.#environment.clock.after(TICK_MS, () => {
       if (this.#stopped) return;
-      if (this.#newBytes() > 0 && this.#backoff === 1) this.#checkpoint();
+      this.#marking = this.#window.markWhenQuiet();
+      this.#sinceCheckpointMs += TICK_MS;
+      if (this.#sinceCheckpointMs >= this.#limits.checkpointMs) {
+        this.#sinceCheckpointMs = 0;
+        if (this.#newBytes() > 0 && this.#backoff === 1) this.#checkpoint();
+      }
       this.#arm();
     });
   }

@@ -64,6 +64,18 @@ export function continuesChain(
   );
 }
 
+/**
+ * Of what the legs hold at one place, the segment that counts. They differ only after a crash in the first write of a
+ * run: one leg has that, the other still has what the recovery before it dropped. The one that starts a run is later.
+ */
+export function truthOf(here: readonly (Segment | null)[]): Segment | null | 'conflict' {
+  const found = here.filter((segment) => segment !== null);
+  const starts = found.filter((segment) => segment.runStart);
+  const candidates = starts.length > 0 ? starts : found;
+  const first = candidates[0] ?? null;
+  return candidates.every((segment) => segment.headerCrc === first?.headerCrc) ? first : 'conflict';
+}
+
 export class RecordRecovery {
   readonly #environment: LogEnvironment;
   readonly #legs: Legs;
@@ -129,17 +141,16 @@ export class RecordRecovery {
       const here = found.map(({ segment }) =>
         segment && continuesChain(last, segment) ? segment : null,
       );
-      const segment = here.find((candidate) => candidate !== null) ?? null;
+      const segment = truthOf(here);
+      if (segment === 'conflict') return damaged(`the legs hold different segments ${last.sequence + 1}`);
       if (segment === null) {
         const readable = found.some((each) => each.readable);
         if (!readable) return damaged(`segment ${last.sequence + 1} cannot be read on any leg`);
         break;
       }
-      if (here.some((other) => other !== null && other.headerCrc !== segment.headerCrc)) {
-        return damaged(`the legs hold different segments ${segment.sequence}`);
-      }
-      const present = cursors.filter((_, i) => here[i] !== null).map((cursor) => cursor.leg);
-      const absent = cursors.filter((_, i) => here[i] === null).map((cursor) => cursor.leg);
+      const has = here.map((each) => each?.headerCrc === segment.headerCrc);
+      const present = cursors.filter((_, i) => has[i]).map((cursor) => cursor.leg);
+      const absent = cursors.filter((_, i) => !has[i]).map((cursor) => cursor.leg);
       this.#pending.push({ segment, present, absent });
       this.#raise(segment.committedThrough);
       const { sequence, headerCrc, run, totalBlocks } = segment;

@@ -135,6 +135,9 @@ export class WindowLog {
   #acknowledged: LogPosition;
   #committedThrough: number;
   #committedBlocks: number;
+  /** Newest segment that holds records; and what the newest header says is committed. */
+  #lastWithRecords = 0;
+  #carried = 0;
   #syncing: Promise<Errno> | null = null;
   #syncCovers = 0;
   #nextSync: Promise<Errno> | null = null;
@@ -249,6 +252,16 @@ export class WindowLog {
     return this.sync();
   }
 
+  /**
+   * Once hosts are quiet, nothing on the legs says that the last records were flushed, and should they rot they would
+   * look like a torn tail. Called now and then; writes an empty segment that says so, if it is missing.
+   */
+  async markWhenQuiet(): Promise<void> {
+    const owed = this.#lastWithRecords > this.#carried && this.#lastWithRecords <= this.#committedThrough;
+    const quiet = this.#isIdle() && this.#endBlocks < this.#areaBlocks;
+    if (owed && quiet && !this.#failed) await this.#writeSegment([], 0);
+  }
+
   /** After the last append has been answered. */
   async close(): Promise<void> {
     await this.drained();
@@ -341,6 +354,8 @@ export class WindowLog {
     this.#endBlocks += headerBlocks + payloadBlocks;
     this.#sequence++;
     const sequence = this.#sequence;
+    if (records.length > 0) this.#lastWithRecords = sequence;
+    this.#carried = this.#committedThrough;
     const runStart = !this.#runStarted;
     this.#runStarted = true;
     this.#encoder.begin(header, headerBlocks);

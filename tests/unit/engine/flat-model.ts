@@ -35,6 +35,9 @@ export class FlatModel {
   /** After a crash: what may be there. Decided by the first read. */
   readonly #undecided = new Map<number, Set<number>>();
   #next = 1;
+  /** What happened to the sector in question, for a person: LOCUM_SECTOR=n. */
+  readonly #watched = Number(process.env['LOCUM_SECTOR'] ?? -1);
+  readonly story: string[] = [];
 
   constructor(sectors: number) {
     this.sectors = sectors;
@@ -54,14 +57,22 @@ export class FlatModel {
     return { values, data };
   }
 
+  note(start: number, sectors: number, text: (sector: number) => string): void {
+    if (this.#watched >= start && this.#watched < start + sectors) this.story.push(text(this.#watched - start));
+  }
+
   begin(start: number, values: readonly number[]): void {
+    this.note(start, values.length, (i) => `begin ${values[i]} (${start}+${values.length})`);
     values.forEach((value, i) => add(this.#open, start + i, value));
   }
 
   answered(start: number, values: readonly number[], durable: boolean): void {
+    this.note(start, values.length, (i) => `answered ${values[i]}`);
     values.forEach((value, i) => {
       const sector = start + i;
       this.#open.get(sector)?.delete(value);
+      // What a crash may have left is under this write now; a power cut before the next flush may bring it back.
+      for (const left of this.#undecided.get(sector) ?? []) add(this.#sinceFlush, sector, left);
       this.#undecided.delete(sector);
       this.#acked[sector] = value;
       add(this.#sinceFlush, sector, value);
@@ -71,6 +82,7 @@ export class FlatModel {
 
   /** An answered flush covers what was answered before it was asked for. */
   flushed(): void {
+    this.note(0, this.sectors, () => 'flushed');
     for (const sector of [...this.#sinceFlush.keys()]) this.#settle(sector);
   }
 
@@ -80,6 +92,7 @@ export class FlatModel {
   }
 
   crash(power: boolean): void {
+    this.note(0, this.sectors, () => (power ? 'power cut' : 'kill'));
     for (let sector = 0; sector < this.sectors; sector++) {
       const may = new Set<number>([this.#acked[sector] as number]);
       for (const value of this.#open.get(sector) ?? []) may.add(value);
@@ -98,6 +111,7 @@ export class FlatModel {
       const sector = start + i;
       const bytes = data.subarray(i * SECTOR, (i + 1) * SECTOR);
       const value = valueOf(bytes);
+      this.note(sector, 1, () => `read ${value} (${where})`);
       const open = this.#open.get(sector);
       if (open !== undefined && open.size > 0) continue;
       const may = this.#undecided.get(sector);
@@ -106,6 +120,7 @@ export class FlatModel {
       assert.ok(legal, `${where}: sector ${sector} reads as write ${value}, expected ${expected}`);
       assert.deepEqual(bytes, contentOf(value), `${where}: sector ${sector} is torn (write ${value})`);
       if (may) {
+        for (const left of may) add(this.#sinceFlush, sector, left);
         this.#undecided.delete(sector);
         this.#acked[sector] = value;
         // What was read once must not change; whether it is on stable storage is not known before the next flush.

@@ -194,7 +194,7 @@ export class World {
         ...request,
       }),
     );
-    assert.ok(outcome.ok, JSON.stringify(outcome));
+    assert.ok(outcome.ok, outcome.ok ? '' : JSON.stringify(outcome.problem));
     this.volume = outcome.value as Volume;
     return this.volume;
   }
@@ -231,7 +231,7 @@ export class World {
 
   async assemble(): Promise<Volume> {
     const outcome = await this.tryAssemble();
-    assert.ok(outcome.ok, JSON.stringify(outcome));
+    assert.ok(outcome.ok, outcome.ok ? '' : JSON.stringify(outcome.problem));
     return outcome.value;
   }
 
