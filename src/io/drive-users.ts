@@ -9,12 +9,12 @@ import path from 'node:path';
 
 /** `/sys/dev/block/8:1` for a device number. */
 export function sysfsOf(device: number): string {
-  return `/sys/dev/block/${major(device)}:${minor(device)}`;
+  return `/sys/dev/block/${numberOf(device)}`;
 }
 
-/**
- * The device numbers of Linux: 12 bits of major and 20 of minor, interleaved for history's sake.
- */
+const numberOf = (device: number): string => `${major(device)}:${minor(device)}`;
+
+/** Device numbers of Linux: 12 bits of major, 20 of minor, interleaved for history's sake. */
 export const major = (device: number): number => Math.floor(device / 256) % 4096;
 export const minor = (device: number): number =>
   (device % 256) + Math.floor(device / 2 ** 20) * 256;
@@ -24,19 +24,20 @@ export const minor = (device: number): number =>
  * neither.
  */
 export function mountedAt(device: number): string | null {
-  const numbers = new Set(
-    [device, ...partitionsOf(device)].map((one) => `${major(one)}:${minor(one)}`),
-  );
+  const numbers = new Set([device, ...partitionsOf(device)].map(numberOf));
+  const isOne = (name: string): boolean => {
+    const stat = statOf(name);
+    return stat !== null && stat.isBlockDevice() && numbers.has(numberOf(stat.rdev));
+  };
   for (const line of readLines('/proc/self/mountinfo')) {
+    // … 8:1 / /mnt/point options - type /dev/sda1 options; btrfs has a number of its own there.
     const fields = line.split(' ');
-    if (fields[2] !== undefined && numbers.has(fields[2])) return unescapeOctal(fields[4] ?? '');
+    const source = unescapeOctal(fields[fields.indexOf('-') + 2] ?? '');
+    if (numbers.has(fields[2] ?? '') || (source.startsWith('/dev/') && isOne(source))) {
+      return unescapeOctal(fields[4] ?? '');
+    }
   }
-  for (const swap of swapPaths()) {
-    const stat = fs.statSync(swap, { throwIfNoEntry: false });
-    if (stat?.isBlockDevice() && numbers.has(`${major(stat.rdev)}:${minor(stat.rdev)}`))
-      return 'swap';
-  }
-  return null;
+  return swapPaths().some(isOne) ? 'swap' : null;
 }
 
 /**
@@ -50,12 +51,10 @@ export function holdersOf(device: number): string | null {
 }
 
 export function isSwapFile(file: string): boolean {
-  const wanted = fs.statSync(file, { throwIfNoEntry: false });
+  const wanted = statOf(file);
   return swapPaths().some((swap) => {
-    const stat = fs.statSync(swap, { throwIfNoEntry: false });
-    return (
-      stat?.isFile() && wanted !== undefined && stat.ino === wanted.ino && stat.dev === wanted.dev
-    );
+    const stat = statOf(swap);
+    return stat !== null && stat.ino === wanted?.ino && stat.dev === wanted.dev;
   });
 }
 
@@ -87,7 +86,7 @@ export function wholeDiskOf(device: number): string {
   try {
     place = fs.realpathSync(sysfsOf(device));
   } catch {
-    return `${major(device)}:${minor(device)}`;
+    return numberOf(device);
   }
   if (fs.existsSync(`${place}/partition`)) place = path.dirname(place);
   const below = readNames(`${place}/slaves`);
@@ -120,6 +119,14 @@ const unescapeOctal = (text: string): string =>
   text.replace(/\\([0-7]{3})/g, (_all, digits: string) =>
     String.fromCharCode(Number.parseInt(digits, 8)),
   );
+
+function statOf(name: string): fs.Stats | null {
+  try {
+    return fs.statSync(name);
+  } catch {
+    return null;
+  }
+}
 
 function readLines(file: string): string[] {
   try {

@@ -134,9 +134,10 @@ export class UringDrive implements DirectDrive {
   async probe(): Promise<Errno> {
     const there = await isStillThere(this.#file);
     if (there !== OK) return there;
-    const address = this.#buffers.take(BLOCK_BYTES, 'engine');
+    const lengthBytes = Math.min(BLOCK_BYTES, this.sizeBytes);
+    const address = lengthBytes > 0 ? this.#buffers.take(lengthBytes, 'engine') : 0;
     if (address === 0) return OK;
-    const errno = await this.read(0 as DriveOffset, address, BLOCK_BYTES);
+    const errno = await this.read(0 as DriveOffset, address, lengthBytes);
     this.#buffers.give(address);
     return errno;
   }
