@@ -104,7 +104,7 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
   'level-unknown': entry(usage, 'RAID level {level} is not known.', 'Use --level 1, 3, 4 or 5.'),
   'chunk-invalid': entry(
     usage,
-    'A chunk of {chunkBytes} bytes is not possible: chunks are powers of two from 4KiB to 1MiB[, and {expected}].',
+    'A chunk of {chunkBytes} bytes is not possible[ for RAID {level}]: chunks are powers of two from 4KiB to 1MiB.',
     'Leave --chunk out (64KiB), or give a power of two such as --chunk 128KiB. RAID 3 always uses 4KiB.',
   ),
 
@@ -143,12 +143,12 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
   ),
   'drive-has-data': entry(
     refused,
-    '{path} carries {found}, which would be lost.',
+    '{path} carries data[: {found}][: {content}], which would be lost.',
     'Use another drive. If what is there may be overwritten, repeat the command with `--force`.',
   ),
   'drive-too-small': entry(
     refused,
-    '{path} is too small: it has {sizeBytes} bytes, {neededBytes} are needed.',
+    '{path} is too small: it has {sizeBytes} bytes[, {leastBytes} are needed].',
     'Use a drive of at least that size.',
     ENOSPC,
   ),
@@ -159,7 +159,7 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
   ),
   'drive-count': entry(
     usage,
-    'RAID {level} needs at least {needed} drives, {given} were given.',
+    'RAID {level} needs at least {least} drives[ and takes at most {most}]; {given} were given.',
     'Give more drives with --drive, or use another level.',
   ),
   'drive-open-failed': entry(
@@ -177,17 +177,17 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
   // --- drives of a volume --------------------------------------------------------------------------------------------
   'drive-unknown': entry(
     notFound,
-    'No drive of the volume is called {drive}.',
+    'No drive of the volume is called {drive}[; it has {known}].',
     'Name it by slot number, path, or the beginning of its uuid; `locum drive ls` shows all three.',
   ),
   'drive-ambiguous': entry(
     usage,
-    '{drive} fits more than one drive[: {matches}].',
+    '{drive} fits more than one drive of the volume[ ({matches})].',
     'Give more of the uuid, or the slot number.',
   ),
   'drive-wrong-state': entry(
     refused,
-    'This cannot be done with drive {drive} while it is {state}[; it would have to be {needed}].',
+    'This cannot be done with drive {drive} while it is {state}[; it would have to be {wanted}].',
     '`locum status` shows the drive and the next step.',
   ),
   'drive-last-copy': entry(
@@ -203,31 +203,30 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
   ),
   'drive-stale': entry(
     refused,
-    '{path} is a member of this volume, but of an older generation[ ({found}, expected {expected})]: ' +
-      'it missed writes.',
+    '{path} is a member of this volume, but of an older generation[ (event count {events})][: {reason}]; it missed writes.',
     'Put it back with `locum drive add`: what it missed is redone. It is never trusted as it stands.',
   ),
   'drive-changed': entry(
     refused,
-    '{path} came back with different contents[: {differing} of {checked} stripes differ].',
+    '{path} came back changed[: {what}].',
     'Find out what wrote to it. With the other drives complete, `locum window close --rebuild` rebuilds it ' +
       'from the frozen volume; otherwise bring back the drive that failed.',
   ),
   'drive-smaller': entry(
     refused,
-    '{path} came back smaller: {sizeBytes} bytes, {neededBytes} are needed.',
+    '{path} is smaller than it was: {sizeBytes} bytes[, {neededBytes} are needed][, {leastBytes} are needed].',
     'Undo the change of capacity (host protected area, block size, over-provisioning), or bring another drive.',
     ENOSPC,
   ),
   'drive-blank': entry(
     refused,
-    '{path} is blank: it carries no superblock of this volume[, and {reason}].',
+    '{path} is blank[: {why}].',
     'If it is the replacement, close with `--rebuild`. If it should hold the old contents, ' +
       'it is the wrong drive or was erased.',
   ),
   'no-free-slot': entry(
     refused,
-    'Every slot of the volume has a drive.',
+    'There is no free slot[ for {path}]: every slot of the volume has a drive.',
     'Add the drive as a spare with `--spare`, or use `locum drive replace`.',
   ),
 
@@ -256,8 +255,7 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
   ),
   'md-no-room-for-label': entry(
     refused,
-    '{path} has no room for the label between the md metadata and the data[: {gapBytes} bytes, ' +
-      '{neededBytes} are needed].',
+    '{path} has no room for the label between the md metadata and the data[: {reason}].',
     'The array cannot be adopted as it stands; copy its contents into a volume created by Locum.',
     ENOSPC,
   ),
@@ -280,7 +278,7 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
   ),
   'history-split': entry(
     refused,
-    'The members have separate histories[: {reason}]: they were used apart from each other.',
+    'The members have separate histories[ (seen on {path})][: {reason}]; they were used apart from each other.',
     'Decide which drives hold the history you want, assemble only those, and add the others as blank drives.',
   ),
   'dirty-and-degraded': entry(
@@ -298,40 +296,39 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
   // --- the log -------------------------------------------------------------------------------------------------------
   'leg-count': entry(
     usage,
-    'A log has one or two legs, {given} were given.',
+    'A log has one or two legs; {given} were given.',
     'Give `--log PATH` once or twice; two on different disks are recommended.',
   ),
   'leg-on-member-drive': entry(
     refused,
-    'The log leg {path} lies on the same disk as the member {member}: they would fail together.',
+    'The log leg {path} lies on the same disk as the member {drive}; they would fail together.',
     'Put the leg on another disk.',
   ),
   'leg-too-small': entry(
     refused,
-    'The log leg {path} is too small: {sizeBytes} bytes, at least {neededBytes} are needed.',
+    'The log leg {path} is too small: it has {sizeBytes} bytes[, {neededBytes} are needed].',
     'Make it larger: it must hold everything written during a window.',
     ENOSPC,
   ),
   'leg-in-use': entry(
     refused,
-    '{path} is a log leg of volume {volume}[, with records that are not replayed yet].',
+    '{path} is a log leg already[ of volume {volume}][: {content}].',
     'Use another leg.',
   ),
   'log-missing': entry(
     refused,
-    'Volume {volume} cannot start: the log of its open window is missing[ ({missing})]. ' +
-      'It holds every write acknowledged since the freeze; the members alone are an old image.',
+    'Volume {volume} cannot start: the log of its open window is missing[ ({missing})][ ({reason})]. It holds every write acknowledged since the freeze; the members alone are an old image.',
     'Bring the log leg back and run `locum volume assemble {volume}` with --log PATH. One leg is enough.',
     ENODEV,
   ),
   'log-foreign': entry(
     refused,
-    '{path} is not a log leg of this volume[: it belongs to {found}].',
+    '{path} is not a log leg of this volume[: it belongs to {found}][: {reason}].',
     'Give the right leg; the members know its uuid (`locum log show` on a running volume).',
   ),
   'log-stale': entry(
     refused,
-    'The log leg {path} is out of date[: it ends at record {found}, record {expected} was acknowledged].',
+    'The log that was given is out of date[ ({path})][: {reason}][; missing: {missing}]. It lacks writes that were acknowledged.',
     'Bring the other leg, which has all records. This one alone would lose acknowledged writes.',
   ),
   'log-damaged': entry(
@@ -350,7 +347,7 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
   // --- windows -------------------------------------------------------------------------------------------------------
   'window-exists': entry(
     refused,
-    'Volume {volume} has an open window already[ ({id}, drive {drive})]: one drive at a time may be away.',
+    'Volume {volume} has an open window already[ ({path} is away)]; one drive at a time may be away.',
     'Close it first: `locum window close {volume}`.',
   ),
   'window-none': entry(
@@ -360,24 +357,23 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
   ),
   'window-refused': entry(
     refused,
-    'The window was not opened: {blocking} check(s) say no.',
-    'Nothing was changed. Clear the checks above, then try again; `locum window plan` runs them at any time.',
+    'The window[ for drive {drive}] was refused by its checks[: {blocking}].',
+    'Nothing was changed. Clear the checks, then try again; `locum window plan` runs them at any time.',
   ),
   'window-wrong-state': entry(
     refused,
-    'This is not possible while the window is {state}[: {reason}].',
+    'This is not possible while the window is {state}[; it would have to be {wanted}].',
     '`locum window show` tells what it is waiting for.',
   ),
   'window-verify-mismatch': entry(
     refused,
-    'The drive that came back does not agree with the frozen volume: {differing} of {checked} stripes differ. ' +
-      'It was not taken in; nothing is lost, the window is still open.',
+    '{path} does not agree with the frozen volume[: {stripes} stripes differ]. It was not taken in; nothing is lost, the window is still open.',
     'With the other drives complete, `locum window close --rebuild` rebuilds it from the frozen volume. ' +
       'Otherwise bring the right drive.',
   ),
   'window-drive-absent': entry(
     refused,
-    'The drive is not there: nothing usable at {path}.',
+    'The drive is not there[: nothing usable at {path}].',
     'Plug it in. If it has another path now: `locum window close VOLUME --drive PATH`.',
     ENODEV,
   ),
@@ -395,7 +391,7 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
   ),
   'volume-wrong-state': entry(
     refused,
-    'This is not possible while volume {volume} is {state}[; it would have to be {needed}].',
+    'This is not possible while volume {volume} is {state}[; it would have to be {wanted}].',
     '`locum status {volume}` shows what it is busy with and the next step.',
   ),
 
@@ -412,7 +408,7 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
   ),
   'server-busy': entry(
     { httpStatus: 503, exitCode: exitCodes.failed, errno: EBUSY },
-    'Too many requests for volume {volume} are waiting[ ({waiting})].',
+    'Too many requests[ for volume {volume}] are waiting[ ({waiting})][: {reason}].',
     'Try again in a moment.',
   ),
   'state-unusable': entry(
@@ -452,7 +448,7 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
   ),
   'io-error': entry(
     failed,
-    'Reading or writing {path} failed[ (errno {errno})][: {reason}].',
+    'Reading or writing failed[ on {path}][: {what}][: {reason}][ (errno {errno})].',
     'Look at `locum status` and the kernel log for the drive concerned.',
   ),
   internal: entry(
@@ -469,18 +465,13 @@ const defaultWords: Readonly<Record<string, string>> = {
   drive: 'the drive',
   name: 'this',
   other: 'another drive',
-  member: 'a member',
   level: 'this level',
   state: 'in its present state',
-  found: 'data',
-  blocking: 'at least one',
   kind: 'job',
-  differing: 'some',
-  checked: 'all',
   sizeBytes: 'too few',
-  neededBytes: 'more',
   chunkBytes: 'that many',
   needed: 'more',
+  least: 'more',
   given: 'fewer',
   socket: 'the control socket',
   address: 'that address',
@@ -490,11 +481,11 @@ const defaultWords: Readonly<Record<string, string>> = {
 
 function fill(template: string, detail: Problem['detail'], used: Set<string>): string {
   const known = (text: string): boolean =>
-    [...text.matchAll(/\{(\w+)\}/g)].every(([, key]) => detail[key!] !== undefined);
+    [...text.matchAll(/\{(\w+)\}/g)].every(([, key]) => (detail[key!] ?? '') !== '');
   const value = (key: string): string => {
     used.add(key);
     const found = detail[key];
-    return found === undefined ? (defaultWords[key] ?? 'unknown') : String(found);
+    return found === undefined || found === '' ? (defaultWords[key] ?? 'unknown') : String(found);
   };
   return template
     .replace(/\[([^\]]*)\]/g, (_, part: string) => (known(part) ? part : ''))
@@ -509,10 +500,17 @@ export interface Explained {
 /** The sentence and the next step of a problem, with everything its detail knows. */
 export function explain(problem: Problem): Explained {
   const { message, fix } = catalogue[problem.code];
+  const blocking = (problem.checks ?? [])
+    .filter(({ result }) => result === 'block')
+    .map(({ id }) => id);
+  const detail =
+    blocking.length > 0 ? { ...problem.detail, blocking: blocking.join(', ') } : problem.detail;
   const used = new Set<string>();
-  let sentence = fill(message, problem.detail, used);
-  const next = fill(fix, problem.detail, used);
-  const rest = Object.entries(problem.detail).filter(([key]) => key !== 'volume' && !used.has(key));
+  let sentence = fill(message, detail, used);
+  const next = fill(fix, detail, used);
+  const rest = Object.entries(detail).filter(
+    ([key, value]) => key !== 'volume' && value !== '' && !used.has(key),
+  );
   if (rest.length > 0) {
     const extra = rest
       .map(([key, value]) => (key === 'reason' ? String(value) : `${key}: ${value}`))

@@ -108,7 +108,7 @@ function report(terminal: Terminal, problem: ProblemReply, words: readonly strin
   if (asksForJson(words))
     terminal.out(`${JSON.stringify({ apiVersion: 'locum/v1', problem }, null, 2)}\n`);
   terminal.err(`locum: ${problem.message}\n`);
-  const failed = problem.checks.filter((check) => check.result !== 'pass');
+  const failed = problem.checks.filter((check) => check.result === 'block');
   if (failed.length > 0) terminal.err(renderChecks(failed, paint, terminal.columns));
   if (problem.fix !== '') terminal.err(`  next: ${problem.fix}\n`);
 }

@@ -6,13 +6,10 @@
 import fs from 'node:fs';
 import type { Control } from '../control/control-plane.ts';
 import { done, type Outcome, refuse } from '../core/problems.ts';
-import { native } from '../io/native.ts';
-import { closeTakenFd } from '../io/stream-handover.ts';
+import { closeSocket, SHUTDOWN_BOTH, shutDown } from '../io/sockets.ts';
 import { Acceptor, type HandOver, type ListenAddress, type Transport } from '../nbd/acceptor.ts';
 import type { ExportDirectory } from '../nbd/export-directory.ts';
 import type { ServerLog } from './log.ts';
-
-const SHUTDOWN_BOTH = 2;
 
 export function parseListenAddress(text: string): ListenAddress | null {
   if (text.startsWith('unix:')) return { kind: 'unix', path: text.slice('unix:'.length) };
@@ -77,7 +74,7 @@ export class Listeners {
       if (connection.volume !== volume) continue;
       const { transport } = connection;
       if (transport.kind === 'socket') transport.socket.destroy();
-      else shutDown(transport.fd);
+      else cutOff(transport.fd);
       this.ended(id, 'the volume has crashed');
     }
   }
@@ -94,7 +91,7 @@ export class Listeners {
         if (taken) return;
         // Stopped between the handshake and now.
         if (transport.kind === 'socket') transport.socket.destroy();
-        else closeTakenFd(transport.fd);
+        else closeSocket(transport.fd);
         this.ended(id, 'the volume is not served any more');
       })
       .catch((error: unknown) => {
@@ -115,10 +112,9 @@ function directoryOf(control: Control): ExportDirectory {
 }
 
 /** Ends the connection without taking the descriptor from the thread that owns it. */
-function shutDown(fd: number): void {
-  const shutdown = native()?.function('int shutdown(int fd, int how)');
+function cutOff(fd: number): void {
   try {
-    if (fs.fstatSync(fd).isSocket()) shutdown?.(fd, SHUTDOWN_BOTH);
+    if (fs.fstatSync(fd).isSocket()) shutDown(fd, SHUTDOWN_BOTH);
   } catch {
     // Closed already.
   }

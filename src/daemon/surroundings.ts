@@ -19,7 +19,7 @@ import { foreignContent } from '../io/foreign-content.ts';
 import { NodeStream } from '../io/node-stream.ts';
 import { openDrive } from '../io/open-drive.ts';
 import { placeOf } from '../io/place.ts';
-import { closeTakenFd } from '../io/stream-handover.ts';
+import { closeSocket } from '../io/sockets.ts';
 import { SystemClock } from '../io/system-clock.ts';
 import { Ring } from '../io/uring.ts';
 import { UringStream } from '../io/uring-stream.ts';
@@ -117,7 +117,7 @@ class NbdSessions implements Sessions {
     if (transport.kind === 'socket') {
       this.#group.open(opening, new NodeStream(transport.socket, buffers));
     } else if (ring === null) {
-      closeTakenFd(transport.fd);
+      closeSocket(transport.fd);
       onClosed(connection.id, 'a descriptor came where sockets are expected');
     } else {
       UringStream.open(ring, buffers, transport.fd)

@@ -163,13 +163,18 @@ export const closedSentence = ({ window }: { window: WindowReport }): string =>
   `${formatBytes(window.loggedBytes)} logged, ${formatBytes(window.replayedBytes)} replayed.\n`;
 
 function returned({ window }: { window: WindowReport }): string {
-  const { verify } = window;
-  const compared = verify
-    ? ` and verified (${formatBytes(verify.checkedBytes)} compared, ` +
-      `${verify.differingStripes === 0 ? 'no difference' : `${verify.differingStripes} stripes differed`})`
-    : '';
-  const progress = window.closedAt === null ? 'the log is being replayed' : 'the window is closed';
-  return `Drive ${window.drive.slot} (${window.drive.path}) is back${compared}; ${progress}.\n`;
+  const progress =
+    window.closedAt === null ? 'The log is being replayed.' : 'The window is closed.';
+  return `Drive ${window.drive.slot} (${window.drive.path}) is back${compared(window)}. ${progress}\n`;
+}
+
+function compared({ verify }: WindowReport): string {
+  if (!verify) return '';
+  if (verify.checkedBytes === 0)
+    return '; its contents could not be compared, because another drive is out';
+  const finding =
+    verify.differingStripes === 0 ? 'no difference' : `${verify.differingStripes} stripes differed`;
+  return ` and verified: ${formatBytes(verify.checkedBytes)} compared, ${finding}`;
 }
 
 function extend(terminal: Terminal): Command {

@@ -32,7 +32,7 @@ test('a refusal is problem+json with code, message, fix and checks', async () =>
     { id: 'log-legs', title: 'Two log legs', result: 'block', reason: 'one', fix: 'add one' },
   ] as const;
   const control = new FakeControl().answer('windowOpen', () =>
-    refuse('window-refused', { blocking: 1 }, checks),
+    refuse('window-refused', {}, checks),
   );
   const { app } = appOf(control);
   const response = await app.inject({
@@ -45,7 +45,7 @@ test('a refusal is problem+json with code, message, fix and checks', async () =>
   const problem = response.json();
   assert.equal(problem.code, 'window-refused');
   assert.equal(problem.exitCode, 4);
-  assert.match(problem.message, /1 check/);
+  assert.match(problem.message, /refused by its checks: log-legs/);
   assert.deepEqual(problem.checks, checks);
 });
 
