@@ -1,0 +1,71 @@
+/**
+ * Running a script of this folder in the lab (scripts/lab), and what a test does around it: scratch images, skipping
+ * with the reason where the lab cannot be had, and the answers of the script.
+ *
+ * A script answers with lines `name=value`; everything else it prints is only shown when it fails.
+ */
+
+import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { findProgram, runProgram } from '../support/processes.ts';
+
+const repository = join(import.meta.dirname, '../../..');
+
+const programs = { 'linux.uml': 'user-mode-linux', modprobe: 'kmod', mdadm: 'mdadm' } as const;
+
+/** Skips the test and answers true when a package is missing. */
+export function skipWithoutLab(t: TestContext): boolean {
+  for (const [program, name] of Object.entries(programs)) {
+    if (findProgram(program) !== null) continue;
+    t.skip(`${program} is not installed (Debian package ${name})`);
+    return true;
+  }
+  return false;
+}
+
+export function scratchFolder(t: TestContext): string {
+  const folder = mkdtempSync(join(tmpdir(), 'locum-lab-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** `count` sparse images of `sizeBytes`; their paths. */
+export function blankImages(
+  folder: string,
+  prefix: string,
+  count: number,
+  sizeBytes: number,
+): string[] {
+  return Array.from({ length: count }, (_, index) => {
+    const path = join(folder, `${prefix}${index}.img`);
+    const file = openSync(path, 'w');
+    ftruncateSync(file, sizeBytes);
+    closeSync(file);
+    return path;
+  });
+}
+
+/** Runs tests/lab/`script` with the images as /dev/ubda …; throws with all its output when it fails. */
+export async function inLab(
+  script: string,
+  images: readonly string[],
+  args: readonly string[] = [],
+): Promise<ReadonlyMap<string, string>> {
+  const path = join(repository, 'tests/lab', script);
+  const command = [path, ...images, '--', ...args];
+  const { code, stdout, stderr } = await runProgram(join(repository, 'scripts/lab'), command, {
+    cwd: repository,
+    // The lab ends itself first, so that no kernel is left behind.
+    env: { ...process.env, LAB_TIMEOUT: '180' },
+    timeoutMs: 240_000,
+  });
+  if (code !== 0) throw new Error(`${script} failed (${code}):\n${stdout}${stderr}`);
+  const answers = new Map<string, string>();
+  for (const line of stdout.split('\n')) {
+    const match = /^([a-z0-9-]+)=(.*)$/.exec(line);
+    if (match) answers.set(match[1]!, match[2]!);
+  }
+  return answers;
+}
