@@ -55,6 +55,7 @@ mdadm mdadm
 mkfs.ext4 e2fsprogs
 strace strace
 linux.uml user-mode-linux
+modprobe kmod
 LIST
     ;;
     bench) cat <<'LIST'
