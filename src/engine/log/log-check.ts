@@ -50,7 +50,9 @@ export async function checkLog(
     const bad: ReadonlySet<number>[] = [];
     for (const [i, leg] of online.entries()) {
       const records =
-        here[i]?.headerCrc !== segment.headerCrc ? null : await badRecords(environment, legs, leg, area, segment);
+        here[i]?.headerCrc !== segment.headerCrc
+          ? null
+          : await badRecords(environment, legs, leg, area, segment);
       const tally = tallies[i]!;
       if (records === null) tally.missingRecords += segment.records.length;
       else tally.damagedRecords += records.size;

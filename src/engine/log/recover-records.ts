@@ -142,7 +142,8 @@ export class RecordRecovery {
         segment && continuesChain(last, segment) ? segment : null,
       );
       const segment = truthOf(here);
-      if (segment === 'conflict') return damaged(`the legs hold different segments ${last.sequence + 1}`);
+      if (segment === 'conflict')
+        return damaged(`the legs hold different segments ${last.sequence + 1}`);
       if (segment === null) {
         const readable = found.some((each) => each.readable);
         if (!readable) return damaged(`segment ${last.sequence + 1} cannot be read on any leg`);

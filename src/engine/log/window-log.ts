@@ -257,7 +257,8 @@ export class WindowLog {
    * look like a torn tail. Called now and then; writes an empty segment that says so, if it is missing.
    */
   async markWhenQuiet(): Promise<void> {
-    const owed = this.#lastWithRecords > this.#carried && this.#lastWithRecords <= this.#committedThrough;
+    const owed =
+      this.#lastWithRecords > this.#carried && this.#lastWithRecords <= this.#committedThrough;
     const quiet = this.#isIdle() && this.#endBlocks < this.#areaBlocks;
     if (owed && quiet && !this.#failed) await this.#writeSegment([], 0);
   }

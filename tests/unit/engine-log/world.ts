@@ -59,14 +59,18 @@ export class TestClock implements Clock {
 }
 
 export type Operation = 'read' | 'write' | 'flush';
-const never = new Promise<never>(() => {});
+/**
+ * What a stopped world answers. Nobody may believe it: it only lets the code unwind, so that one pool serves thousands of
+ * crashes. Nothing reaches a drive any more, so no leg can record that another one failed, so nothing is acknowledged.
+ */
+const STOPPED = 108;
 
 export class World {
   readonly random: Random;
   readonly clock = new TestClock();
   /** Operations that change something, counted over all drives. */
   operations = 0;
-  /** At this operation everything stops: it and all later ones are never answered. */
+  /** At this operation everything stops: it and all later ones fail without effect. */
   stopAt = Number.POSITIVE_INFINITY;
   stopped = false;
   onStop: () => void = () => {};
@@ -134,7 +138,7 @@ export class TestDrive implements Drive {
 
   async read(offset: DriveOffset, address: Address, lengthBytes: number): Promise<Errno> {
     this.#check(offset, lengthBytes);
-    if (this.#world.stopped) return never;
+    if (this.#world.stopped) return STOPPED;
     const errno = this.#world.fault(this, 'read', offset);
     await this.#world.pause();
     if (errno !== OK) return errno;
@@ -159,12 +163,13 @@ export class TestDrive implements Drive {
       at += part.lengthBytes;
     }
     const write = { offset, data };
+    if (this.#world.stopped) return STOPPED;
     // The operation at which the world stops has begun: any part of it may be on the drive.
     this.#inFlight.add(write);
-    if (this.#world.step()) return never;
+    if (this.#world.step()) return STOPPED;
     const errno = this.#world.fault(this, 'write', offset);
     await this.#world.pause();
-    if (this.#world.stopped) return never;
+    if (this.#world.stopped) return STOPPED;
     this.#inFlight.delete(write);
     if (errno !== OK) return errno;
     apply(this.#sectors, write, () => true);
@@ -173,11 +178,11 @@ export class TestDrive implements Drive {
   }
 
   async flush(): Promise<Errno> {
-    if (this.#world.step()) return never;
+    if (this.#world.step()) return STOPPED;
     const covered = this.#unflushed.length;
     const errno = this.#world.fault(this, 'flush', 0);
     await this.#world.pause();
-    if (this.#world.stopped) return never;
+    if (this.#world.stopped) return STOPPED;
     if (errno !== OK) return errno;
     for (const write of this.#unflushed.splice(0, covered)) apply(this.#durable, write, () => true);
     return OK;
