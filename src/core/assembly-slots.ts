@@ -49,7 +49,7 @@ export interface AssembledSlot {
   readonly eventsAtChange: number;
   /** Some record (label or superblock) knows that this member is not in use. */
   readonly recorded: boolean;
-  /** With a window open: the drive is of the frozen image, whatever has been said about it since. */
+  /** With a window open: the drive is of the image that is frozen or being replayed, whatever its state word says. */
   readonly frozenGeneration: boolean;
   /** What it would take to bring the drive back: null when it is in sync or not here. */
   readonly readd: 'bitmap' | 'full' | null;
@@ -180,7 +180,6 @@ function assembleSlot(
   const found = slotCases.find(({ when }) => when(facts))!;
   const { verdict } = found;
   const device = member ? member.superblock.deviceNumber : authority.superblock.roles.indexOf(slot);
-  const token = authority.window?.token;
   const readd = facts.covered ? 'bitmap' : 'full';
   return {
     slot,
@@ -193,10 +192,20 @@ function assembleSlot(
     reason: record?.reason ?? 'none',
     eventsAtChange: record?.eventsAtChange ?? member?.superblock.events ?? 0,
     recorded: isRecorded(slot, record, authority),
-    frozenGeneration: token !== undefined && member?.label?.window?.token === token,
+    frozenGeneration: isFrozen(member, verdict, authority),
     readd: member === null || verdict === 'in-sync' || verdict === 'away' ? null : readd,
     recovery: verdict === 'recovering' ? recoveryOf(slot, member!, authority, chunkBytes) : null,
   };
+}
+
+/**
+ * Carries the token of the freeze. Once replay has begun the members move on, and a drive that is out of it stays behind:
+ * from then on only those in sync and the drive of the window are of the image.
+ */
+function isFrozen(member: Member | null, verdict: SlotVerdict, { window }: Authority): boolean {
+  if (window === null || member?.label?.window?.token !== window.token) return false;
+  const moving = window.state === 'replaying' || window.state === 'thawing';
+  return !moving || verdict === 'in-sync' || verdict === 'away';
 }
 
 /** The label's member of a slot whose drive is not here. */

@@ -598,6 +598,26 @@ test('a drive that had failed before the window is not of the frozen image', () 
   assert.equal(refused(world, { only: [0, 3] }).code, 'members-missing');
 });
 
+test('once replay has begun, a drive that failed is not of the image any more', () => {
+  const world = volume();
+  openWindow(world, 1);
+  relabel(
+    world,
+    (label) => {
+      label.window!.state = 'replaying';
+      record(label, 3, { state: 'failed', reason: 'vanished', eventsAtChange: 51 });
+    },
+    [0, 1, 2],
+  );
+  const decision = assembled(world);
+  assert.deepEqual(
+    decision.slots.map(({ frozenGeneration }) => frozenGeneration),
+    [true, true, true, false],
+  );
+  assert.equal(refused(world, { only: [0, 3] }).code, 'members-missing');
+  assert.equal(verdicts(assembled(world, { only: [0, 1] })), 'in-sync away missing failed');
+});
+
 test('a mirror in a window starts from either half', () => {
   const world = volume({ level: 1, members: 2 });
   openWindow(world, 0);
