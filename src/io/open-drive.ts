@@ -40,12 +40,12 @@ export async function openDrive(path: string, backend: DriveBackend): Promise<Io
   } catch (error) {
     return refusalOf(path, error);
   }
-  if (stat.isBlockDevice()) return openDevice(path, stat, backend);
-  if (stat.isFile()) return openImage(path, stat, backend);
+  if (stat.isBlockDevice()) return openDevice(path, stat.rdev, backend);
+  if (stat.isFile()) return openImage(path, backend);
   return refused('drive-not-a-drive', { path, found: whatItIs(stat) });
 }
 
-function openImage(path: string, stat: fs.Stats, backend: DriveBackend): IoOutcome<Drive> {
+function openImage(path: string, backend: DriveBackend): IoOutcome<Drive> {
   if (isSwapFile(path)) return refused('drive-mounted', { path, mountPoint: 'swap' });
   const loop = loopDeviceOf(path);
   if (loop !== null) return refused('drive-busy', { path, by: loop });
@@ -63,7 +63,8 @@ function openImage(path: string, stat: fs.Stats, backend: DriveBackend): IoOutco
       by: 'a process that holds a lock on it, such as another Locum server',
     });
   }
-  const sizeBytes = roundDown(fs.fstatSync(fd).size, SECTOR_BYTES);
+  const stat = fs.fstatSync(fd);
+  const sizeBytes = roundDown(stat.size, SECTOR_BYTES);
   const file = {
     path,
     fd,
@@ -75,10 +76,10 @@ function openImage(path: string, stat: fs.Stats, backend: DriveBackend): IoOutco
   return opened(driveOn(file, backend));
 }
 
-function openDevice(path: string, stat: fs.Stats, backend: DriveBackend): IoOutcome<Drive> {
-  const mountPoint = mountedAt(stat.rdev);
+function openDevice(path: string, device: number, backend: DriveBackend): IoOutcome<Drive> {
+  const mountPoint = mountedAt(device);
   if (mountPoint !== null) return refused('drive-mounted', { path, mountPoint });
-  const blockBytes = readSysfs(stat.rdev, 'queue/logical_block_size') ?? SECTOR_BYTES;
+  const blockBytes = readSysfs(device, 'queue/logical_block_size') ?? SECTOR_BYTES;
   const { O_RDWR, O_EXCL, O_DIRECT } = fs.constants;
   const direct = blockBytes === SECTOR_BYTES;
   let fd: number;
@@ -88,10 +89,10 @@ function openDevice(path: string, stat: fs.Stats, backend: DriveBackend): IoOutc
     if (errnoOf(error as NodeJS.ErrnoException) !== EBUSY) return refusalOf(path, error);
     return refused('drive-busy', {
       path,
-      by: holdersOf(stat.rdev) ?? 'a process that has opened it exclusively',
+      by: holdersOf(device) ?? 'a process that has opened it exclusively',
     });
   }
-  const sizeBytes = deviceSize(fd, stat.rdev);
+  const sizeBytes = deviceSize(fd, device);
   if (sizeBytes === null) {
     fs.closeSync(fd);
     return refused('drive-open-failed', { path, reason: 'its size cannot be found out' });
@@ -101,7 +102,7 @@ function openDevice(path: string, stat: fs.Stats, backend: DriveBackend): IoOutc
     fd,
     sizeBytes,
     blockBytes,
-    identity: identityOf(stat),
+    identity: identityOf(fs.fstatSync(fd)),
     release: (): void => {},
   };
   const drive = driveOn(file, backend);

@@ -64,6 +64,7 @@ const OP_SHUTDOWN = 34;
 
 const FSYNC_DATASYNC = 1;
 const MSG_NOSIGNAL = 0x4000;
+const SOCK_CLOEXEC = 0x8_0000;
 
 const SETUP_CQSIZE = 1 << 3;
 const SETUP_SUBMIT_ALL = 1 << 7;
@@ -307,7 +308,7 @@ export class Ring {
 
   /** The result is the new descriptor; close it with `prepClose` or `native().close`. */
   prepAccept(fd: number, handler: RingHandler): number {
-    return this.#prep(OP_ACCEPT, fd, 0, 0, 0, 0, handler);
+    return this.#prep(OP_ACCEPT, fd, 0, 0, 0, SOCK_CLOEXEC, handler);
   }
 
   prepShutdown(fd: number, how: number, handler: RingHandler): number {
