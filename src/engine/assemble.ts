@@ -381,14 +381,14 @@ async function redoStripes(v: VolumeCore): Promise<Outcome<void>> {
 
 /** 7: whatever was under way goes on. */
 function goOn(v: VolumeCore, volume: Volume, decision: AssemblyDecision): void {
+  if (v.mode === 'frozen') return;
+  if (decision.unclean && (!v.degraded || v.geometry.level.mirrored)) {
+    v.resync = recoveryFor(v, 'bitmap', 0 as StripeIndex);
+    startResync(v);
+  }
   if (v.mode === 'replaying') {
     v.own(volume.windows.resumeReplay());
     return;
-  }
-  if (v.mode !== 'direct') return;
-  if (decision.unclean && !v.degraded) {
-    v.resync = recoveryFor(v, 'bitmap', 0 as StripeIndex);
-    startResync(v);
   }
   for (const member of v.members.slots) if (member.state === 'rebuilding') resumeRebuild(v, member);
   for (const slot of decision.slots) reAdd(v, slot);

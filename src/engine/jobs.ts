@@ -174,7 +174,10 @@ async function finishRebuild(v: VolumeCore, member: Member, recovery: Recovery, 
   await startRebuildOfSpare(v);
 }
 
-/** After an unclean stop: parity, or the copies, of the marked regions are made to agree with the data. */
+/**
+ * After an unclean stop: parity, or the copies, of the marked regions are made to agree with the data. Copies also while one
+ * is absent; parity needs every member, and does not need it in a degraded volume with a log (stripe images are redone).
+ */
 export function startResync(v: VolumeCore): void {
   const resync = v.resync;
   if (resync === null) return;
@@ -190,7 +193,7 @@ export function startResync(v: VolumeCore): void {
     },
     true,
     async (first, count, offset, bytes, buffer) => {
-      if (v.degraded) return { failed: 'a drive is absent' };
+      if (v.degraded && !v.geometry.level.mirrored) return { failed: 'a drive is absent' };
       const result = await agree(v, first, count, offset, bytes, buffer, true);
       if ('failed' in result) return result;
       resync.cursor = (first + count) as StripeIndex;
@@ -260,18 +263,18 @@ async function agree(
   buffer: Address,
   mend: boolean,
 ): Promise<{ readonly differing: number } | { readonly failed: string }> {
-  const whole = await consistent(v.sources, offset, buffer, bytes);
+  const whole = await consistent(v.sources, offset, buffer, bytes, v.members.absentMask);
   if (whole.errno === OK && whole.equal) return { differing: 0 };
   let differing = 0;
   for (let stripe: number = first; stripe < first + count; stripe++) {
     const at = v.geometry.memberOffset(stripe as StripeIndex, 0);
     const columns = v.geometry.columnsOf(stripe as StripeIndex);
-    let one = await consistent(v.sources, at, buffer, columns);
+    let one = await consistent(v.sources, at, buffer, columns, v.members.absentMask);
     if (one.errno !== OK) {
       // An unreadable sector, not a disagreement: made from the others and written back.
       const failed = await mendSector(v, one.slot, stripe as StripeIndex, at, columns, buffer, one.errno);
       if (failed !== null) return { failed };
-      one = await consistent(v.sources, at, buffer, columns);
+      one = await consistent(v.sources, at, buffer, columns, v.members.absentMask);
       if (one.errno !== OK) return { failed: `drive ${v.members.at(one.slot).path} cannot be read` };
     }
     if (one.equal) continue;
@@ -314,9 +317,10 @@ async function mendStripe(
 ): Promise<string | null> {
   const { mirrored } = v.geometry.level;
   const parity = v.geometry.paritySlot(stripe);
-  const targets = mirrored ? v.members.slots.slice(1).map((member) => member.slot) : [parity as number];
+  const copies = v.members.slots.filter(({ state }) => state === 'online').map(({ slot }) => slot);
+  const targets = mirrored ? copies.slice(1) : [parity as number];
   const read = mirrored
-    ? { errno: await v.members.readData(0, at, buffer, bytes) }
+    ? { errno: await v.members.readData(copies[0] as number, at, buffer, bytes) }
     : await reconstruct(v.sources, parity as number, v.members.absentMask, at, buffer, bytes);
   if (read.errno !== OK) return `stripe ${stripe} cannot be read`;
   for (const slot of targets) {

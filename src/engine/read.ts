@@ -285,7 +285,7 @@ async function readChecked(
   const scratch = await buffers.takeLater(lengthBytes, 'engine');
   try {
     if (scratch === 0) return ENOMEM;
-    const check = await consistent(v.sources, offset, scratch, lengthBytes);
+    const check = await consistent(v.sources, offset, scratch, lengthBytes, 0);
     if (check.errno !== OK) return check.errno;
     if (!check.equal) {
       v.parityErrors++;

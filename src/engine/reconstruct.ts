@@ -97,7 +97,7 @@ async function xorOfOthers(
 }
 
 /**
- * Whether all members agree over a range: mirrors equal, or XOR zero. `address` is scratch of `lengthBytes` for the
+ * Whether all usable members agree over a range: mirrors equal, or XOR zero (which takes every member). `address` is scratch of `lengthBytes` for the
  * caller to look at: what is left there is the difference (parity) or the first copy (mirrored).
  */
 export async function consistent(
@@ -105,21 +105,23 @@ export async function consistent(
   offset: MemberOffset,
   address: Address,
   lengthBytes: number,
+  unusable: number,
 ): Promise<{ readonly errno: Errno; readonly slot: number; readonly equal: boolean }> {
   const { members, buffers, kernels, mirrored } = from;
-  const count = members.count;
-  const scratch = await buffers.takeLater(lengthBytes * (count - 1), 'engine');
+  if (!mirrored && unusable !== 0) return { errno: EIO, slot: -1, equal: false };
+  const slots: number[] = [];
+  for (let slot = 0; slot < members.count; slot++) if ((unusable & bit(slot)) === 0) slots.push(slot);
+  const scratch = await buffers.takeLater(lengthBytes * Math.max(1, slots.length - 1), 'engine');
   if (scratch === 0) return { errno: ENOMEM, slot: -1, equal: false };
   try {
-    const addresses: Address[] = [];
-    for (let slot = 0; slot < count; slot++) {
-      addresses.push(slot === 0 ? address : ((scratch + (slot - 1) * lengthBytes) as Address));
-    }
+    const addresses = slots.map((_, i) =>
+      i === 0 ? address : ((scratch + (i - 1) * lengthBytes) as Address),
+    );
     const results = await Promise.all(
-      addresses.map((target, slot) => members.readData(slot, offset, target, lengthBytes)),
+      slots.map((slot, i) => members.readData(slot, offset, addresses[i] as Address, lengthBytes)),
     );
     const bad = results.findIndex((errno) => errno !== OK);
-    if (bad >= 0) return { errno: results[bad] as Errno, slot: bad, equal: false };
+    if (bad >= 0) return { errno: results[bad] as Errno, slot: slots[bad] as number, equal: false };
     if (mirrored) {
       const equal = addresses.every((copy) => copy === address || kernels.equal(address, copy, lengthBytes));
       return { errno: OK, slot: -1, equal };

@@ -40,10 +40,14 @@ class Run {
     this.trail.push(text);
   }
 
-  #beginWrite(): Under {
+  #choose(): { start: number; sectors: number } {
     const { world, model } = this;
     const sectors = 1 + world.random.below(world.random.chance(0.2) ? 96 : 16);
-    const start = world.random.below(model.sectors - sectors);
+    return { start: world.random.below(model.sectors - sectors), sectors };
+  }
+
+  #beginWrite({ start, sectors } = this.#choose()): Under {
+    const { world, model } = this;
     const { values, data } = model.invent(sectors);
     const fua = world.random.chance(0.1);
     model.begin(start, values);
@@ -59,15 +63,15 @@ class Run {
     const under: Under[] = [];
     const taken: [number, number][] = [];
     for (let i = 1 + this.world.random.below(8); i > 0; i--) {
-      const one = this.#beginWrite();
-      const end = one.start + one.values.length;
-      if (taken.some(([from, to]) => one.start < to && end > from)) {
+      const range = this.#choose();
+      const end = range.start + range.sectors;
+      if (taken.some(([from, to]) => range.start < to && end > from)) {
         // It overlaps one under way: either order is right, so wait for the others first.
         await this.#finish(under.splice(0));
         taken.length = 0;
       }
-      taken.push([one.start, end]);
-      under.push(one);
+      taken.push([range.start, end]);
+      under.push(this.#beginWrite(range));
     }
     await this.#finish(under);
   }
