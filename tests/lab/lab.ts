@@ -13,17 +13,20 @@ import { findProgram, runProgram } from '../support/processes.ts';
 
 const repository = join(import.meta.dirname, '../../..');
 
-const programs = { 'linux.uml': 'user-mode-linux', modprobe: 'kmod', mdadm: 'mdadm' } as const;
+const packages = { 'linux.uml': 'user-mode-linux', modprobe: 'kmod', mdadm: 'mdadm' } as const;
 
-/** Skips the test and answers true when a package is missing. */
-export function skipWithoutLab(t: TestContext): boolean {
-  for (const [program, name] of Object.entries(programs)) {
+/** Skips the test, with the reason, and answers true when one of the programs is missing. */
+export function skipWithout(t: TestContext, programs: readonly (keyof typeof packages)[]): boolean {
+  for (const program of programs) {
     if (findProgram(program) !== null) continue;
-    t.skip(`${program} is not installed (Debian package ${name})`);
+    t.skip(`${program} is not installed (Debian package ${packages[program]})`);
     return true;
   }
   return false;
 }
+
+export const skipWithoutLab = (t: TestContext): boolean =>
+  skipWithout(t, ['linux.uml', 'modprobe', 'mdadm']);
 
 export function scratchFolder(t: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), 'locum-lab-'));

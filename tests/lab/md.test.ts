@@ -21,7 +21,7 @@ import {
   readAt,
   writeAt,
 } from './images.ts';
-import { blankImages, inLab, scratchFolder, skipWithoutLab } from './lab.ts';
+import { blankImages, inLab, scratchFolder, skipWithout, skipWithoutLab } from './lab.ts';
 
 const IMAGE_BYTES = 64 * MIB;
 
@@ -153,7 +153,7 @@ test('arrays made by mdadm are read, have room, and keep their labels', async (t
 });
 
 test('mdadm --examine explains a member of ours', async (t) => {
-  if (skipWithoutLab(t)) return;
+  if (skipWithout(t, ['mdadm'])) return;
   const members = makeOfEachLevel(scratchFolder(t))[3]!;
   const { path, layout, superblock } = members[2]!;
   const { code, stdout } = await runProgram(findProgram('mdadm') ?? '', ['--examine', path]);
