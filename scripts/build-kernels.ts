@@ -84,7 +84,7 @@ async function assembled(): Promise<string> {
   const { buffer } = module.toBinary({});
   module.destroy();
   const base64 = Buffer.from(buffer).toString('base64');
-  const lines = base64.match(/.{1,96}/g) ?? [];
+  const lines = base64.match(/.{1,88}/g) ?? [];
   return `/**
  * The XOR kernels as WebAssembly, base64. Written by scripts/build-kernels.ts, which holds the
  * source; do not edit.

@@ -1,9 +1,10 @@
 /**
  * A volume as its host sees it: what NBD serves and the engine implements.
  *
- * Results are `Errno` values, no method rejects. Ranges are checked at the edge (NBD) and asserted inside. Any byte
- * alignment is allowed; multiples of 512 are fast. Buffers are borrowed until the promise settles.
- * `flush` answers for every write, of any connection, that was answered before it was called.
+ * Results are `Errno` values, no method rejects. Ranges are checked at the edge (NBD) and asserted
+ * inside. Any byte alignment is allowed; multiples of 512 are fast. Buffers are borrowed until the
+ * promise settles. `flush` answers for every write, of any connection, that was answered before it
+ * was called.
  */
 
 import type { Errno } from '../base/errno.ts';

@@ -47,7 +47,6 @@ export class Native {
   readonly #flock: KoffiFunction;
   readonly #ioctl: KoffiFunction;
   readonly #fallocate: KoffiFunction;
-  readonly #fadvise: KoffiFunction;
 
   constructor(koffi: Koffi) {
     this.#koffi = koffi;
@@ -69,9 +68,6 @@ export class Native {
     this.#ioctl = library.func('int ioctl(int fd, unsigned long request, void *argument)');
     this.#fallocate = library.func(
       'int fallocate(int fd, int mode, int64_t offset, int64_t length)',
-    );
-    this.#fadvise = library.func(
-      'int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)',
     );
   }
 
@@ -143,10 +139,6 @@ export class Native {
 
   fallocate(fd: number, mode: number, offset: number, lengthBytes: number): number {
     return this.#result(this.#fallocate(fd, mode, offset, lengthBytes));
-  }
-
-  fadvise(fd: number, offset: number, lengthBytes: number, advice: number): number {
-    return -(this.#fadvise(fd, offset, lengthBytes, advice) as number);
   }
 
   #result(value: number): number {

@@ -55,12 +55,10 @@ const OP_SENDMSG = 9;
 const OP_ACCEPT = 13;
 const OP_ASYNC_CANCEL = 14;
 const OP_FALLOCATE = 17;
-const OP_CLOSE = 19;
 const OP_READ = 22;
 const OP_WRITE = 23;
 const OP_SEND = 26;
 const OP_RECV = 27;
-const OP_SHUTDOWN = 34;
 
 const FSYNC_DATASYNC = 1;
 const MSG_NOSIGNAL = 0x4000;
@@ -306,17 +304,9 @@ export class Ring {
     return this.#prep(OP_SENDMSG, fd, this.#absolute(message, 56), 1, 0, MSG_NOSIGNAL, handler);
   }
 
-  /** The result is the new descriptor; close it with `prepClose` or `native().close`. */
+  /** The result is the new descriptor; close it with `native().close`. */
   prepAccept(fd: number, handler: RingHandler): number {
     return this.#prep(OP_ACCEPT, fd, 0, 0, 0, SOCK_CLOEXEC, handler);
-  }
-
-  prepShutdown(fd: number, how: number, handler: RingHandler): number {
-    return this.#prep(OP_SHUTDOWN, fd, 0, how, 0, 0, handler);
-  }
-
-  prepClose(fd: number, handler: RingHandler): number {
-    return this.#prep(OP_CLOSE, fd, 0, 0, 0, 0, handler);
   }
 
   /** `events` as in poll(2); completes once. */
@@ -341,11 +331,6 @@ export class Ring {
   beforeSubmit(task: RingTask): void {
     this.#tasks.push(task);
     this.#schedule();
-  }
-
-  /** Submits without waiting for the end of the turn. Seldom of use. */
-  submit(): void {
-    this.#enter();
   }
 
   /** What is in flight is cancelled by the kernel; its handlers are not called any more. */

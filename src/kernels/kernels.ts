@@ -1,6 +1,6 @@
 /**
- * What parity work is done with. Addresses are buffer-pool addresses, lengths multiples of 64 bytes.
- * The scalar implementation is the reference; the WebAssembly one is proven against it.
+ * What parity work is done with. Addresses are buffer-pool addresses, lengths multiples of 64
+ * bytes. The scalar implementation is the reference; the WebAssembly one is proven against it.
  */
 
 import type { Address } from '../base/units.ts';

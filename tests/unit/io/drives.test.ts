@@ -1,4 +1,4 @@
-/** One contract, three implementations: what every `Drive` promises, on io_uring, on node:fs and in memory. */
+/** One contract, three implementations: what every `Drive` promises, on all backends. */
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';

@@ -87,7 +87,7 @@ test('chance decides about the rest, at sectors, the same for the same chance', 
   assert.ok(images[0]!.includes('07') && images[0]!.includes('70'), 'some torn');
 });
 
-test('faults strike by range, kind and count; a latent error goes when it is rewritten', async () => {
+test('faults strike by range, kind and count; latent errors go when rewritten', async () => {
   const medium = fresh();
   const drive = medium.open('a', pool);
   medium.failReads({ offset: 4096, lengthBytes: 4096, count: 1 });

@@ -6,6 +6,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import test, { type TestContext } from 'node:test';
+import { pathToFileURL } from 'node:url';
 import { KIB, MIB } from '../../../src/base/units.ts';
 import { BufferPool } from '../../../src/io/buffer-pool.ts';
 import { createImage } from '../../../src/io/create-image.ts';
@@ -266,3 +267,35 @@ for (const [tool, args, name] of [
     await drive.close();
   });
 }
+
+test('without koffi everything works through node:fs', (t) => {
+  const file = path.join(scratch(t), 'image');
+  const source = (name: string): string =>
+    pathToFileURL(path.join(import.meta.dirname, `../../../src/io/${name}.js`)).href;
+  // native.ts refuses other systems before it looks for koffi.
+  const code = `
+    import fs from 'node:fs';
+    Object.defineProperty(process, 'platform', { value: 'freebsd' });
+    const { chooseIo } = await import('${source('choose')}');
+    const { BufferPool } = await import('${source('buffer-pool')}');
+    const { createImage } = await import('${source('create-image')}');
+    const { openDrive } = await import('${source('open-drive')}');
+    const out = [chooseIo('auto').io, chooseIo('uring').io];
+    const file = ${JSON.stringify(file)};
+    out.push((await createImage(file, 1 << 20)).ok);
+    const buffers = new BufferPool({ sizeBytes: 1 << 20 });
+    const first = await openDrive(file, { ring: null, buffers });
+    const second = await openDrive(file, { ring: null, buffers });
+    out.push(first.ok, second.ok, fs.existsSync(file + '.locum-lock'));
+    const address = buffers.take(4096, 'engine');
+    out.push(await first.value.write(0, address, 4096), await first.value.flush());
+    await first.value.close();
+    out.push(fs.existsSync(file + '.locum-lock'));
+    console.log(JSON.stringify(out));
+  `;
+  const child = spawnSync(process.execPath, ['--input-type=module', '-e', code], {
+    encoding: 'utf8',
+  });
+  assert.equal(child.stdout.trim(), '["node",null,true,true,false,true,0,0,false]', child.stderr);
+  assert.ok(fs.statSync(file).blocks * 512 >= MIB, 'allocated by writing zeroes');
+});

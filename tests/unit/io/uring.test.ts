@@ -50,7 +50,7 @@ function result(prepare: (handler: RingHandler) => unknown): Promise<number> {
   return new Promise((resolve) => prepare({ complete: resolve }));
 }
 
-test('far more operations than entries all complete, once each, and not inside the prep', async (t) => {
+test('more operations than entries all complete, once each, not inside the prep', async (t) => {
   const bench = benchOf(t, { entries: 4, completionEntries: 8 });
   if (!bench) return;
   const { ring, pool, fd } = bench;
@@ -154,7 +154,7 @@ test('a poll is woken by the event loop and can be cancelled', async (t) => {
 
   const received = result((handler) => ring.prepRecv(near, into, 4096, handler));
   await soon();
-  assert.equal(await result((handler) => ring.prepClose(far, handler)), 0);
+  assert.equal(system.close(far), 0);
   assert.equal(await received, 0, 'the end of the stream wakes a waiting recv');
   system.close(near);
 });

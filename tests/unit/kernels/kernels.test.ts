@@ -1,4 +1,4 @@
-/** The WebAssembly kernels against the scalar reference, and the committed module against its source. */
+/** The WebAssembly kernels against the scalar reference, the module against its source. */
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
