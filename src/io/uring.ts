@@ -126,10 +126,12 @@ export class Ring {
 
   #inTurn = false;
   #turnScheduled = false;
+  /** The event loop has seen a completion since the last turn. */
+  #woken = false;
   readonly #poll: PollHandle;
   readonly #turnLater = (): void => {
     this.#turnScheduled = false;
-    if (!this.#closed) this.#turn(false);
+    this.#turn();
   };
 
   static available(): Availability {
@@ -171,7 +173,12 @@ export class Ring {
     const indirection = sq(6) >> 2;
     for (let i = 0; i < this.#entryCount; i += 1) this.#rings[indirection + i] = i;
     this.#tail = this.#rings[this.#sqTail]!;
-    this.#poll = system.pollReadable(map.fd, () => this.#turn(true));
+    this.#poll = system.pollReadable(map.fd, () => {
+      // The turn itself runs in the check phase of this very turn of the event loop, from node and
+      // not from koffi, which drops exceptions and cannot be interrupted by the end of a worker.
+      this.#woken = true;
+      this.#schedule();
+    });
   }
 
   get inFlight(): number {
@@ -393,13 +400,14 @@ export class Ring {
     setImmediate(this.#turnLater);
   }
 
-  #turn(woken: boolean): void {
+  #turn(): void {
     if (this.#closed) return;
     assert(!this.#inTurn, 'a turn does not begin inside a turn');
     this.#inTurn = true;
     // Woken without a completion to see: they have overflowed, and the kernel hands them over when
     // it is entered.
-    let mustEnter = woken && this.#isIdle();
+    let mustEnter = this.#woken && this.#isIdle();
+    this.#woken = false;
     let rounds = 0;
     do {
       this.#runTasks();
