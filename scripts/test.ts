@@ -23,6 +23,9 @@ const longFirst = ['e2e', 'lab', 'sim', 'clients', 'model', 'engine'];
 /** For one test file. Nothing takes half of it; it is there so that a hang is reported and not waited for. */
 const fileTimeoutMs = 8 * 60 * 1000;
 
+/** What the runner says of tests that --name leaves out. */
+const notMatching = 'test name does not match pattern';
+
 interface TestEvent {
   type: string;
   data: { nesting: number; name?: string; message?: string; skip?: string | boolean };
@@ -41,7 +44,12 @@ class TellSkipped extends Transform {
 
   override _transform(event: TestEvent, _encoding: string, done: TransformCallback): void {
     const { type, data } = event;
-    if (type === 'test:pass' && data.skip !== undefined && data.skip !== false) {
+    if (
+      type === 'test:pass' &&
+      data.skip !== undefined &&
+      data.skip !== false &&
+      data.skip !== notMatching
+    ) {
       const reason =
         typeof data.skip === 'string' && data.skip !== '' ? data.skip : 'no reason given';
       this.#skipped.set(reason, [...(this.#skipped.get(reason) ?? []), data.name ?? '?']);

@@ -104,18 +104,18 @@ for (const io of bothKinds) {
   });
 
   test(`${io}: a full log without a second failure ends the window by thawing`, async (t) => {
-    const scene = await volumeIn(t, { logBytes: 8 * mebi }, { io });
+    const scene = await volumeIn(t, { logBytes: 16 * mebi }, { io });
     const { locum } = scene;
     await locum.must('window', 'open', volume, '1', '--for', 'firmware');
     const client = await locum.connect(volume);
     const block = Buffer.alloc(64 * 1024, 0x77);
-    for (let offset = 0; offset < 24 * mebi; offset += block.length) {
+    for (let offset = 0; offset < 40 * mebi; offset += block.length) {
       await client.write(offset, block);
     }
     const status = await locum.until(volume, 'out of its window', (it) => it.window === null);
     assert.equal(status.state, 'degraded');
     assert.equal(status.drives[1]?.state === 'online', false);
-    assert.ok((await client.read(20 * mebi, block.length)).equals(block));
+    assert.ok((await client.read(36 * mebi, block.length)).equals(block));
     await client.close();
     const events = await locum.must('event', 'ls', '-o', 'json');
     assert.match(events, /log-70/);
@@ -123,7 +123,7 @@ for (const io of bothKinds) {
   });
 
   test(`${io}: a full log with a second failure holds writes until the drive is back`, async (t) => {
-    const scene = await volumeIn(t, { logBytes: 8 * mebi }, { io });
+    const scene = await volumeIn(t, { logBytes: 16 * mebi }, { io });
     const { locum, drives } = scene;
     await locum.must('window', 'open', volume, '1', '--for', 'firmware');
     await rm(drives[3] ?? '');
@@ -132,7 +132,7 @@ for (const io of bothKinds) {
     const block = Buffer.alloc(64 * 1024, 0x78);
     let acknowledged = 0;
     const writing = (async () => {
-      for (let offset = 0; offset < 24 * mebi; offset += block.length) {
+      for (let offset = 0; offset < 40 * mebi; offset += block.length) {
         await client.write(offset, block);
         acknowledged++;
       }
@@ -142,11 +142,11 @@ for (const io of bothKinds) {
     const held = acknowledged;
     await sleep(500);
     assert.equal(acknowledged, held, 'writes are held');
-    assert.ok(held < (24 * mebi) / block.length);
+    assert.ok(held < (40 * mebi) / block.length);
     assert.notEqual((await locum.statusOf(volume)).window, null, 'it never thaws');
     await locum.must('window', 'close', volume, '--wait');
     await writing;
-    assert.ok((await client.read(23 * mebi, block.length)).equals(block));
+    assert.ok((await client.read(39 * mebi, block.length)).equals(block));
     await client.close();
   });
 

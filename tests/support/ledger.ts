@@ -148,7 +148,12 @@ export class BackgroundWriter {
   async start(): Promise<void> {
     await this.#connection();
     this.#lastAnswerMs = performance.now();
-    for (let index = 0; index < this.#options.inFlight; index++) this.#workers.push(this.#work());
+    for (let index = 0; index < this.#options.inFlight; index++) {
+      const worker = this.#work();
+      // Its failure is told by `stop`, which awaits it; until then nobody does.
+      worker.catch(() => undefined);
+      this.#workers.push(worker);
+    }
   }
 
   /** Resolves when the last write in flight was answered. */
