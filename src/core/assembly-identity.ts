@@ -182,6 +182,13 @@ export function chooseAuthority(members: readonly Member[], trail: string[]): Ou
   });
 }
 
+/** A drive that was replaced: it carries our label, and the newest table does not know it. Never used, never a source. */
+export function wasReplaced(member: Member, authority: Authority): boolean {
+  const { label, ranByMd } = authority;
+  if (label === null || ranByMd || member.label === null) return false;
+  return !label.members.some(({ uuid }) => uuid === member.superblock.memberUuid);
+}
+
 /** Among labels of one number the one that records more members as out: it was made later. */
 function newestLabelled(members: readonly Member[]): Member | null {
   const sequenceOf = (member: Member): number => member.label?.sequence ?? -1;
@@ -215,8 +222,9 @@ function splitByLabel(member: Member, newest: Member, members: readonly Member[]
     return `it was used after it had left the volume (@H3)`;
   }
   const known = own.generation === truth.generation || truth.history.includes(own.generation);
-  // The list of generations is short. A member that left long ago and did nothing since is known by the table as well.
-  if (!known && !recordedOut)
+  // The list of generations is short. A member that left long ago and did nothing since is known by the table as well, and
+  // one that the table does not know was replaced: it is left out below, whatever it did since.
+  if (!known && !recordedOut && record !== undefined)
     return `the others do not know its generation ${own.generation} (@H2)`;
   if (!recordedOut && truth.sequence - own.sequence > 1) {
     const current = members.filter((other) => other.label?.sequence === truth.sequence);

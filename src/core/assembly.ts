@@ -20,6 +20,7 @@ import {
   type FoundDrive,
   identify,
   type Member,
+  wasReplaced,
 } from './assembly-identity.ts';
 import { type AssembledLeg, decideLegs, type FoundLeg } from './assembly-legs.ts';
 import { type AssembledSlot, type AssembledSpare, classifySlots } from './assembly-slots.ts';
@@ -75,10 +76,14 @@ export function decideAssembly(
   const trail: string[] = [];
   const identified = identify(drives, options, trail);
   if (!identified.ok) return identified;
-  const { members } = identified.value;
-  const chosen = chooseAuthority(members, trail);
+  const chosen = chooseAuthority(identified.value.members, trail);
   if (!chosen.ok) return chosen;
   const authority = chosen.value;
+  const members = identified.value.members.filter((member) => {
+    const replaced = wasReplaced(member, authority);
+    if (replaced) trail.push(`@X ${member.path} is not used: it was replaced`);
+    return !replaced;
+  });
   const { superblock, label } = authority;
 
   const chunkOfMd = superblock.chunkBytes;
