@@ -284,10 +284,6 @@ test('members that do not belong together are not assembled', async (t) => {
   const old = scene.path('old.img');
   await stopped(scene);
   await copyFile(scene.drives[2] ?? '', old);
-  await locum.must(...assembleWords(scene));
-  await stillServes(scene);
-  await stopped(scene);
-
   const foreign = await volumeOf(scene, 'foreign');
   const withOther = (path: string, slot = 2): string[] =>
     scene.drives.map((drive, index) => (index === slot ? path : drive));
@@ -300,18 +296,32 @@ test('members that do not belong together are not assembled', async (t) => {
     /one volume|foreign/,
     untouched,
   );
-  await refused(scene, assembleWords(scene, withOther(old)), no, /older|stale|missed/, untouched);
-  await refused(
-    scene,
-    assembleWords(scene, [...scene.drives, old]),
-    no,
-    /copy|older|same/,
-    untouched,
-  );
+  const twice = assembleWords(scene, [...scene.drives, old]);
+  await refused(scene, twice, no, /copy|older|same/, untouched);
   const few = scene.drives.slice(0, 2);
   await refused(scene, assembleWords(scene, few), no, /missing|cannot start/, untouched);
   await locum.must(...assembleWords(scene));
   await stillServes(scene);
+});
+
+test('an old copy of a member is never taken for the member', async (t) => {
+  const scene = await volumeIn(t);
+  const { locum, drives } = scene;
+  await stopped(scene);
+  const old = scene.path('old.img');
+  await copyFile(drives[2] ?? '', old);
+  await locum.must(...assembleWords(scene));
+  await stillServes(scene);
+  await stopped(scene);
+  const before = await digestOf(old);
+  const withOld = drives.map((drive, slot) => (slot === 2 ? old : drive));
+  await locum.must(...assembleWords(scene, withOld));
+  const status = await locum.statusOf(volume);
+  assert.equal(status.state, 'degraded');
+  assert.equal(status.drives[2]?.state, 'missing');
+  assert.match(status.drives[2]?.reason ?? '', /out of date/);
+  await stillServes(scene);
+  assert.equal(await digestOf(old), before, 'nothing was written to it');
 });
 
 const superblockOffset = 4096;
