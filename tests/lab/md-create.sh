@@ -1,5 +1,5 @@
 # Arrays as mdadm makes them by default, written to and stopped: RAID 5 of 4, RAID 1 of 2, RAID 4 of 3, without bitmap
-# RAID 5 of 3.
+# RAID 5 of 3. Answers digest-0 to digest-3, the SHA-256 of each.
 set -e
 modprobe raid1
 modprobe raid456
@@ -10,5 +10,6 @@ mdadm --create /dev/md2 $options --name=four --level=4 --raid-devices=3 --chunk=
 mdadm --create /dev/md3 $options --name=bare --level=5 --raid-devices=3 --bitmap=none /dev/ubd[jkl]
 for md in 0 1 2 3; do
   dd if=/dev/urandom of=/dev/md$md bs=1M count=8 oflag=direct status=none
+  echo "digest-$md=$(sha256sum < /dev/md$md | cut -d' ' -f1)"
   mdadm --stop /dev/md$md
 done

@@ -7,7 +7,8 @@
 #   resync    assemble (the kernel resyncs what the bitmap marks), check, stop
 #   refuse    assembling must fail
 #
-# Answers for group g: state-g, mismatches-g, bitmap-g (bits and dirty bits as mdadm reads them), size-g.
+# Answers for group g: state-g, mismatches-g, bitmap-g (bits and dirty bits as mdadm reads them), size-g, and digest-g, the
+# SHA-256 of the whole array before it is stopped.
 set -e
 mode=$1
 shift
@@ -48,6 +49,7 @@ for count in "$@"; do
   settle
   echo "mismatches-$group=$(cat $sys/mismatch_cnt)"
   echo "state-$group=$(cat $sys/array_state) $(cat $sys/degraded)"
+  echo "digest-$group=$(sha256sum < $md | cut -d' ' -f1)"
   mdadm --stop $md
   group=$((group + 1))
 done
