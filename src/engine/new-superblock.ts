@@ -15,10 +15,14 @@ export function newSuperblock(
   assert(member.deviceNumber >= 0 && member.deviceNumber < ROLES_COUNT, 'superblock: device number');
   const g = v.geometry;
   const nowUs = v.environment.clock.wallMs() * 1000;
+  // md takes members for one array only if they were created at the same microsecond; the others know when.
+  const peer = [...v.members.slots, ...v.members.spares].find(
+    (other) => other !== member && other.superblock !== null,
+  )?.superblock;
   return {
     setUuid: v.uuid,
-    setName: v.name,
-    createdUs: nowUs,
+    setName: peer?.setName ?? v.name,
+    createdUs: peer?.createdUs ?? nowUs,
     updatedUs: nowUs,
     level: g.level.mdLevel,
     parityLayout: g.level.mdLayout,
