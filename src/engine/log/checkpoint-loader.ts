@@ -19,6 +19,8 @@ import type { CrcTable } from './crc-table.ts';
 import { driveOf, type Leg, type Legs, type LogEnvironment } from './legs.ts';
 import { EMPTY_LOG, type LogPosition } from './window-log.ts';
 
+/** An entry has 16 bytes at least. */
+const ENTRIES_PER_BLOCK_MAX = BLOCK_BYTES / 16;
 const PIECE_BLOCKS = (256 * KIB) / BLOCK_BYTES;
 
 export interface LoadedCheckpoint {
@@ -113,14 +115,19 @@ async function loadBody(
   const { header, offset } = candidate;
   const base = legs.layout.recordsOffset / BLOCK_BYTES;
   const top = base + legs.layout.recordsBytes / BLOCK_BYTES;
-  let entries = 0;
   let end = 0;
-  let sound = true;
-  // Ascending inserts go to the end of the overlay, and so does the next one: no search, no split.
+  let entries = 0;
+  let sound = header.entries <= header.bodyBlocks * ENTRIES_PER_BLOCK_MAX;
+  // The overlay takes them all at once, and leaves itself room to grow: 32 bytes each, until then.
+  const numbers = new Float64Array(sound ? 4 * header.entries : 0);
   const entry = (start: number, sectors: number, kind: number, location: number): void => {
-    if (start < end) sound = false;
+    if (start < end || entries === header.entries) sound = false;
     end = start + sectors;
-    if (sound) overlay.insert(start, sectors, kind as OverlayKind, location);
+    numbers[4 * entries] = start;
+    numbers[4 * entries + 1] = sectors;
+    numbers[4 * entries + 2] = kind;
+    numbers[4 * entries + 3] = location;
+    entries++;
   };
   const blockCrc = (block: number, crc: number): void => {
     if (block >= base && block < top) crcs.set(block - base, crc);
@@ -133,11 +140,19 @@ async function loadBody(
     for (let i = 0; i < count && sound; i++) {
       const decoded = decodeBodyBlock(buffers.view, address + i * BLOCK_BYTES, entry, blockCrc);
       if (decoded < 0) sound = false;
-      entries += decoded;
     }
     buffers.give(address);
   }
-  return sound && entries === header.entries;
+  if (!sound || entries !== header.entries) return false;
+  let at = 0;
+  overlay.bulkLoad(entries, (extent) => {
+    extent.start = numbers[at]!;
+    extent.sectors = numbers[at + 1]!;
+    extent.kind = numbers[at + 2]! as OverlayKind;
+    extent.location = numbers[at + 3]!;
+    at += 4;
+  });
+  return true;
 }
 
 /** A buffer with the blocks, all valid; null when some block is good on no leg. */

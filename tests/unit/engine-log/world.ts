@@ -156,13 +156,7 @@ export class TestDrive implements Drive {
   async writeParts(offset: DriveOffset, parts: readonly Part[]): Promise<Errno> {
     const lengthBytes = parts.reduce((sum, part) => sum + part.lengthBytes, 0);
     this.#check(offset, lengthBytes);
-    const data = new Uint8Array(lengthBytes);
-    let at = 0;
-    for (const part of parts) {
-      data.set(sharedPool.slice(part.address, part.lengthBytes), at);
-      at += part.lengthBytes;
-    }
-    const write = { offset, data };
+    const write = { offset, data: gather(parts, lengthBytes) };
     if (this.#world.stopped) return STOPPED;
     // The operation at which the world stops has begun: any part of it may be on the drive.
     this.#inFlight.add(write);
@@ -172,6 +166,8 @@ export class TestDrive implements Drive {
     if (this.#world.stopped) return STOPPED;
     this.#inFlight.delete(write);
     if (errno !== OK) return errno;
+    // What the buffers hold now, as a transfer that ends now may have it: buffers used again too early show.
+    write.data.set(gather(parts, lengthBytes));
     apply(this.#sectors, write, () => true);
     this.#unflushed.push(write);
     return OK;
@@ -252,6 +248,16 @@ export class TestDrive implements Drive {
     );
     assert.ok(!this.closed, 'not used after close');
   }
+}
+
+function gather(parts: readonly Part[], lengthBytes: number): Uint8Array {
+  const data = new Uint8Array(lengthBytes);
+  let at = 0;
+  for (const part of parts) {
+    data.set(sharedPool.slice(part.address, part.lengthBytes), at);
+    at += part.lengthBytes;
+  }
+  return data;
 }
 
 const ZERO_SECTOR = new Uint8Array(SECTOR);
