@@ -13,7 +13,13 @@ import { findProgram, runProgram } from '../support/processes.ts';
 
 const repository = join(import.meta.dirname, '../../..');
 
-const packages = { 'linux.uml': 'user-mode-linux', modprobe: 'kmod', mdadm: 'mdadm' } as const;
+const packages = {
+  'linux.uml': 'user-mode-linux',
+  modprobe: 'kmod',
+  mdadm: 'mdadm',
+  'nbd-client': 'nbd-client',
+  'mkfs.ext4': 'e2fsprogs',
+} as const;
 
 /** Skips the test, with the reason, and answers true when one of the programs is missing. */
 export function skipWithout(t: TestContext, programs: readonly (keyof typeof packages)[]): boolean {
