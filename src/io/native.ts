@@ -107,19 +107,12 @@ export class Native {
     return Number(this.#koffi.address(bytes));
   }
 
-  /** Calls `ready` from the event loop while `fd` is readable (level triggered). */
+  /**
+   * Calls `ready` from the event loop while `fd` is readable (level triggered). koffi drops what
+   * `ready` throws, so it only takes a note and leaves the work to a callback of node's own.
+   */
   pollReadable(fd: number, ready: () => void): PollHandle {
-    return this.#koffi.node.poll(fd, { readable: true }, () => {
-      try {
-        ready();
-      } catch (error) {
-        // koffi drops what its callbacks throw. A failed assertion must end the process, so it is
-        // thrown again from where node sees it, before anything else runs.
-        queueMicrotask(() => {
-          throw error;
-        });
-      }
-    });
+    return this.#koffi.node.poll(fd, { readable: true }, ready);
   }
 
   /**

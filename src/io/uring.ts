@@ -4,9 +4,9 @@
  * own descriptor.
  *
  *   prep…()  writes a submission entry; nothing is sent yet.
- *   turn     (at most one a turn of the event loop, in its check phase, or when the ring is
- *            readable): run the tasks of `beforeSubmit`, submit everything, call the handlers of
- *            everything completed; again while the handlers prepared more, up to a limit.
+ *   turn     (once a turn of the event loop, in its check phase, when there is something to do):
+ *            run the tasks of `beforeSubmit`, submit everything, call the handlers of everything
+ *            completed; again while the handlers prepared more, up to a limit.
  *
  * Invariants:
  *   1. Every prepared entry is submitted, in order, and its handler is called exactly once (a
@@ -15,7 +15,8 @@
  *      full) wait for the turn.
  *   3. Memory named in an entry lies in the attached pool, and is the caller's to keep alive until
  *      its completion.
- *   4. A ring belongs to the thread that made it.
+ *   4. A ring belongs to the thread that made it. A worker thread closes its ring before it ends:
+ *      `worker.terminate()` that hits koffi in the poll callback ends the whole process.
  * Results are as the kernel gives them: from 0 up, or a negative errno.
  */
 
@@ -174,8 +175,7 @@ export class Ring {
     for (let i = 0; i < this.#entryCount; i += 1) this.#rings[indirection + i] = i;
     this.#tail = this.#rings[this.#sqTail]!;
     this.#poll = system.pollReadable(map.fd, () => {
-      // The turn itself runs in the check phase of this very turn of the event loop, from node and
-      // not from koffi, which drops exceptions and cannot be interrupted by the end of a worker.
+      // Only a note: the turn runs in the check phase that follows at once (see pollReadable).
       this.#woken = true;
       this.#schedule();
     });
