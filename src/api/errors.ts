@@ -5,6 +5,7 @@
  *
  * Sentences are for an administrator at three in the morning: what happened, why, and in `fix` what to do next.
  *   {name}      a placeholder, filled from the problem's `detail`; `defaultWords` stands in when it is missing
+ *               (sizes, whose names end in Bytes, are printed with their unit)
  *   [ … {x} …]  a part that is left out when `x` is missing
  * What `detail` knows and the sentence does not use is appended in parentheses, so that nothing known is lost.
  *
@@ -25,6 +26,7 @@ import {
   ETIMEDOUT,
 } from '../base/errno.ts';
 import type { Problem, ProblemCode } from '../core/problems.ts';
+import { formatBytes } from './units.ts';
 
 export const exitCodes = {
   done: 0,
@@ -104,7 +106,7 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
   'level-unknown': entry(usage, 'RAID level {level} is not known.', 'Use --level 1, 3, 4 or 5.'),
   'chunk-invalid': entry(
     usage,
-    'A chunk of {chunkBytes} bytes is not possible[ for RAID {level}]: chunks are powers of two from 4KiB to 1MiB.',
+    'A chunk of {chunkBytes} is not possible[ for RAID {level}]: chunks are powers of two from 4KiB to 1MiB.',
     'Leave --chunk out (64KiB), or give a power of two such as --chunk 128KiB. RAID 3 always uses 4KiB.',
   ),
 
@@ -148,7 +150,7 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
   ),
   'drive-too-small': entry(
     refused,
-    '{path} is too small: it has {sizeBytes} bytes[, {leastBytes} are needed].',
+    '{path} is too small: it has {sizeBytes}[, {leastBytes} are needed].',
     'Use a drive of at least that size.',
     ENOSPC,
   ),
@@ -169,7 +171,7 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
   ),
   'space-missing': entry(
     refused,
-    'The file system of {path} cannot hold it[: {neededBytes} bytes are needed][, {freeBytes} are free].',
+    'The file system of {path} cannot hold it[: {neededBytes} are needed][, {freeBytes} are free].',
     'Free some space, choose a smaller size, or put the file elsewhere.',
     ENOSPC,
   ),
@@ -214,7 +216,7 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
   ),
   'drive-smaller': entry(
     refused,
-    '{path} is smaller than it was: {sizeBytes} bytes[, {neededBytes} are needed][, {leastBytes} are needed].',
+    '{path} is smaller than it was: {sizeBytes}[, {neededBytes} are needed][, {leastBytes} are needed].',
     'Undo the change of capacity (host protected area, block size, over-provisioning), or bring another drive.',
     ENOSPC,
   ),
@@ -306,7 +308,7 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
   ),
   'leg-too-small': entry(
     refused,
-    'The log leg {path} is too small: it has {sizeBytes} bytes[, {neededBytes} are needed].',
+    'The log leg {path} is too small: it has {sizeBytes}[, {neededBytes} are needed].',
     'Make it larger: it must hold everything written during a window.',
     ENOSPC,
   ),
@@ -485,7 +487,8 @@ function fill(template: string, detail: Problem['detail'], used: Set<string>): s
   const value = (key: string): string => {
     used.add(key);
     const found = detail[key];
-    return found === undefined || found === '' ? (defaultWords[key] ?? 'unknown') : String(found);
+    if (found === undefined || found === '') return defaultWords[key] ?? 'unknown';
+    return key.endsWith('Bytes') && typeof found === 'number' ? formatBytes(found) : String(found);
   };
   return template
     .replace(/\[([^\]]*)\]/g, (_, part: string) => (known(part) ? part : ''))
