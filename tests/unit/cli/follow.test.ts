@@ -80,11 +80,9 @@ test('a wait that takes too long ends with 6, and says that the work goes on', a
 
 test('Ctrl-C detaches and says so', async (t) => {
   const { control, terminal, locum } = await sceneWith(t);
-  control
-    .reply('driveReplace', { volumes: [optimalStatus()] })
-    .reply('volumeStatus', {
-      volumes: [optimalStatus({ jobs: [replay({ kind: 'rebuild', slot: 3 })] })],
-    });
+  control.reply('driveReplace', { volumes: [optimalStatus()] }).reply('volumeStatus', {
+    volumes: [optimalStatus({ jobs: [replay({ kind: 'rebuild', slot: 3 })] })],
+  });
   let sleeps = 0;
   terminal.onSleep = () => {
     sleeps += 1;
@@ -97,15 +95,13 @@ test('Ctrl-C detaches and says so', async (t) => {
 
 test('a job that fails while it is waited for is a failure', async (t) => {
   const { control, locum } = await sceneWith(t);
-  control
-    .reply('driveAdd', { volumes: [optimalStatus()] })
-    .reply('volumeStatus', {
-      volumes: [
-        optimalStatus({
-          jobs: [replay({ kind: 'rebuild', state: 'failed', reason: 'drive 3 is gone' })],
-        }),
-      ],
-    });
+  control.reply('driveAdd', { volumes: [optimalStatus()] }).reply('volumeStatus', {
+    volumes: [
+      optimalStatus({
+        jobs: [replay({ kind: 'rebuild', state: 'failed', reason: 'drive 3 is gone' })],
+      }),
+    ],
+  });
   const { code, err } = await locum('drive', 'add', 'v1', '/new', '--wait');
   assert.equal(code, 1);
   assert.match(err, /drive 3 is gone/);
