@@ -73,10 +73,14 @@ export function identify(
   for (const drive of drives) {
     const read = memberOf(drive, trail);
     if (read.ok) members.push(read.value);
-    else if (options.force && read.problem.code !== 'drive-blank') {
+    else if (read.problem.code === 'drive-blank') {
+      // No member, and no harm: a replacement that a crash caught before it was one. What it should have been is
+      // missing.
+      trail.push(`@I0 ${drive.path} is left out: it is blank`);
+    } else if (options.force) {
       trail.push(`@I1 forced: ${drive.path} is left out (${read.problem.code})`);
       leftOut++;
-    } else if (read.problem.code !== 'drive-blank' || drives.some(hasSuperblock)) return read;
+    } else return read;
   }
   if (members.length === 0) {
     return refuse('member-not-found', { paths: drives.map(({ path }) => path).join(', ') });
@@ -95,8 +99,6 @@ export function identify(
   }
   return done({ members, leftOut });
 }
-
-const hasSuperblock = (drive: FoundDrive): boolean => drive.superblock.kind !== 'none';
 
 function memberOf(drive: FoundDrive, trail: string[]): Outcome<Member> {
   const { path, superblock, label, bitmap } = drive;
@@ -182,7 +184,10 @@ export function chooseAuthority(members: readonly Member[], trail: string[]): Ou
   });
 }
 
-/** A drive that was replaced: it carries our label, and the newest table does not know it. Never used, never a source. */
+/**
+ * A drive that was replaced: it carries our label, and the newest table does not know it. Never
+ * used, never a source.
+ */
 export function wasReplaced(member: Member, authority: Authority): boolean {
   const { label, ranByMd } = authority;
   if (label === null || ranByMd || member.label === null) return false;
@@ -222,8 +227,8 @@ function splitByLabel(member: Member, newest: Member, members: readonly Member[]
     return `it was used after it had left the volume (@H3)`;
   }
   const known = own.generation === truth.generation || truth.history.includes(own.generation);
-  // The list of generations is short. A member that left long ago and did nothing since is known by the table as well, and
-  // one that the table does not know was replaced: it is left out below, whatever it did since.
+  // The list of generations is short. A member that left long ago and did nothing since is known by the table as
+  // well, and one that the table does not know was replaced: it is left out below, whatever it did since.
   if (!known && !recordedOut && record !== undefined)
     return `the others do not know its generation ${own.generation} (@H2)`;
   if (!recordedOut && truth.sequence - own.sequence > 1) {
@@ -258,8 +263,8 @@ function splitByMd(member: Member, newest: Member): string | null {
 }
 
 /**
- * All labels of one number are alike but for whom they are on and the moment they were made. A server that crashed while
- * it wrote them may also have changed its mind between two members: one owner is one history.
+ * All labels of one number are alike but for whom they are on and the moment they were made. A server that crashed
+ * while it wrote them may also have changed its mind between two members: one owner is one history.
  */
 function sameContents(a: Label, b: Label): boolean {
   if (a.owner !== null && a.owner.token === b.owner?.token && a.generation === b.generation) {

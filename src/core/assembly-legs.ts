@@ -8,8 +8,8 @@
  *   @L4  a leg of an epoch after the window: the members here are too old  → drive-stale
  *   @L5  a path that carries no leg: with a window open damaged, otherwise a blank to be made one
  *
- * While the window is still `freezing`, the log's header may not be written yet: its old epoch is fine then, nothing has
- * been logged.
+ * While the window is still `freezing`, the log's header may not be written yet: its old epoch is fine then,
+ * nothing has been logged.
  */
 
 import type { Uuid } from '../base/uuid.ts';
