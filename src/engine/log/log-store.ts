@@ -40,6 +40,7 @@ import { checkLog } from './log-check.ts';
 import { Maintenance } from './maintenance.ts';
 import { RecordRecovery, type Recovered } from './recover-records.ts';
 import { type FoundStripes, findStripes, NO_STRIPES } from './recover-stripes.ts';
+import { replaceLeg } from './replace-leg.ts';
 import type { SegmentArea } from './segment-cursor.ts';
 import { StripeJournal } from './stripe-journal.ts';
 import { EMPTY_LOG, type LogPosition, WindowLog } from './window-log.ts';
@@ -275,6 +276,15 @@ export class LogStore {
   /** Bytes of memory for the overlay and the checksums. */
   get memoryBytes(): number {
     return this.overlay.memoryBytes + this.#crcs.memoryBytes;
+  }
+
+  /**
+   * Puts a drive in the place of a leg that is out, copies everything to it while the log goes on, and then counts on
+   * it. The drive belongs to the store from here on, unless it is refused at once as too small or not needed.
+   */
+  replaceLeg(index: number, drive: Drive): Promise<Outcome<void>> {
+    const parts = { stripes: this.stripes, window: () => this.#window };
+    return replaceLeg(this.#environment, this.#legs, parts, index, drive);
   }
 
   /** The engine has stopped using it. Writes a last checkpoint, closes the drives. */

@@ -61,12 +61,18 @@ interface Call {
   readonly resolve: (logged: LoggedImages) => void;
 }
 
+export interface BlockRange {
+  readonly from: number;
+  readonly to: number;
+}
+
 interface Half {
   readonly index: number;
   firstSequence: number;
   lastSequence: number;
   /** Calls that were answered and are not applied yet. */
   outstanding: number;
+  usedBlocks: number;
   free: boolean;
   releasing: Promise<Errno> | null;
   allApplied: (() => void) | null;
@@ -87,6 +93,7 @@ const newHalf = (index: number): Half => ({
   firstSequence: 0,
   lastSequence: 0,
   outstanding: 0,
+  usedBlocks: 0,
   free: true,
   releasing: null,
   allApplied: null,
@@ -106,7 +113,6 @@ export class StripeJournal {
   readonly #segmentBlocks: number;
   readonly #halves = [newHalf(0), newHalf(1)] as const;
   #active: Half = this.#halves[0];
-  #nextBlock = 0;
   #sequence: number;
   #headerCrc = 0;
   #runStarted = false;
@@ -116,6 +122,9 @@ export class StripeJournal {
   #queue: Call[] = [];
   #running: Promise<void> | null = null;
   #failed = false;
+  #committing: Promise<void> | null = null;
+  /** While set, no commit begins. */
+  #held: Promise<void> | null = null;
 
   constructor(options: StripeJournalOptions) {
     const { environment, legs, limits, found } = options;
@@ -234,6 +243,24 @@ export class StripeJournal {
     return OK;
   }
 
+  /** Runs `work` while nothing is written to the stripe area; calls wait. Ranges in use, in blocks of the area. */
+  async exclusive<T>(work: (used: readonly BlockRange[]) => Promise<T>): Promise<T> {
+    while (this.#held !== null) await this.#held;
+    let free = (): void => {};
+    this.#held = new Promise((resolve) => (free = resolve));
+    await this.#committing;
+    const used = this.#halves
+      .filter((half) => !half.free)
+      .map((half) => {
+        const from = half.index * this.#halfBlocks;
+        return { from, to: from + half.usedBlocks };
+      });
+    const result = await work(used);
+    this.#held = null;
+    free();
+    return result;
+  }
+
   async close(): Promise<void> {
     await this.#running;
     this.#failed = true;
@@ -243,12 +270,17 @@ export class StripeJournal {
   async #commitAll(): Promise<void> {
     await Promise.resolve();
     while (this.#queue.length > 0) {
-      const calls = this.#takeCalls();
-      const logged =
-        !this.#failed && (await this.#legs.excludeMissing()) ? await this.#commit(calls) : null;
-      if (logged === null) for (const call of calls) call.resolve({ errno: EIO, ticket: 0 });
+      while (this.#held !== null) await this.#held;
+      this.#committing = this.#commitOrRefuse(this.#takeCalls());
+      await this.#committing;
     }
     this.#running = null;
+  }
+
+  async #commitOrRefuse(calls: readonly Call[]): Promise<void> {
+    const able = !this.#failed && (await this.#legs.excludeMissing());
+    if (able && (await this.#commit(calls))) return;
+    for (const call of calls) call.resolve({ errno: EIO, ticket: 0 });
   }
 
   #takeCalls(): Call[] {
@@ -265,21 +297,21 @@ export class StripeJournal {
     return this.#queue.splice(0, count);
   }
 
-  async #commit(calls: readonly Call[]): Promise<true | null> {
+  async #commit(calls: readonly Call[]): Promise<boolean> {
     const { buffers } = this.#environment;
     const images = calls.flatMap((call) => call.images);
     const payloadBlocks = calls.reduce((sum, call) => sum + call.blocks, 0);
     const headerBlocks = headerBlocksFor(images.length, payloadBlocks);
     const totalBlocks = headerBlocks + payloadBlocks;
-    if (this.#nextBlock + totalBlocks > this.#halfBlocks && !(await this.#switchHalf()))
-      return null;
+    const fits = this.#active.usedBlocks + totalBlocks <= this.#halfBlocks;
+    if (!fits && !(await this.#switchHalf())) return false;
     const half = this.#active;
     const header = await buffers.takeLater(headerBlocks * BLOCK_BYTES, 'engine');
     const parts: Part[] = [{ address: header, lengthBytes: headerBlocks * BLOCK_BYTES }];
     this.#encoder.begin(header, headerBlocks);
     for (const image of images) this.#addImage(image, parts);
-    const positionBlocks = half.index * this.#halfBlocks + this.#nextBlock;
-    this.#nextBlock += totalBlocks;
+    const positionBlocks = half.index * this.#halfBlocks + half.usedBlocks;
+    half.usedBlocks += totalBlocks;
     this.#sequence++;
     half.free = false;
     half.lastSequence = this.#sequence;
@@ -297,7 +329,7 @@ export class StripeJournal {
     const done = (await this.#legs.write(offset, parts)) && (await this.#legs.flush());
     buffers.give(header);
     this.#failed ||= !done;
-    if (!done) return null;
+    if (!done) return false;
     this.#committedThrough = this.#sequence;
     half.outstanding += calls.length;
     for (const call of calls) call.resolve({ errno: OK, ticket: this.#sequence });
@@ -335,7 +367,7 @@ export class StripeJournal {
 
   #startHalf(half: Half): void {
     this.#active = half;
-    this.#nextBlock = 0;
+    half.usedBlocks = 0;
     half.firstSequence = this.#sequence + 1;
     half.lastSequence = this.#sequence;
   }

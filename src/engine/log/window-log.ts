@@ -143,6 +143,7 @@ export class WindowLog {
   #nextSync: Promise<Errno> | null = null;
   #failed = false;
   #idle: (() => void) | null = null;
+  readonly #reaching: { readonly endBlocks: number; readonly resolve: () => void }[] = [];
 
   constructor(options: WindowLogOptions) {
     const { environment, legs, from } = options;
@@ -270,6 +271,13 @@ export class WindowLog {
     await this.#syncing;
     this.#failed = true;
     for (const header of this.#headers.splice(0)) this.#environment.buffers.give(header);
+  }
+
+  /** Resolves when everything that has begun to be written by now is acknowledged, or the log has failed. */
+  async reached(): Promise<void> {
+    const endBlocks = this.#endBlocks;
+    if (this.#failed || this.#acknowledged.endBlocks >= endBlocks) return;
+    await new Promise<void>((resolve) => this.#reaching.push({ endBlocks, resolve }));
   }
 
   /** Resolves when nothing is queued or being written. */
@@ -436,6 +444,12 @@ export class WindowLog {
       if (errno === OK) this.#settle(first);
       for (const { append } of first.records) finishPiece(append, errno);
       if (errno === OK) this.#onProgress();
+      for (let i = this.#reaching.length - 1; i >= 0; i--) {
+        const { endBlocks, resolve } = this.#reaching[i]!;
+        if (!this.#failed && this.#acknowledged.endBlocks < endBlocks) continue;
+        this.#reaching.splice(i, 1);
+        resolve();
+      }
     }
   }
 

@@ -1,0 +1,150 @@
+/**
+ * A new leg in the place of one that is out, while the log goes on.
+ *
+ *   1. Its header copies are erased: whatever it was, it is nobody's leg until the copy is complete.
+ *   2. It becomes `syncing`: from here on it gets every write and flush, but nobody reads it or counts on it.
+ *   3. What was written before that is copied: the record area up to where it had come, which never changes; and the
+ *      stripe segments in use, while the stripe journal waits.
+ *   4. It is flushed, becomes `online`, and all headers say so.
+ *
+ * An error on the new leg ends it: the leg is out, as before. A crash before 4 leaves the old state; in 4, the newest
+ * header decides, and what it says is true of both legs. Checkpoints are not copied: the next one goes to all legs.
+ */
+
+import { type Errno, OK } from '../../base/errno.ts';
+import { type Address, BLOCK_BYTES, type DriveOffset, KIB } from '../../base/units.ts';
+import { uuidFromBytes } from '../../base/uuid.ts';
+import { HEADER_COPIES } from '../../core/format/leg-header-layout.ts';
+import { done, type Outcome, refuse } from '../../core/problems.ts';
+import type { Drive } from '../../io/drive.ts';
+import { driveOf, type Leg, type Legs, type LogEnvironment } from './legs.ts';
+import type { StripeJournal } from './stripe-journal.ts';
+import type { WindowLog } from './window-log.ts';
+
+const PIECE_BYTES = 256 * KIB;
+
+export interface LogParts {
+  readonly stripes: StripeJournal;
+  /** Null while idle. */
+  readonly window: () => WindowLog | null;
+}
+
+export async function replaceLeg(
+  environment: LogEnvironment,
+  legs: Legs,
+  parts: LogParts,
+  index: number,
+  drive: Drive,
+): Promise<Outcome<void>> {
+  const leg = legs.all[index];
+  if (leg === undefined || leg.state === 'online' || leg.state === 'syncing') {
+    return refuse('argument-invalid', {
+      name: 'leg',
+      value: index,
+      reason: 'only a leg that is out is replaced',
+    });
+  }
+  const { capacityBytes, recordsOffset, stripesOffset } = legs.layout;
+  if (drive.sizeBytes < capacityBytes) {
+    const { path, sizeBytes } = drive;
+    return refuse('leg-too-small', { path, sizeBytes, neededBytes: capacityBytes });
+  }
+  const failed = (reason: string): Outcome<void> => {
+    legs.fail(leg, reason);
+    leg.reason = reason;
+    return refuse('io-error', { path: drive.path, reason: leg.reason });
+  };
+  await legs.excludeMissing();
+  await leg.drive?.close();
+  leg.drive = drive;
+  leg.uuid = uuidFromBytes(environment.random(16));
+  if ((await eraseHeaders(environment, drive)) !== OK)
+    return failed('its header cannot be written');
+
+  leg.state = 'syncing';
+  leg.reason = '';
+  const window = parts.window();
+  const usedBytes = window?.usedBytes ?? 0;
+  await window?.reached();
+  const copied =
+    (await copyRange(environment, legs, leg, recordsOffset, usedBytes)) &&
+    (await parts.stripes.exclusive(async (used) => {
+      for (const { from, to } of used) {
+        const offset = stripesOffset + from * BLOCK_BYTES;
+        const lengthBytes = (to - from) * BLOCK_BYTES;
+        if (!(await copyRange(environment, legs, leg, offset, lengthBytes))) return false;
+      }
+      return true;
+    }));
+  if (!copied || leg.state !== 'syncing') return failed('copying the log to it failed');
+  const errno = await drive.flush();
+  if (errno !== OK) return failed(`flush failed with errno ${errno}`);
+  if (parts.window() !== window) return failed('the window changed while the log was copied');
+  leg.state = 'online';
+  await legs.update({});
+  // The header update may have taken it out again.
+  const state: Leg['state'] = legs.all[index]!.state;
+  return state === 'online'
+    ? done(undefined)
+    : refuse('io-error', { path: drive.path, reason: leg.reason });
+}
+
+async function eraseHeaders({ buffers }: LogEnvironment, drive: Drive): Promise<Errno> {
+  const lengthBytes = HEADER_COPIES * BLOCK_BYTES;
+  const address = await buffers.takeLater(lengthBytes, 'engine');
+  buffers.slice(address, lengthBytes).fill(0);
+  let errno = await drive.write(0 as DriveOffset, address, lengthBytes);
+  if (errno === OK) errno = await drive.flush();
+  buffers.give(address);
+  return errno;
+}
+
+/**
+ * As it is, without looking at it: a block that is bad on the source stays bad here, and its checksum shows it. False
+ * when the target cannot be written or no source is left.
+ */
+async function copyRange(
+  environment: LogEnvironment,
+  legs: Legs,
+  to: Leg,
+  offset: number,
+  lengthBytes: number,
+): Promise<boolean> {
+  const { buffers } = environment;
+  for (let at = 0; at < lengthBytes; at += PIECE_BYTES) {
+    const pieceBytes = Math.min(PIECE_BYTES, lengthBytes - at);
+    const address = await buffers.takeLater(pieceBytes, 'engine');
+    const errno = await readPiece(environment, legs, offset + at, address, pieceBytes);
+    const copied =
+      errno === OK &&
+      (await driveOf(to).write((offset + at) as DriveOffset, address, pieceBytes)) === OK;
+    buffers.give(address);
+    if (!copied) return false;
+  }
+  return true;
+}
+
+/** From the first leg that answers; in single blocks where the whole piece cannot be had. */
+async function readPiece(
+  environment: LogEnvironment,
+  legs: Legs,
+  offset: number,
+  address: Address,
+  lengthBytes: number,
+): Promise<Errno> {
+  let errno: Errno = OK;
+  for (const leg of legs.online()) {
+    errno = await driveOf(leg).read(offset as DriveOffset, address, lengthBytes);
+    if (errno === OK) return OK;
+  }
+  if (lengthBytes === BLOCK_BYTES) {
+    environment.buffers.slice(address, BLOCK_BYTES).fill(0);
+    return legs.hasOnline ? OK : errno;
+  }
+  for (let at = 0; at < lengthBytes; at += BLOCK_BYTES) {
+    const block = (address + at) as Address;
+    errno = await readPiece(environment, legs, offset + at, block, BLOCK_BYTES);
+    if (errno !== OK) return errno;
+  }
+  return OK;
+}
