@@ -119,7 +119,8 @@ export class NodeStream implements Stream {
     const lengthBytes = Math.min(this.#early.length, this.#receiveBytes);
     if (lengthBytes > 0) {
       this.#buffers.bytes.set(this.#early.subarray(0, lengthBytes), this.#receiveAddress);
-      this.#early = lengthBytes === this.#early.length ? NOTHING : this.#early.subarray(lengthBytes);
+      this.#early =
+        lengthBytes === this.#early.length ? NOTHING : this.#early.subarray(lengthBytes);
       this.#receiveBytes = 0;
       this.#handler?.received(lengthBytes);
     } else if (this.#peerEnded && !this.#endReported) {

@@ -83,7 +83,9 @@ export class HandshakeConnection {
         return;
       case 'handed-over': {
         const { negotiated, reply, leftover } = outcome;
-        this.#whenWritten(() => this.#owner.negotiated({ negotiated, firstBytes: reply, leftover }));
+        this.#whenWritten(() =>
+          this.#owner.negotiated({ negotiated, firstBytes: reply, leftover }),
+        );
       }
     }
   }

@@ -53,5 +53,7 @@ export const PAYLOAD_BYTES_ADVERTISED = 32 * MIB;
 export const PAYLOAD_BYTES_MAX = 64 * MIB;
 /** Longer payloads and replies are cut into pieces of this size, so that no request needs a large contiguous buffer. */
 export const PIECE_BYTES = MIB;
+/** A long read holds both halves of a double buffer: one piece is read while the other is sent. */
+export const READ_PIECES_HELD = 2;
 /** Advertised and enforced for clients that asked for block sizes. */
 export const BLOCK_BYTES_MIN = 512;

@@ -4,8 +4,8 @@
  */
 
 import assert from 'node:assert/strict';
-import { randomFillSync } from 'node:crypto';
 import { spawn } from 'node:child_process';
+import { randomFillSync } from 'node:crypto';
 import { accessSync, constants } from 'node:fs';
 import { mkdir, open, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -79,14 +79,28 @@ export const clientTests: readonly ClientTest[] = [
       const [first] = info.exports;
       assert.equal(first?.['export-name'], target.exportName);
       assert.deepEqual(first?.['contexts'], ['base:allocation']);
-      for (const can of ['can_multi_conn', 'can_flush', 'can_fua', 'can_trim', 'can_zero', 'can_df', 'can_fast_zero', 'can_cache']) {
+      for (const can of [
+        'can_multi_conn',
+        'can_flush',
+        'can_fua',
+        'can_trim',
+        'can_zero',
+        'can_df',
+        'can_fast_zero',
+        'can_cache',
+      ]) {
         assert.equal(first?.[can], true, can);
       }
       assert.equal(first?.['is_read_only'], false);
       const server = `nbd+unix:///?socket=${target.socketPath}`;
       assert.ok((await runWell('nbdinfo', '--list', server)).includes(`"${target.exportName}"`));
-      const map = JSON.parse(await runWell('nbdinfo', '--map', '--json', uri)) as { length: number }[];
-      assert.equal(map.reduce((sum, { length }) => sum + length, 0), await sizeOf(target));
+      const map = JSON.parse(await runWell('nbdinfo', '--map', '--json', uri)) as {
+        length: number;
+      }[];
+      assert.equal(
+        map.reduce((sum, { length }) => sum + length, 0),
+        await sizeOf(target),
+      );
       const unknown = await run('nbdinfo', [`nbd+unix:///no-such?socket=${target.socketPath}`]);
       assert.notEqual(unknown.code, 0);
     },
@@ -107,7 +121,9 @@ export const clientTests: readonly ClientTest[] = [
         // What the first round wrote must not make the second one pass.
         const zeroes = join(target.folder, 'zero.img');
         await writeFile(zeroes, '');
-        await (await open(zeroes, 'r+').then(async (file) => (await file.truncate(IMAGE_BYTES), file))).close();
+        await (
+          await open(zeroes, 'r+').then(async (file) => (await file.truncate(IMAGE_BYTES), file))
+        ).close();
         await runWell('nbdcopy', '--allocated', zeroes, uriOf(target));
       }
     },
@@ -119,7 +135,20 @@ export const clientTests: readonly ClientTest[] = [
       const uri = `nbd+unix:///${target.exportName}?socket=${target.socketPath}`;
       const image = join(target.folder, 'image.img');
       await makeImage(image, await sizeOf(target));
-      await runWell('qemu-img', 'convert', '-n', '-f', 'raw', '-O', 'raw', '-W', '-m', '8', image, uri);
+      await runWell(
+        'qemu-img',
+        'convert',
+        '-n',
+        '-f',
+        'raw',
+        '-O',
+        'raw',
+        '-W',
+        '-m',
+        '8',
+        image,
+        uri,
+      );
       await runWell('qemu-img', 'compare', '-f', 'raw', '-F', 'raw', image, uri);
       const copy = join(target.folder, 'copy.qcow2');
       await runWell('qemu-img', 'convert', '-f', 'raw', '-O', 'qcow2', uri, copy);
@@ -138,11 +167,24 @@ export const clientTests: readonly ClientTest[] = [
     body: async (_t, target) => {
       const uri = `nbd+unix:///${target.exportName}?socket=${target.socketPath}`;
       const commands = [
-        'write -P 1 0 32M', 'read -P 1 0 32M', 'write -P 2 777 3333', 'read -P 2 777 3333',
-        'read -P 1 4110 1000', 'write -z 1M 1M', 'read -P 0 1M 1M', 'write -z -u 4M 2M',
-        'read -P 0 4M 2M', 'discard 8M 4M', 'write -f -P 3 8M 64k', 'read -P 3 8M 64k',
-        'aio_write -P 4 16M 1M', 'aio_write -P 5 17M 1M', 'aio_flush', 'read -P 4 16M 1M',
-        'read -P 5 17M 1M', 'flush',
+        'write -P 1 0 32M',
+        'read -P 1 0 32M',
+        'write -P 2 777 3333',
+        'read -P 2 777 3333',
+        'read -P 1 4110 1000',
+        'write -z 1M 1M',
+        'read -P 0 1M 1M',
+        'write -z -u 4M 2M',
+        'read -P 0 4M 2M',
+        'discard 8M 4M',
+        'write -f -P 3 8M 64k',
+        'read -P 3 8M 64k',
+        'aio_write -P 4 16M 1M',
+        'aio_write -P 5 17M 1M',
+        'aio_flush',
+        'read -P 4 16M 1M',
+        'read -P 5 17M 1M',
+        'flush',
       ];
       const args = commands.flatMap((command) => ['-c', command]);
       const { code, all } = await run('qemu-io', ['-f', 'raw', uri, ...args]);
@@ -154,11 +196,24 @@ export const clientTests: readonly ClientTest[] = [
     name: 'fio: random writes with checksums, verified',
     needs: ['fio'],
     body: async (_t, target) => {
-      for (const [rw, blockSize] of [['randwrite', '4k'], ['randwrite', '512-128k'], ['write', '1m']]) {
+      for (const [rw, blockSize] of [
+        ['randwrite', '4k'],
+        ['randwrite', '512-128k'],
+        ['write', '1m'],
+      ]) {
         const output = await runWell(
-          'fio', '--name=verify', '--ioengine=nbd', `--uri=${uriOf(target)}`, `--rw=${rw}`,
-          blockSize?.includes('-') ? `--bsrange=${blockSize}` : `--bs=${blockSize}`, '--iodepth=32',
-          '--size=32m', '--verify=crc32c', '--verify_fatal=1', '--do_verify=1', '--randseed=7',
+          'fio',
+          '--name=verify',
+          '--ioengine=nbd',
+          `--uri=${uriOf(target)}`,
+          `--rw=${rw}`,
+          blockSize?.includes('-') ? `--bsrange=${blockSize}` : `--bs=${blockSize}`,
+          '--iodepth=32',
+          '--size=32m',
+          '--verify=crc32c',
+          '--verify_fatal=1',
+          '--do_verify=1',
+          '--randseed=7',
         );
         assert.ok(/err= 0/.test(output), output);
       }
@@ -280,7 +335,9 @@ for mask in (nbd.HANDSHAKE_FLAG_MASK, nbd.HANDSHAKE_FLAG_FIXED_NEWSTYLE, 0):
       }
       const folder = join(target.folder, 'mount');
       await mkdir(folder);
-      const child = spawn('nbdfuse', [folder, uriOf(target)], { stdio: ['ignore', 'pipe', 'pipe'] });
+      const child = spawn('nbdfuse', [folder, uriOf(target)], {
+        stdio: ['ignore', 'pipe', 'pipe'],
+      });
       let said = '';
       child.stderr.on('data', (text: Buffer) => (said += text.toString()));
       const ended = new Promise<void>((resolve) => child.on('close', () => resolve()));

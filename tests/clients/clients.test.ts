@@ -47,7 +47,10 @@ for (const io of givenSocket ? [] : ioKinds) {
         await rm(folder, { recursive: true });
       }
       assert.deepEqual(server.faults, []);
-      assert.deepEqual(server.endings.filter((reason) => reason !== ''), []);
+      assert.deepEqual(
+        server.endings.filter((reason) => reason !== ''),
+        [],
+      );
       assert.equal(server.pool.freeBytes, freeBytes);
     });
   }

@@ -22,8 +22,9 @@ export class MemoryDevice implements BlockDevice {
   readonly #buffers: Buffers;
   readonly #written: Uint8Array;
   /** Before an operation takes effect; a non-zero result is its answer, and it has no effect. */
-  before: ((operation: Operation, offset: number, lengthBytes: number) => Errno | Promise<Errno>) | null =
-    null;
+  before:
+    | ((operation: Operation, offset: number, lengthBytes: number) => Errno | Promise<Errno>)
+    | null = null;
   inFlight = 0;
   flushes = 0;
 

@@ -29,7 +29,11 @@ const PROGRAM_MS = 120_000;
 /** Killed when it takes longer than any of them should. */
 export const run = (program: string, args: readonly string[], input = ''): Promise<Ended> =>
   new Promise((resolve, reject) => {
-    const child = spawn(program, args, { stdio: 'pipe', timeout: PROGRAM_MS, killSignal: 'SIGKILL' });
+    const child = spawn(program, args, {
+      stdio: 'pipe',
+      timeout: PROGRAM_MS,
+      killSignal: 'SIGKILL',
+    });
     let stdout = '';
     let all = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => {

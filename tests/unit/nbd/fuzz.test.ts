@@ -37,7 +37,26 @@ class Random {
   }
 }
 
-const EDGES = [0, 1, 2, 3, 4, 8, 27, 28, 255, 256, 4096, 4097, 65535, 65536, 2 ** 25, 2 ** 26, 2 ** 31, 2 ** 32 - 1];
+const EDGES = [
+  0,
+  1,
+  2,
+  3,
+  4,
+  8,
+  27,
+  28,
+  255,
+  256,
+  4096,
+  4097,
+  65535,
+  65536,
+  2 ** 25,
+  2 ** 26,
+  2 ** 31,
+  2 ** 32 - 1,
+];
 
 /** A sound piece of the handshake, before it is spoiled. */
 const optionPiece = (random: Random): Uint8Array => {
@@ -57,7 +76,10 @@ const optionPiece = (random: Random): Uint8Array => {
     case 5:
       return bytes('IHAVEOPT', u32(random.below(12)), u32(random.of(EDGES)));
     default:
-      return option(random.of([6, 7, 9, 10]), bytes(u32(random.of(EDGES)), name, u32(random.of(EDGES))));
+      return option(
+        random.of([6, 7, 9, 10]),
+        bytes(u32(random.of(EDGES)), name, u32(random.of(EDGES))),
+      );
   }
 };
 
@@ -123,7 +145,9 @@ for (const io of ioKinds) {
           const go = option(7, infoData('v1', random.of([[], [3]])));
           const requests = Array.from({ length: random.below(20) }, () => requestPiece(random));
           const good = random.below(3) > 0;
-          const head = good ? [option(8), option(10, metaData('v1', ['base:allocation']))] : options;
+          const head = good
+            ? [option(8), option(10, metaData('v1', ['base:allocation']))]
+            : options;
           const body = spoil(random, bytes(...requests));
           const wire = bytes(clientFlags(3), ...head, go, body);
           const reads = random.below(3) > 0;

@@ -10,7 +10,7 @@ import { KIB, MIB } from '../../../src/base/units.ts';
 import type { NbdLimits } from '../../../src/nbd/limits.ts';
 import { MemoryDevice } from '../../clients/memory-device.ts';
 import { type IoKind, ioKinds, ioMissing, MemoryServer } from '../../clients/memory-server.ts';
-import { NbdClient, listExports } from '../../support/nbd-client.ts';
+import { listExports, NbdClient } from '../../support/nbd-client.ts';
 import { bytes, clientFlags, infoData, option } from './handshake-wire.ts';
 import { pattern, request } from './session-rig.ts';
 
@@ -36,7 +36,10 @@ const withServer = async (
   const path = join(folder, 'nbd.sock');
   const server = await MemoryServer.start({
     io,
-    listen: [{ kind: 'unix', path }, { kind: 'tcp', host: '127.0.0.1', port: 0 }],
+    listen: [
+      { kind: 'unix', path },
+      { kind: 'tcp', host: '127.0.0.1', port: 0 },
+    ],
     limits,
     makeDevice: (pool) => new MemoryDevice(pool, SIZE, 'v1'),
   });
@@ -179,7 +182,9 @@ for (const io of ioKinds) {
     withServer(t, io, async ({ path }) => {
       const socket = await raw(path);
       const all = ended(socket);
-      const reads = Array.from({ length: 64 }, (_, index) => request(0, index, index * 65536, 65536));
+      const reads = Array.from({ length: 64 }, (_, index) =>
+        request(0, index, index * 65536, 65536),
+      );
       socket.write(bytes(...reads, request(2, 0, 0, 0)));
       assert.equal((await all).length, 64 * (16 + 65536));
     }));
@@ -271,7 +276,10 @@ for (const io of ioKinds) {
         await until(() => server.acceptor.connectionCount === 4);
         await assert.rejects(NbdClient.connect({ path, exportName }), 'four in all');
         await Promise.all(silent.map(ended));
-        assert.equal(server.refusals.filter((reason) => reason === 'handshake timed out').length, 2);
+        assert.equal(
+          server.refusals.filter((reason) => reason === 'handshake timed out').length,
+          2,
+        );
         await one.close();
         await until(() => server.acceptor.connectionCount === 1);
         const three = await NbdClient.connect({ path, exportName });

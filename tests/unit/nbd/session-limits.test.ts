@@ -83,7 +83,8 @@ test('a client that takes its replies late gets all of them', async () => {
   const stream = it.connect();
   stream.takesReplies = false;
   const count = 500;
-  for (let cookie = 0; cookie < count; cookie += 1) stream.feed(request(READ, cookie, 512 * cookie, 512));
+  for (let cookie = 0; cookie < count; cookie += 1)
+    stream.feed(request(READ, cookie, 512 * cookie, 512));
   await settle();
   stream.takesReplies = true;
   stream.drain();

@@ -106,7 +106,12 @@ export class MemoryStream implements Stream {
   close(): void {
     if (this.isClosed) return;
     this.isClosed = true;
-    setImmediate(() => this.#handler?.closed());
+    setImmediate(() => {
+      // Until it says `closed`, the kernel may write to the buffer of a receive.
+      const receive = this.#receive;
+      if (receive !== null) this.#pool.slice(receive.address, receive.lengthBytes).fill(0xee);
+      this.#handler?.closed();
+    });
   }
 
   feed(...parts: readonly Uint8Array[]): void {

@@ -28,11 +28,20 @@ test('every command, with simple replies', async () => {
   await settle();
   const [first, ...output] = stream.output;
   assert.equal(first?.toString(), 'first');
-  const replies = simpleReplies(output, new Map([[3, 5002], [7, 2000]]));
+  const replies = simpleReplies(
+    output,
+    new Map([
+      [3, 5002],
+      [7, 2000],
+    ]),
+  );
   assert.deepEqual([...replies.keys()], [1, 2, 3, 4, 5, 6, 7]);
   assert.ok([...replies.values()].every(({ errno }) => errno === 0));
   assert.deepEqual(replies.get(3)?.data, bytes([0], data, [0]));
-  assert.deepEqual(replies.get(7)?.data, bytes(Buffer.alloc(100), data.subarray(4096), Buffer.alloc(996)));
+  assert.deepEqual(
+    replies.get(7)?.data,
+    bytes(Buffer.alloc(100), data.subarray(4096), Buffer.alloc(996)),
+  );
   await it.finish();
 });
 
@@ -53,7 +62,9 @@ test('every command, with structured replies', async () => {
   assert.equal(all.get(3)?.[0]?.payload.readUInt32BE(0), 22);
   const hole = (length: number) => bytes(u32(length), u32(3));
   const full = (length: number) => bytes(u32(length), u32(0));
-  const status = (...extents: Uint8Array[]) => [{ type: 5, done: true, payload: bytes(u32(1), ...extents) }];
+  const status = (...extents: Uint8Array[]) => [
+    { type: 5, done: true, payload: bytes(u32(1), ...extents) },
+  ];
   assert.deepEqual(all.get(4), status(hole(4096), full(4096), hole(4096)));
   assert.deepEqual(all.get(5), status(hole(4096)));
   assert.deepEqual(all.get(6), status(hole(8192), full(4096), hole(MIB - 12288)));
@@ -79,8 +90,14 @@ test('wrong requests are refused one by one, and the stream stays in step', asyn
   const it = new Rig(small);
   const stream = it.connect();
   const cases: [Uint8Array, number][] = [];
-  const add = (errno: number, type: number, offset: number, length: number, flags = 0, payload = bytes()) =>
-    cases.push([request(type, cases.length, offset, length, flags, payload), errno]);
+  const add = (
+    errno: number,
+    type: number,
+    offset: number,
+    length: number,
+    flags = 0,
+    payload = bytes(),
+  ) => cases.push([request(type, cases.length, offset, length, flags, payload), errno]);
   add(22, READ, MIB - 1, 2);
   add(22, READ, MIB, 1);
   add(22, READ, 2 ** 53 - 1, 4096);
@@ -106,12 +123,20 @@ test('wrong requests are refused one by one, and the stream stays in step', asyn
   add(22, 0xffff, 0, 0);
   add(0, FLUSH, 0, 0, FUA);
   add(0, CACHE, 0, 512, FUA);
-  const overflow = bytes(u32(0x25609513), [0, 0, 0, READ], u64(cases.length), Buffer.alloc(8, 0xff), u32(4096));
+  const overflow = bytes(
+    u32(0x25609513),
+    [0, 0, 0, READ],
+    u64(cases.length),
+    Buffer.alloc(8, 0xff),
+    u32(4096),
+  );
   cases.push([overflow, 22]);
   stream.feed(...cases.map(([wire]) => wire));
   await settle();
   const replies = simpleReplies(stream.output);
-  cases.forEach(([, errno], cookie) => assert.equal(replies.get(cookie)?.errno, errno, `case ${cookie}`));
+  cases.forEach(([, errno], cookie) =>
+    assert.equal(replies.get(cookie)?.errno, errno, `case ${cookie}`),
+  );
   assert.ok(it.device.bytes.every((byte) => byte === 0));
   await it.finish();
 });
@@ -123,13 +148,28 @@ test('who asked for block sizes keeps to them', async () => {
   stream.feed(request(READ, 4, 512, 512));
   await settle();
   const replies = simpleReplies(stream.output, new Map([[4, 512]]));
-  assert.deepEqual([1, 2, 3, 4].map((cookie) => replies.get(cookie)?.errno), [22, 22, 22, 0]);
+  assert.deepEqual(
+    [1, 2, 3, 4].map((cookie) => replies.get(cookie)?.errno),
+    [22, 22, 22, 0],
+  );
   await it.finish();
 });
 
 test('errors of the device become errors of the protocol', async () => {
   const it = new Rig(small);
-  const errnos: [number, number][] = [[1, 1], [5, 5], [12, 12], [22, 22], [27, 28], [28, 28], [30, 1], [108, 108], [110, 5], [75, 5], [95, 5]];
+  const errnos: [number, number][] = [
+    [1, 1],
+    [5, 5],
+    [12, 12],
+    [22, 22],
+    [27, 28],
+    [28, 28],
+    [30, 1],
+    [108, 108],
+    [110, 5],
+    [75, 5],
+    [95, 5],
+  ];
   const stream = it.connect();
   for (const [cookie, [given, expected]] of errnos.entries()) {
     it.device.before = () => given;
@@ -142,7 +182,10 @@ test('errors of the device become errors of the protocol', async () => {
   stream.feed(request(TRIM, 52, 0, 512), request(CACHE, 53, 0, 512));
   await settle();
   const replies = simpleReplies(stream.output);
-  assert.deepEqual([50, 51, 52, 53].map((cookie) => replies.get(cookie)?.errno), [5, 95, 0, 0]);
+  assert.deepEqual(
+    [50, 51, 52, 53].map((cookie) => replies.get(cookie)?.errno),
+    [5, 95, 0, 0],
+  );
   await it.finish();
 });
 
@@ -157,7 +200,11 @@ for (const structured of [false, true]) {
     stream.feed(write(1, 333, data, FUA), request(FLUSH, 2, 0, 0));
     await settle();
     assert.equal(it.device.flushes, 2, 'FUA of a long write is one flush');
-    stream.feed(request(READ, 3, 333, length), request(READ, 4, 0, 333), request(READ, 5, 333, length));
+    stream.feed(
+      request(READ, 3, 333, length),
+      request(READ, 4, 0, 333),
+      request(READ, 5, 333, length),
+    );
     await settle();
     if (structured) {
       const all = chunks(stream.output);
@@ -171,10 +218,20 @@ for (const structured of [false, true]) {
         assert.deepEqual(bytes(...parts.map(({ payload }) => payload.subarray(8))), data);
       }
     } else {
-      const replies = simpleReplies(stream.output, new Map([[3, length], [4, 333], [5, length]]));
+      const replies = simpleReplies(
+        stream.output,
+        new Map([
+          [3, length],
+          [4, 333],
+          [5, length],
+        ]),
+      );
       assert.deepEqual(replies.get(3)?.data, data);
       assert.deepEqual(replies.get(5)?.data, data);
-      assert.deepEqual([...replies.keys()], [1, 2, 4, 3, 5].filter((key) => replies.has(key)).sort());
+      assert.deepEqual(
+        [...replies.keys()].sort((one, other) => one - other),
+        [1, 2, 3, 4, 5],
+      );
     }
     await it.finish();
   });
@@ -187,8 +244,18 @@ for (const structured of [false, true]) {
     await settle();
     if (structured) {
       const parts = chunks(stream.output).get(1) ?? [];
-      assert.deepEqual(parts.map(({ type, done }) => [type, done]), [[1, false], [1, false], [0x8002, true]]);
-      assert.equal(Number(parts[2]?.payload.readBigUInt64BE((parts[2]?.payload.length ?? 0) - 8)), 2 * MIB);
+      assert.deepEqual(
+        parts.map(({ type, done }) => [type, done]),
+        [
+          [1, false],
+          [1, false],
+          [0x8002, true],
+        ],
+      );
+      assert.equal(
+        Number(parts[2]?.payload.readBigUInt64BE((parts[2]?.payload.length ?? 0) - 8)),
+        2 * MIB,
+      );
       assert.equal(stream.isClosed, false);
     } else {
       // The header said that all is well; only the end of the connection can say otherwise.
@@ -264,7 +331,12 @@ test('any cutting into packets gives the same volume', async () => {
     const it = new Rig(small);
     const one = pattern(700, 1);
     const two = pattern(60_000, 2);
-    const wire = bytes(write(1, 0, one), write(2, MIB, one), write(3, 5000, two), request(READ, 4, 0, 700));
+    const wire = bytes(
+      write(1, 0, one),
+      write(2, MIB, one),
+      write(3, 5000, two),
+      request(READ, 4, 0, 700),
+    );
     const stream = it.connect(bytes(), wire.subarray(0, step));
     for (let at = step; at < wire.length && step > 20; at += step) {
       stream.feed(wire.subarray(at, at + step));
@@ -357,6 +429,22 @@ test('a broken stream in the middle of everything leaves nothing behind', async 
   await it.finish();
 });
 
+test('a payload that may still be arriving keeps its buffer until the stream is closed', async () => {
+  const it = new Rig(small);
+  const stream = it.connect();
+  stream.feed(write(1, 0, pattern(300_000, 1)).subarray(0, 200_000));
+  await settle();
+  assert.equal(stream.receiving, true);
+  stream.breakDown();
+  await settle();
+  // The pool notices on handing out a buffer that somebody wrote to it while it was free.
+  const again = it.connect();
+  again.feed(write(1, 0, pattern(300_000, 2)));
+  await settle();
+  assert.equal(simpleReplies(again.output).get(1)?.errno, 0);
+  await it.finish();
+});
+
 test('shutdown answers what is in flight and refuses the rest', async () => {
   const it = new Rig(small);
   const stream = it.connect();
@@ -367,7 +455,10 @@ test('shutdown answers what is in flight and refuses the rest', async () => {
   const shut = it.group.shutdown(10_000);
   stream.feed(request(READ, 2, 0, 512), write(3, 0, pattern(512, 1)));
   await settle();
-  assert.deepEqual([...simpleReplies(stream.output).values()].map(({ errno }) => errno), [108, 108]);
+  assert.deepEqual(
+    [...simpleReplies(stream.output).values()].map(({ errno }) => errno),
+    [108, 108],
+  );
   release();
   await settle();
   assert.equal(stream.finished, true);
@@ -398,7 +489,12 @@ test('shutdown does not wait for ever', async () => {
 });
 
 test('a bug of the device ends in an error reply and a report', async () => {
-  for (const broken of [() => Promise.reject(new Error('bug')), () => { throw new Error('bug'); }]) {
+  for (const broken of [
+    () => Promise.reject(new Error('bug')),
+    () => {
+      throw new Error('bug');
+    },
+  ]) {
     const it = new Rig(small);
     const stream = it.connect();
     it.device.read = broken as never;
@@ -408,7 +504,10 @@ test('a bug of the device ends in an error reply and a report', async () => {
     stream.feed(request(READ, 1, 0, 512), write(2, 0, pattern(512, 1)), request(FLUSH, 3, 0, 0));
     await settle();
     const replies = simpleReplies(stream.output);
-    assert.deepEqual([1, 2, 3].map((cookie) => replies.get(cookie)?.errno), [5, 5, 5]);
+    assert.deepEqual(
+      [1, 2, 3].map((cookie) => replies.get(cookie)?.errno),
+      [5, 5, 5],
+    );
     assert.equal(it.faults.length, 3);
     it.faults.length = 0;
     await it.finish();
