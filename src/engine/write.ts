@@ -45,9 +45,8 @@ export async function write(
     } finally {
       v.gate.leave();
     }
-    if (errno !== ENOSPC || v.mode !== 'frozen') return errno; // 8
-    // The log is full: the write is held until a drive comes back or the window ends.
-    if (!(await heldForLogSpace(v))) return ENOSPC;
+    if (errno === OK || !logRefuses(v, errno)) return errno; // 8
+    if (!(await heldForLogSpace(v))) return errno;
   }
 }
 
@@ -67,6 +66,11 @@ async function writeInside(
     case 'halted':
       return EIO;
   }
+}
+
+/** The log is full, or no leg of it can be written: the write is held until a drive comes back or the window ends. */
+function logRefuses(v: VolumeCore, errno: Errno): boolean {
+  return v.mode === 'frozen' && (errno === ENOSPC || v.log?.window?.failed === true);
 }
 
 /** Held writes are outside the gate, so that what frees them can pass it. */
@@ -228,7 +232,11 @@ async function writeOneStripe(
   lengthBytes: number,
 ): Promise<Errno> {
   const pieces: DataPiece[] = [];
-  for (const { index, from, to, bufferOffset } of v.geometry.piecesOf(stripe, offset, lengthBytes)) {
+  for (const { index, from, to, bufferOffset } of v.geometry.piecesOf(
+    stripe,
+    offset,
+    lengthBytes,
+  )) {
     pieces.push({ index, from, to, address: (address + bufferOffset) as Address });
   }
   if (!v.locks.tryLock(stripe)) await v.locks.lock(stripe);
@@ -309,8 +317,8 @@ async function zeroStep(
     } finally {
       v.gate.leave();
     }
-    if (errno !== ENOSPC || v.mode !== 'frozen') return errno;
-    if (!(await heldForLogSpace(v))) return ENOSPC;
+    if (errno === OK || !logRefuses(v, errno)) return errno;
+    if (!(await heldForLogSpace(v))) return errno;
   }
 }
 
@@ -332,7 +340,9 @@ async function zeroInside(
     const errno =
       v.mode === 'direct'
         ? await direct()
-        : await byCursor(v, stripe, direct, () => writeLog(v, kind, at as VolumeOffset, 0 as Address, bytes));
+        : await byCursor(v, stripe, direct, () =>
+            writeLog(v, kind, at as VolumeOffset, 0 as Address, bytes),
+          );
     if (errno !== OK) result = errno;
     at += bytes;
   }
@@ -385,7 +395,11 @@ async function punchStripe(v: VolumeCore, stripe: StripeIndex): Promise<Errno> {
   }
 }
 
-async function writeZeroBytes(v: VolumeCore, offset: VolumeOffset, lengthBytes: number): Promise<Errno> {
+async function writeZeroBytes(
+  v: VolumeCore,
+  offset: VolumeOffset,
+  lengthBytes: number,
+): Promise<Errno> {
   const { buffers } = v.environment;
   const zeroes = await buffers.takeLater(BLOCK_BYTES, 'engine');
   if (zeroes === 0) return ENOMEM;
@@ -424,7 +438,7 @@ async function writeUnaligned(
         buffers.bytes.copyWithin(start, address, address + lengthBytes);
         return writeInside(v, from, whole, bytes);
       });
-      if (errno === ENOSPC && v.mode === 'frozen' && (await heldForLogSpace(v))) continue;
+      if (errno !== OK && logRefuses(v, errno) && (await heldForLogSpace(v))) continue;
       if (errno === ABSENT) {
         if (!(await heldForDrive(v, startedMs))) return EIO;
         continue;

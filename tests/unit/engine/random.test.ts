@@ -194,15 +194,48 @@ class Run {
     if (world.random.chance(0.7)) await world.pass(5_000);
   }
 
+  /** A command that the crash will find half-way; nobody waits for its answer. */
+  #beginCommand(): string {
+    const { world } = this;
+    const forget = (work: Promise<unknown>): void => void work.catch(() => {});
+    const online = world.v.core.members.slots.filter(({ state }) => state === 'online');
+    if (this.frozen) {
+      forget(world.v.closeWindow({ drivePath: null, verify: 'recent', rebuild: false }));
+      return 'close';
+    }
+    if (world.v.core.mode !== 'direct' || online.length === 0) return 'replay';
+    const gone = world.v.core.members.slots.find(({ state }) => state === 'failed' || state === 'missing');
+    if (gone !== undefined) {
+      const path = world.medium(`new${this.#spare++}`, 1280 * KIB);
+      world.drivePaths.push(path);
+      forget(world.v.replaceDrive(String(gone.slot), path, false));
+      return `replace of slot ${gone.slot} by ${path}`;
+    }
+    if (world.random.chance(0.3)) {
+      forget(world.v.stop());
+      return 'stop';
+    }
+    const drive = String(world.random.pick(online).slot);
+    const how = { purpose: 'firmware', maxMs: 60_000, waitMs: 1_000, onDoubleAbsence: 'error' } as const;
+    forget(world.v.openWindow({ drive, ...how, allowDegraded: true, allowSingleLog: true }));
+    return `open of ${drive}`;
+  }
+
   /** Writes under way, then the end of the process between any two completions. */
   async crash(): Promise<void> {
     const { world } = this;
     const power = world.random.chance(0.5);
     const under: Under[] = [];
     for (let i = world.random.below(6); i > 0; i--) under.push(this.#beginWrite());
-    for (let i = world.random.below(40); i > 0; i--) await null;
+    const command = world.random.chance(0.5) ? this.#beginCommand() : '';
+    for (let i = world.random.below(command === '' ? 40 : 600); i > 0; i--) await null;
+    for (let i = world.random.below(4); i > 0; i--) {
+      world.clock.step();
+      for (let turns = world.random.below(60); turns > 0; turns--) await null;
+    }
     for (const { start, values, fua, answered } of under) if (answered) this.model.answered(start, values, fua);
-    this.note(`${power ? 'power cut' : 'kill'} with ${under.length} writes under way`);
+    const during = command === '' ? '' : ` during ${command}`;
+    this.note(`${power ? 'power cut' : 'kill'} with ${under.length} writes under way${during}`);
     this.model.crash(power);
     world.crash(power, world.random.next);
     const outcome = await world.tryAssemble();
