@@ -19,12 +19,24 @@ import { FEATURE_BITMAP, type Superblock } from '../core/format/superblock.ts';
 import { Geometry } from '../core/geometry.ts';
 import { done, type Outcome, refuse } from '../core/problems.ts';
 import type { Drive } from '../io/drive.ts';
-import type { AssembleRequest, AssembleVolume, EngineEnvironment, RunningVolume } from './contract.ts';
+import type {
+  AssembleRequest,
+  AssembleVolume,
+  EngineEnvironment,
+  RunningVolume,
+} from './contract.ts';
 import { emptyMember } from './drive-commands.ts';
 import { memberFailed } from './failure.ts';
 import { openGuarded } from './identify.ts';
 import { Intent } from './intent.ts';
-import { recoveryFor, resumeRebuild, startRebuild, startRebuildOfSpare, startResync, startScrub } from './jobs.ts';
+import {
+  recoveryFor,
+  resumeRebuild,
+  startRebuild,
+  startRebuildOfSpare,
+  startResync,
+  startScrub,
+} from './jobs.ts';
 import { type Limits, limitsFrom } from './limits.ts';
 import { viewLeg } from './log/leg-identity.ts';
 import { LogStore } from './log/log-store.ts';
@@ -45,7 +57,8 @@ export const assembleVolume: AssembleVolume = async (environment, request) => {
   const opened: Opened = { drives: new Map(), legs: new Map() };
   const outcome = await assemble(environment, limits, request, opened);
   if (!outcome.ok) {
-    for (const { drive } of [...opened.drives.values(), ...opened.legs.values()]) await drive.close();
+    for (const { drive } of [...opened.drives.values(), ...opened.legs.values()])
+      await drive.close();
   }
   return outcome;
 };
@@ -89,7 +102,9 @@ async function assemble(
   await v.members.settled();
   goOn(v, volume, decision); // 7
   volume.start();
-  v.emit('volume-assembled', 'info', `Volume ${v.name} was assembled`, { trail: decision.trail.join('; ') });
+  v.emit('volume-assembled', 'info', `Volume ${v.name} was assembled`, {
+    trail: decision.trail.join('; '),
+  });
   return done(volume);
 }
 
@@ -107,7 +122,10 @@ async function openPresent(
       if (drive.problem.code === 'drive-path-missing' && request.drivePaths.length > 1) continue;
       return drive;
     }
-    opened.drives.set(path, { drive: drive.value, metadata: await readMemberMetadata(environment.buffers, drive.value) });
+    opened.drives.set(path, {
+      drive: drive.value,
+      metadata: await readMemberMetadata(environment.buffers, drive.value),
+    });
   }
   for (const path of request.logPaths) {
     if (opened.legs.has(path)) continue;
@@ -119,7 +137,8 @@ async function openPresent(
     const { header } = await viewLeg(environment.buffers, drive.value);
     opened.legs.set(path, { drive: drive.value, found: { path, header } });
   }
-  if (opened.drives.size === 0) return refuse('member-not-found', { paths: request.drivePaths.join(', ') });
+  if (opened.drives.size === 0)
+    return refuse('member-not-found', { paths: request.drivePaths.join(', ') });
   return done(undefined);
 }
 
@@ -138,14 +157,22 @@ function coreFrom(
   const members = new Members(slots, (member, reason, code) =>
     core === null ? Promise.resolve() : memberFailed(core, member, reason, code),
   );
-  const v = new VolumeCore(environment, limits, decision.name, decision.volumeUuid, geometry, members);
+  const v = new VolumeCore(
+    environment,
+    limits,
+    decision.name,
+    decision.volumeUuid,
+    geometry,
+    members,
+  );
   core = v;
   const layout = [...decision.layouts.values()][0];
   if (layout === undefined) throw new Error('assemble: a volume without a layout');
   const bits = new IntentBits(layout.bitmapChunkBytes, memberDataBytes);
   let eventsCleared = decision.events;
   for (const { drive, metadata } of opened.drives.values()) {
-    if (!v.members.slots.some((member) => member.drive === drive && member.state === 'online')) continue;
+    if (!v.members.slots.some((member) => member.drive === drive && member.state === 'online'))
+      continue;
     const { bitmapRegion, bitmapHeader } = metadata;
     if (bitmapRegion === null || bitmapHeader === null) continue;
     const own = new IntentBits(layout.bitmapChunkBytes, memberDataBytes);
@@ -209,7 +236,8 @@ function memberFrom(
   const path = slot.path ?? lastSeenAt(slot.slot, opened, request);
   const drive = opened.drives.get(path)?.drive ?? null;
   const layout = decision.layouts.get(path) ?? null;
-  const superblock = slot.superblock && layout ? withBitmap(slot.superblock, layout.bitmapOffset) : null;
+  const superblock =
+    slot.superblock && layout ? withBitmap(slot.superblock, layout.bitmapOffset) : null;
   const base: Member = {
     ...emptyMember(slot.slot),
     deviceNumber: slot.deviceNumber ?? -1,
@@ -234,14 +262,21 @@ function memberFrom(
       return use('rebuilding', '', true);
     case 'away':
       // In replay the drive is a member again; before that it stays closed, also when its file happens to be here.
-      if (window?.state === 'replaying' && drive !== null) return { ...use('online', '', true), reasonCode: 'none' };
+      if (window?.state === 'replaying' && drive !== null)
+        return { ...use('online', '', true), reasonCode: 'none' };
       if (window?.state === 'replaying') return use('missing', 'not found at start', false);
       return window?.state === 'thawing'
         ? use('failed', 'did not come back in time', false)
         : use('away', `away for ${window?.purpose ?? 'a window'}`, false);
     case 'failed':
       // Of the frozen image, and nothing was written to any member since: as good as the others.
-      if (window !== null && frozenStill(window.state) && slot.frozenGeneration && slot.reason !== 'operator' && slot.eventsAtChange >= window.frozenEvents) {
+      if (
+        window !== null &&
+        frozenStill(window.state) &&
+        slot.frozenGeneration &&
+        slot.reason !== 'operator' &&
+        slot.eventsAtChange >= window.frozenEvents
+      ) {
         return { ...use('online', '', true), reasonCode: 'none' };
       }
       return use('failed', `failed before (${slot.reason})`, false);
@@ -253,7 +288,8 @@ function memberFrom(
   }
 }
 
-const frozenStill = (state: string): boolean => state === 'open' || state === 'returning' || state === 'freezing';
+const frozenStill = (state: string): boolean =>
+  state === 'open' || state === 'returning' || state === 'freezing';
 
 /** A member of an adopted array without a bitmap gets one. */
 const withBitmap = (superblock: Superblock, bitmapOffset: number): Superblock => ({
@@ -277,7 +313,10 @@ function restoreWindow(v: VolumeCore, decision: AssemblyDecision): void {
     path: v.members.at(window.slot).path,
     openedWallMs: window.openedWallMs,
     // The time the server was down counts; a wall clock that jumped back does not give time back.
-    elapsedBeforeMs: Math.max(window.elapsedMs, Math.min(sinceOpened, window.elapsedMs + window.maxMs)),
+    elapsedBeforeMs: Math.max(
+      window.elapsedMs,
+      Math.min(sinceOpened, window.elapsedMs + window.maxMs),
+    ),
     sinceMs: clock.nowMs(),
     maxMs: window.maxMs,
     onDoubleAbsence: window.onDoubleAbsence,
@@ -305,10 +344,16 @@ function restoreWindow(v: VolumeCore, decision: AssemblyDecision): void {
   }
 }
 
-async function openLog(v: VolumeCore, decision: AssemblyDecision, opened: Opened): Promise<Outcome<void>> {
+async function openLog(
+  v: VolumeCore,
+  decision: AssemblyDecision,
+  opened: Opened,
+): Promise<Outcome<void>> {
   const expected = decision.label?.log ?? null;
   const used = decision.legs.filter(({ state }) => state === 'online').map(({ path }) => path);
-  const drives = used.map((path) => opened.legs.get(path)?.drive).filter((drive) => drive !== undefined);
+  const drives = used
+    .map((path) => opened.legs.get(path)?.drive)
+    .filter((drive) => drive !== undefined);
   v.logPaths = [...opened.legs.keys()];
   if (drives.length === 0) {
     if (decision.blankLegs.length === 0 || v.mode !== 'direct') return done(undefined);
@@ -318,7 +363,8 @@ async function openLog(v: VolumeCore, decision: AssemblyDecision, opened: Opened
     volumeUuid: v.uuid,
     logUuid: expected?.uuid ?? null,
     ...(v.window === null ? {} : { epoch: v.window.logEpoch, windowId: v.window.id }),
-    failedLegs: expected?.legs.filter(({ state }) => state === 'failed').map(({ uuid }) => uuid) ?? [],
+    failedLegs:
+      expected?.legs.filter(({ state }) => state === 'failed').map(({ uuid }) => uuid) ?? [],
     ...(expected === null ? {} : { lastSequence: 0 }),
   });
   switch (log.kind) {
@@ -347,13 +393,22 @@ async function openLog(v: VolumeCore, decision: AssemblyDecision, opened: Opened
   return done(undefined);
 }
 
-async function formatLog(v: VolumeCore, decision: AssemblyDecision, opened: Opened): Promise<Outcome<void>> {
-  const drives = decision.blankLegs.map((path) => opened.legs.get(path)?.drive).filter((drive) => drive !== undefined);
+async function formatLog(
+  v: VolumeCore,
+  decision: AssemblyDecision,
+  opened: Opened,
+): Promise<Outcome<void>> {
+  const drives = decision.blankLegs
+    .map((path) => opened.legs.get(path)?.drive)
+    .filter((drive) => drive !== undefined);
   for (const drive of drives) {
     const content = await v.environment.foreignContent(drive);
     if (content !== null) return refuse('drive-has-data', { path: drive.path, content });
   }
-  const log = await LogStore.format(v.environment, drives, { volumeUuid: v.uuid, volumeName: v.name });
+  const log = await LogStore.format(v.environment, drives, {
+    volumeUuid: v.uuid,
+    volumeName: v.name,
+  });
   if (!log.ok) return log;
   attachLog(v, log.value);
   return done(undefined);
@@ -363,17 +418,25 @@ async function formatLog(v: VolumeCore, decision: AssemblyDecision, opened: Open
 async function redoStripes(v: VolumeCore): Promise<Outcome<void>> {
   const { log } = v;
   if (log === null || log.stripes.pendingSegments === 0) return done(undefined);
-  if (v.mode === 'frozen') return refuse('log-damaged', { volume: v.name, reason: 'stripe images in a frozen volume' });
+  if (v.mode === 'frozen')
+    return refuse('log-damaged', { volume: v.name, reason: 'stripe images in a frozen volume' });
   const errno = await log.stripes.redo(async (images) => {
     for (const { slot, memberOffset, address, lengthBytes } of images) {
       const member = v.members.at(slot);
-      if (member.drive === null || (member.state !== 'online' && member.state !== 'rebuilding')) continue;
-      const written = await v.members.writeData(slot, memberOffset, address as Address, lengthBytes);
+      if (member.drive === null || (member.state !== 'online' && member.state !== 'rebuilding'))
+        continue;
+      const written = await v.members.writeData(
+        slot,
+        memberOffset,
+        address as Address,
+        lengthBytes,
+      );
       if (written !== OK) return written;
     }
     return OK;
   });
-  if (errno !== OK) return refuse('io-error', { what: 'the stripes that a crash left half-written' });
+  if (errno !== OK)
+    return refuse('io-error', { what: 'the stripes that a crash left half-written' });
   if ((await v.flushMembers()) !== OK) return refuse('io-error', { what: 'the members' });
   await log.stripes.releaseAll();
   return done(undefined);
@@ -401,7 +464,8 @@ function goOn(v: VolumeCore, volume: Volume, decision: AssemblyDecision): void {
 
 /** A member that is here but out of date comes back by itself: a short resync by bitmap, or a full rebuild. */
 function reAdd(v: VolumeCore, slot: AssembledSlot): void {
-  if ((slot.verdict !== 'stale' && slot.verdict !== 'stale-by-bitmap') || slot.path === null) return;
+  if ((slot.verdict !== 'stale' && slot.verdict !== 'stale-by-bitmap') || slot.path === null)
+    return;
   const { path, superblock } = slot;
   const member = v.members.at(slot.slot);
   v.own(
@@ -416,4 +480,3 @@ function reAdd(v: VolumeCore, slot: AssembledSlot): void {
     })(),
   );
 }
-

@@ -68,15 +68,32 @@ async function addOpened(
       : undefined;
   if (former !== undefined && superblock !== null && metadata.layout?.kind === 'layout') {
     if (former.state !== 'failed' && former.state !== 'missing') {
-      return refuse('drive-wrong-state', { drive: path, state: former.state, wanted: 'failed or missing' });
+      return refuse('drive-wrong-state', {
+        drive: path,
+        state: former.state,
+        wanted: 'failed or missing',
+      });
     }
     former.layout = metadata.layout.value;
     return comeBack(v, former, drive, path, { ...superblock });
   }
-  if (v.mode !== 'direct') return refuse('volume-wrong-state', { volume: v.name, state: v.mode, wanted: 'no window open' });
-  const content = await contentOf(v, drive, metadata.superblock.kind, metadata.label.kind, superblock?.setName ?? '');
+  if (v.mode !== 'direct')
+    return refuse('volume-wrong-state', {
+      volume: v.name,
+      state: v.mode,
+      wanted: 'no window open',
+    });
+  const content = await contentOf(
+    v,
+    drive,
+    metadata.superblock.kind,
+    metadata.label.kind,
+    superblock?.setName ?? '',
+  );
   if (content !== null && !force) return refuse('drive-has-data', { path, content });
-  const free = v.members.slots.find((member) => member.state === 'failed' || member.state === 'missing');
+  const free = v.members.slots.find(
+    (member) => member.state === 'failed' || member.state === 'missing',
+  );
   if (free === undefined && !asSpare) return refuse('no-free-slot', { volume: v.name, path });
 
   const spare = emptyMember(-1);
@@ -109,7 +126,12 @@ async function comeBack(
     await v.metadata.commit();
     return done(undefined);
   }
-  if (v.mode !== 'direct') return refuse('volume-wrong-state', { volume: v.name, state: v.mode, wanted: 'no window open' });
+  if (v.mode !== 'direct')
+    return refuse('volume-wrong-state', {
+      volume: v.name,
+      state: v.mode,
+      wanted: 'no window open',
+    });
   const byBitmap = superblock.events >= v.intent.eventsCleared;
   member.drive = drive;
   member.path = path;
@@ -129,7 +151,10 @@ export function readmit(v: VolumeCore, member: Member, drive: Drive, path: strin
   member.reasonCode = 'none';
   v.members.refresh();
   if (v.window !== null && v.absentCount <= 1) v.window.recall = false;
-  v.emit('drive-readmitted', 'info', `Drive ${path} is back, as it was at the freeze`, { path, slot: member.slot });
+  v.emit('drive-readmitted', 'info', `Drive ${path} is back, as it was at the freeze`, {
+    path,
+    slot: member.slot,
+  });
   v.changed.raise();
 }
 
@@ -138,7 +163,11 @@ export async function failDrive(v: VolumeCore, name: string): Promise<Outcome<vo
   if (!found.ok) return found;
   const member = found.value;
   if (member.state !== 'online' && member.state !== 'rebuilding' && member.state !== 'spare') {
-    return refuse('drive-wrong-state', { drive: member.path || name, state: member.state, wanted: 'online' });
+    return refuse('drive-wrong-state', {
+      drive: member.path || name,
+      state: member.state,
+      wanted: 'online',
+    });
   }
   const lost = bitCount(v.members.absentMask | (member.slot < 0 ? 0 : bit(member.slot)));
   if (v.mode !== 'frozen' && member.slot >= 0 && lost > v.tolerated) {
@@ -157,14 +186,25 @@ export async function removeDrive(v: VolumeCore, name: string): Promise<Outcome<
     await member.drive?.close();
   } else if (member.state === 'failed' || member.state === 'missing') {
     // In a frozen volume a failed member may still be wanted: it is as current as the others.
-    if (v.mode !== 'direct') return refuse('volume-wrong-state', { volume: v.name, state: v.mode, wanted: 'no window open' });
+    if (v.mode !== 'direct')
+      return refuse('volume-wrong-state', {
+        volume: v.name,
+        state: v.mode,
+        wanted: 'no window open',
+      });
     v.members.slots[member.slot] = emptyMember(member.slot);
   } else {
-    return refuse('drive-wrong-state', { drive: member.path, state: member.state, wanted: 'failed, missing or spare' });
+    return refuse('drive-wrong-state', {
+      drive: member.path,
+      state: member.state,
+      wanted: 'failed, missing or spare',
+    });
   }
   v.members.refresh();
   await v.metadata.commit();
-  v.emit('drive-removed', 'info', `Drive ${member.path} was removed from ${v.name}`, { path: member.path });
+  v.emit('drive-removed', 'info', `Drive ${member.path} was removed from ${v.name}`, {
+    path: member.path,
+  });
   return done(undefined);
 }
 
@@ -177,9 +217,16 @@ export async function replaceDrive(
   const found = findMember(v, name);
   if (!found.ok) return found;
   const member = found.value;
-  if (v.mode !== 'direct') return refuse('volume-wrong-state', { volume: v.name, state: v.mode, wanted: 'no window open' });
-  if (member.slot < 0) return refuse('drive-wrong-state', { drive: name, state: 'spare', wanted: 'a member' });
-  if (v.rebuildJob?.running === true) return refuse('job-running', { volume: v.name, kind: 'rebuild' });
+  if (v.mode !== 'direct')
+    return refuse('volume-wrong-state', {
+      volume: v.name,
+      state: v.mode,
+      wanted: 'no window open',
+    });
+  if (member.slot < 0)
+    return refuse('drive-wrong-state', { drive: name, state: 'spare', wanted: 'a member' });
+  if (v.rebuildJob?.running === true)
+    return refuse('job-running', { volume: v.name, kind: 'rebuild' });
   const online = member.state === 'online' || member.state === 'rebuilding';
   if (online && bitCount(v.members.absentMask | bit(member.slot)) > v.tolerated) {
     return refuse('drive-last-copy', { drive: member.path, volume: v.name });
@@ -192,7 +239,9 @@ export async function replaceDrive(
 }
 
 function alreadyHere(v: VolumeCore, path: string): ReturnType<typeof refuse> | null {
-  const member = [...v.members.slots, ...v.members.spares].find((one) => one.path === path && one.drive !== null);
+  const member = [...v.members.slots, ...v.members.spares].find(
+    (one) => one.path === path && one.drive !== null,
+  );
   if (member) return refuse('drive-in-other-volume', { path, volume: v.name });
   if (v.logPaths.includes(path)) return refuse('leg-on-member-drive', { path, drive: path });
   return null;
@@ -202,7 +251,8 @@ async function onLogDisk(v: VolumeCore, path: string): Promise<ReturnType<typeof
   const place = await v.environment.place(path);
   for (const leg of v.logPaths) {
     const other = await v.environment.place(leg);
-    const same = place.identity === other.identity || (place.disk !== null && place.disk === other.disk);
+    const same =
+      place.identity === other.identity || (place.disk !== null && place.disk === other.disk);
     if (same) return refuse('leg-on-member-drive', { path: leg, drive: path });
   }
   return null;

@@ -36,11 +36,16 @@ export async function memberFailed(
   member.drive = null;
   v.members.refresh();
   if (drive !== null) v.own(drive.close());
-  v.emit('drive-failed', 'critical', `Drive ${member.path} (slot ${member.slot}) failed: ${reason}`, {
-    slot: member.slot,
-    path: member.path,
-    reason,
-  });
+  v.emit(
+    'drive-failed',
+    'critical',
+    `Drive ${member.path} (slot ${member.slot}) failed: ${reason}`,
+    {
+      slot: member.slot,
+      path: member.path,
+      reason,
+    },
+  );
   if (v.mode === 'frozen') secondFailure(v, member, reason);
   else v.metadata.newGeneration();
   v.changed.raise();

@@ -9,14 +9,20 @@ import { type Errno, OK } from '../base/errno.ts';
 import type { Address, MemberOffset, StripeIndex } from '../base/units.ts';
 import { IntentBits } from '../core/format/intent-bits.ts';
 import type { VerifyMode } from '../core/status.ts';
-import { bit, type Member } from './members.ts';
 import { noteReadError } from './member-errors.ts';
+import { bit, type Member } from './members.ts';
 import { consistent, reconstruct } from './reconstruct.ts';
 import { Recovery } from './recovery-map.ts';
 import { type StepResult, Sweep, type SweepPlan } from './sweep.ts';
 import type { VolumeCore } from './volume-core.ts';
 
-type Step = (first: StripeIndex, count: number, offset: MemberOffset, bytes: number, buffer: Address) => Promise<StepResult>;
+type Step = (
+  first: StripeIndex,
+  count: number,
+  offset: MemberOffset,
+  bytes: number,
+  buffer: Address,
+) => Promise<StepResult>;
 
 /** The common part of every job: pace, size of a step, locks and one buffer for the range. */
 function sweep(
@@ -51,7 +57,6 @@ function sweep(
   });
 }
 
-
 export function recoveryFor(v: VolumeCore, kind: 'full' | 'bitmap', cursor: StripeIndex): Recovery {
   let regions: IntentBits | null = null;
   if (kind === 'bitmap') {
@@ -67,7 +72,9 @@ export function recoveryFor(v: VolumeCore, kind: 'full' | 'bitmap', cursor: Stri
 /** A free slot and a spare: the spare takes the slot and is rebuilt. Nothing happens in a window. */
 export async function startRebuildOfSpare(v: VolumeCore): Promise<void> {
   if (v.mode !== 'direct' || v.rebuildJob?.running === true) return;
-  const failed = v.members.slots.find((member) => member.state === 'failed' || member.state === 'missing');
+  const failed = v.members.slots.find(
+    (member) => member.state === 'failed' || member.state === 'missing',
+  );
   const spare = v.members.spares[0];
   if (failed === undefined || spare === undefined) return;
   v.members.spares.shift();
@@ -77,7 +84,11 @@ export async function startRebuildOfSpare(v: VolumeCore): Promise<void> {
 }
 
 /** The member's slot is its own, its drive open and its metadata in place; from here on it counts stripe by stripe. */
-export async function startRebuild(v: VolumeCore, member: Member, recovery: Recovery): Promise<void> {
+export async function startRebuild(
+  v: VolumeCore,
+  member: Member,
+  recovery: Recovery,
+): Promise<void> {
   member.state = 'rebuilding';
   member.reason = '';
   member.reasonCode = 'none';
@@ -135,7 +146,10 @@ async function rebuildRange(
   const made = await reconstruct(v.sources, member.slot, unusable, offset, buffer, bytes);
   if (made.errno !== OK) {
     if (made.slot >= 0) noteReadError(v, v.members.at(made.slot), made.errno);
-    return { failed: made.slot >= 0 ? `drive ${v.members.at(made.slot).path} cannot be read` : 'too few drives' };
+    return {
+      failed:
+        made.slot >= 0 ? `drive ${v.members.at(made.slot).path} cannot be read` : 'too few drives',
+    };
   }
   const errno: Errno = await v.members.writeData(member.slot, offset, buffer, bytes, permit);
   if (errno === OK) return 'done';
@@ -143,10 +157,16 @@ async function rebuildRange(
   return { failed: `drive ${member.path} cannot be written` };
 }
 
-async function finishRebuild(v: VolumeCore, member: Member, recovery: Recovery, job: Sweep): Promise<void> {
+async function finishRebuild(
+  v: VolumeCore,
+  member: Member,
+  recovery: Recovery,
+  job: Sweep,
+): Promise<void> {
   const state = await job.finished;
   if (state !== 'done' || member.recovery !== recovery || member.drive === null) {
-    if (state === 'failed') v.emit('rebuild-failed', 'critical', `Rebuild of ${member.path}: ${job.status().reason}`);
+    if (state === 'failed')
+      v.emit('rebuild-failed', 'critical', `Rebuild of ${member.path}: ${job.status().reason}`);
     return;
   }
   const { drive } = member;
@@ -169,7 +189,9 @@ async function finishRebuild(v: VolumeCore, member: Member, recovery: Recovery, 
     return;
   }
   v.changed.raise();
-  v.emit('rebuild-done', 'info', `Drive ${member.path} (slot ${member.slot}) is rebuilt`, { slot: member.slot });
+  v.emit('rebuild-done', 'info', `Drive ${member.path} (slot ${member.slot}) is rebuilt`, {
+    slot: member.slot,
+  });
   if (!v.degraded) v.emit('volume-optimal', 'info', `Volume ${v.name} is optimal`);
   await startRebuildOfSpare(v);
 }
@@ -211,7 +233,12 @@ export function startResync(v: VolumeCore): void {
   );
 }
 
-export function startScrub(v: VolumeCore, repair: boolean, from: StripeIndex, mismatches: number): Sweep {
+export function startScrub(
+  v: VolumeCore,
+  repair: boolean,
+  from: StripeIndex,
+  mismatches: number,
+): Sweep {
   const job: Sweep = sweep(
     v,
     {
@@ -220,7 +247,12 @@ export function startScrub(v: VolumeCore, repair: boolean, from: StripeIndex, mi
       fromStripe: from,
       wanted: () => true,
       checkpoint: async (cursor) => {
-        v.metadata.scrub = { active: true, repair, cursorStripe: cursor, mismatches: job.mismatches };
+        v.metadata.scrub = {
+          active: true,
+          repair,
+          cursorStripe: cursor,
+          mismatches: job.mismatches,
+        };
         if (v.mode === 'direct') await v.metadata.commit();
       },
     },
@@ -272,10 +304,19 @@ async function agree(
     let one = await consistent(v.sources, at, buffer, columns, v.members.absentMask);
     if (one.errno !== OK) {
       // An unreadable sector, not a disagreement: made from the others and written back.
-      const failed = await mendSector(v, one.slot, stripe as StripeIndex, at, columns, buffer, one.errno);
+      const failed = await mendSector(
+        v,
+        one.slot,
+        stripe as StripeIndex,
+        at,
+        columns,
+        buffer,
+        one.errno,
+      );
       if (failed !== null) return { failed };
       one = await consistent(v.sources, at, buffer, columns, v.members.absentMask);
-      if (one.errno !== OK) return { failed: `drive ${v.members.at(one.slot).path} cannot be read` };
+      if (one.errno !== OK)
+        return { failed: `drive ${v.members.at(one.slot).path} cannot be read` };
     }
     if (one.equal) continue;
     differing++;
@@ -299,8 +340,16 @@ async function mendSector(
   const member = v.members.at(slot);
   noteReadError(v, member, errno);
   if (member.state !== 'online') return `drive ${member.path} failed`;
-  if (!v.parityTrusted(stripe)) return `drive ${member.path} cannot be read where parity is in doubt`;
-  const made = await reconstruct(v.sources, slot, v.members.absentMask | bit(slot), at, buffer, bytes);
+  if (!v.parityTrusted(stripe))
+    return `drive ${member.path} cannot be read where parity is in doubt`;
+  const made = await reconstruct(
+    v.sources,
+    slot,
+    v.members.absentMask | bit(slot),
+    at,
+    buffer,
+    bytes,
+  );
   if (made.errno !== OK) return `two drives cannot be read at stripe ${stripe}`;
   if ((await v.members.writeData(slot, at, buffer, bytes)) === OK) return null;
   v.members.fail(member, 'a repair write failed', 'write-error');
@@ -337,7 +386,12 @@ async function mendStripe(
  * hundredth of the rest; `sample`: a tenth; `full`: everything.
  */
 export function startVerify(v: VolumeCore, member: Member, mode: VerifyMode): Sweep {
-  const share = mode === 'full' ? 1 : mode === 'sample' ? v.limits.verifySampleShare : v.limits.verifyRecentShare;
+  const share =
+    mode === 'full'
+      ? 1
+      : mode === 'sample'
+        ? v.limits.verifySampleShare
+        : v.limits.verifyRecentShare;
   const every = Math.max(1, Math.round(1 / share));
   const seed = v.environment.random(4);
   const phase = new DataView(seed.buffer, seed.byteOffset).getUint32(0) % every;
@@ -359,12 +413,20 @@ export function startVerify(v: VolumeCore, member: Member, mode: VerifyMode): Sw
         if (own === 0) return { failed: 'no memory for a step' };
         const errno = await v.members.readData(member.slot, offset, own, bytes);
         if (errno !== OK) return { failed: `drive ${member.path} cannot be read (errno ${errno})` };
-        const made = await reconstruct(v.sources, member.slot, v.members.absentMask | bit(member.slot), offset, buffer, bytes);
+        const made = await reconstruct(
+          v.sources,
+          member.slot,
+          v.members.absentMask | bit(member.slot),
+          offset,
+          buffer,
+          bytes,
+        );
         if (made.errno !== OK) return { failed: 'the other drives cannot be read' };
         if (!kernels.equal(own, buffer, bytes)) {
           for (let at = 0; at < bytes; at += v.geometry.chunkBytes) {
             const length = Math.min(v.geometry.chunkBytes, bytes - at);
-            if (!kernels.equal((own + at) as Address, (buffer + at) as Address, length)) job.mismatches++;
+            if (!kernels.equal((own + at) as Address, (buffer + at) as Address, length))
+              job.mismatches++;
           }
         }
         return 'done';

@@ -49,8 +49,12 @@ export async function checkPlaces(
   drivePaths: readonly string[],
   logPaths: readonly string[],
 ): Promise<Outcome<{ sharesFileSystem: boolean }>> {
-  const drives = await Promise.all(drivePaths.map(async (path) => ({ path, place: await environment.place(path) })));
-  const logs = await Promise.all(logPaths.map(async (path) => ({ path, place: await environment.place(path) })));
+  const drives = await Promise.all(
+    drivePaths.map(async (path) => ({ path, place: await environment.place(path) })),
+  );
+  const logs = await Promise.all(
+    logPaths.map(async (path) => ({ path, place: await environment.place(path) })),
+  );
   const seen = new Map<string, string>();
   for (const { path, place } of drives) {
     const other = seen.get(place.identity);
@@ -83,7 +87,9 @@ export async function wipeLeg(v: VolumeCore, path: string): Promise<boolean> {
   try {
     if (zeroes === 0) return false;
     buffers.slice(zeroes, bytes).fill(0);
-    return (await drive.write(0 as DriveOffset, zeroes, bytes)) === OK && (await drive.flush()) === OK;
+    return (
+      (await drive.write(0 as DriveOffset, zeroes, bytes)) === OK && (await drive.flush()) === OK
+    );
   } finally {
     if (zeroes !== 0) buffers.give(zeroes);
     await drive.close();

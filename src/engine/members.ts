@@ -180,7 +180,8 @@ export class Members {
       if (!drive || (member.state !== 'online' && member.state !== 'rebuilding')) continue;
       flushes.push(
         drive.flush().then((errno) => {
-          if (errno !== OK && member.drive === drive) this.fail(member, `flush failed (errno ${errno})`, 'flush-error');
+          if (errno !== OK && member.drive === drive)
+            this.fail(member, `flush failed (errno ${errno})`, 'flush-error');
         }),
       );
     }

@@ -12,13 +12,13 @@
  *      which is how a member of the frozen generation is recognised.
  */
 
-import { type Errno, ENOMEM, OK } from '../base/errno.ts';
+import { ENOMEM, type Errno, OK } from '../base/errno.ts';
 import { type Address, BLOCK_BYTES, type DriveOffset } from '../base/units.ts';
 import { type Uuid, uuidFromBytes } from '../base/uuid.ts';
 import { type BitmapHeader } from '../core/format/bitmap.ts';
 import {
-  type Label,
   LABEL_HISTORY_MAX,
+  type Label,
   type LabelLog,
   type LabelMember,
   type LabelRecovery,
@@ -26,6 +26,7 @@ import {
   type LabelWindow,
 } from '../core/format/label.ts';
 import { encodeLabel, labelCopyIndex } from '../core/format/label-codec.ts';
+import { planMember } from '../core/format/member-layout.ts';
 import {
   encodeSuperblock,
   FEATURE_LOCUM_WINDOW,
@@ -35,7 +36,6 @@ import {
   ROLES_COUNT,
   type Superblock,
 } from '../core/format/superblock.ts';
-import { planMember } from '../core/format/member-layout.ts';
 import { done, type Outcome, refuse } from '../core/problems.ts';
 import type { Drive } from '../io/drive.ts';
 import type { Member } from './members.ts';
@@ -107,7 +107,9 @@ export class Metadata {
     this.sequence++;
     if (!this.labelsOnly) this.events++;
     const open = this.#v.members.present();
-    await Promise.all(open.filter((member) => member !== last).map((member) => this.#writeMember(member)));
+    await Promise.all(
+      open.filter((member) => member !== last).map((member) => this.#writeMember(member)),
+    );
     if (last !== null && open.includes(last)) await this.#writeMember(last);
   }
 
@@ -139,7 +141,11 @@ export class Metadata {
       if (buffer !== 0) buffers.give(buffer);
     }
     if (errno !== OK && member.drive === drive) {
-      this.#v.members.fail(member, `its metadata could not be written (errno ${errno})`, 'write-error');
+      this.#v.members.fail(
+        member,
+        `its metadata could not be written (errno ${errno})`,
+        'write-error',
+      );
     }
   }
 
@@ -150,7 +156,11 @@ export class Metadata {
     const v = this.#v;
     const planned = planMember(drive.sizeBytes, v.intent.geometry);
     if (planned.kind === 'too-small') {
-      return refuse('drive-too-small', { path, sizeBytes: drive.sizeBytes, leastBytes: planned.leastBytes });
+      return refuse('drive-too-small', {
+        path,
+        sizeBytes: drive.sizeBytes,
+        leastBytes: planned.leastBytes,
+      });
     }
     const layout = planned.value;
     member.drive = drive;
@@ -165,7 +175,9 @@ export class Metadata {
   }
 
   #freeDeviceNumber(): number {
-    const used = new Set([...this.#v.members.slots, ...this.#v.members.spares].map(({ deviceNumber }) => deviceNumber));
+    const used = new Set(
+      [...this.#v.members.slots, ...this.#v.members.spares].map(({ deviceNumber }) => deviceNumber),
+    );
     // md never gives a number out twice while it can help it: a member that was kicked may still turn up.
     let number = this.#v.geometry.members;
     for (const taken of used) number = Math.max(number, taken + 1);
@@ -224,7 +236,9 @@ export class Metadata {
       slot: window.slot,
       memberUuid: window.memberUuid,
       openedWallMs: window.openedWallMs,
-      elapsedMs: Math.round(window.elapsedBeforeMs + this.#v.environment.clock.nowMs() - window.sinceMs),
+      elapsedMs: Math.round(
+        window.elapsedBeforeMs + this.#v.environment.clock.nowMs() - window.sinceMs,
+      ),
       maxMs: window.maxMs,
       onDoubleAbsence: window.onDoubleAbsence,
       waitMs: window.waitMs,

@@ -88,7 +88,12 @@ export class Ticker {
       await this.#windows.thaw('the time limit of the window is over');
     } else if (!window.expired) {
       window.expired = true;
-      v.emit('window-overdue', 'critical', `The window on ${window.path} is past its limit and another drive has failed: holding on`, { path: window.path });
+      v.emit(
+        'window-overdue',
+        'critical',
+        `The window on ${window.path} is past its limit and another drive has failed: holding on`,
+        { path: window.path },
+      );
     }
   }
 
@@ -100,15 +105,29 @@ export class Ticker {
     const fill = fillPercentOf(status);
     const lost = status.legs.some((leg) => leg.state !== 'online') && status.legs.length > 1;
     if (fill >= v.limits.logRecallPercent || lost) window.recall = true;
-    for (const mark of [v.limits.logWarnPercent, v.limits.logRecallPercent, v.limits.logThawPercent]) {
+    for (const mark of [
+      v.limits.logWarnPercent,
+      v.limits.logRecallPercent,
+      v.limits.logThawPercent,
+    ]) {
       if (fill < mark || this.#fillSaid >= mark) continue;
       this.#fillSaid = mark;
-      v.emit(`log-${mark}`, mark === v.limits.logWarnPercent ? 'warning' : 'critical', `The log of ${v.name} is ${Math.floor(fill)} % full`, { percent: Math.floor(fill) });
+      v.emit(
+        `log-${mark}`,
+        mark === v.limits.logWarnPercent ? 'warning' : 'critical',
+        `The log of ${v.name} is ${Math.floor(fill)} % full`,
+        { percent: Math.floor(fill) },
+      );
     }
     if (fill < v.limits.logWarnPercent) this.#fillSaid = 0;
-    const must = fill >= v.limits.logThawPercent || v.log.window?.failed === true || v.writesHeld > 0;
+    const must =
+      fill >= v.limits.logThawPercent || v.log.window?.failed === true || v.writesHeld > 0;
     if (must && !second && window.state === 'open') {
-      await this.#windows.thaw(v.log.window?.failed === true ? 'no leg of the log can be written' : 'the log is nearly full');
+      await this.#windows.thaw(
+        v.log.window?.failed === true
+          ? 'no leg of the log can be written'
+          : 'the log is nearly full',
+      );
     }
   }
 
@@ -120,7 +139,13 @@ export class Ticker {
     const { nowMs } = { nowMs: v.environment.clock.nowMs() };
     for (const member of v.members.slots) {
       const gone = member.state === 'failed' || member.state === 'missing';
-      if (!gone || member.path === '' || member.slot === window.slot || member.reasonCode === 'operator') continue;
+      if (
+        !gone ||
+        member.path === '' ||
+        member.slot === window.slot ||
+        member.reasonCode === 'operator'
+      )
+        continue;
       if (member.eventsAtChange < window.frozenEvents) continue;
       const retry = this.#retry.get(member) ?? { atMs: 0, delayMs: v.limits.readmitFirstMs };
       if (nowMs < retry.atMs) continue;

@@ -2,8 +2,8 @@
 
 import { assert } from '../base/assert.ts';
 import { SECTOR_BYTES } from '../base/units.ts';
-import type { WindowReport, WindowStatus } from '../core/status.ts';
 import { restoredBy } from '../core/redundancy.ts';
+import type { WindowReport, WindowStatus } from '../core/status.ts';
 import type { VolumeCore, WindowFacts } from './volume-core.ts';
 
 const iso = (wallMs: number): string => new Date(wallMs).toISOString();
@@ -37,7 +37,9 @@ export function reportOf(v: VolumeCore): WindowReport {
 export function windowStatusOf(v: VolumeCore): WindowStatus | null {
   const window = v.window;
   if (window === null) return null;
-  const absent = v.members.slots.filter((member) => member.state !== 'online').map(({ slot }) => slot);
+  const absent = v.members.slots
+    .filter((member) => member.state !== 'online')
+    .map(({ slot }) => slot);
   return {
     id: window.id,
     purpose: window.purpose,
@@ -55,4 +57,5 @@ export function windowStatusOf(v: VolumeCore): WindowStatus | null {
   };
 }
 
-export const liveBytesOf = (v: VolumeCore): number => (v.log?.overlay.liveSectors ?? 0) * SECTOR_BYTES;
+export const liveBytesOf = (v: VolumeCore): number =>
+  (v.log?.overlay.liveSectors ?? 0) * SECTOR_BYTES;

@@ -49,7 +49,11 @@ export class WindowRunner {
     const planned = this.plan(request);
     if (!planned.ok) return planned;
     if (!planned.value.allowed) {
-      return refuse('window-refused', { volume: this.#v.name, drive: request.drive }, planned.value.checks);
+      return refuse(
+        'window-refused',
+        { volume: this.#v.name, drive: request.drive },
+        planned.value.checks,
+      );
     }
     const member = findMember(this.#v, request.drive);
     if (!member.ok) return member;
@@ -108,12 +112,17 @@ export class WindowRunner {
       v.changed.raise();
     }
     const pauseMs = v.environment.clock.nowMs() - startMs;
-    v.emit('window-opened', 'info', `Drive ${member.path} of ${v.name} is away for ${request.purpose}`, {
-      window: v.window?.id ?? '',
-      slot: member.slot,
-      path: member.path,
-      pauseMs: Math.round(pauseMs),
-    });
+    v.emit(
+      'window-opened',
+      'info',
+      `Drive ${member.path} of ${v.name} is away for ${request.purpose}`,
+      {
+        window: v.window?.id ?? '',
+        slot: member.slot,
+        path: member.path,
+        pauseMs: Math.round(pauseMs),
+      },
+    );
     return done(this.report());
   }
 
@@ -169,11 +178,17 @@ export class WindowRunner {
     };
   }
 
-  async close(request: CloseRequest, outcome: 'returned' | 'aborted'): Promise<Outcome<WindowReport>> {
+  async close(
+    request: CloseRequest,
+    outcome: 'returned' | 'aborted',
+  ): Promise<Outcome<WindowReport>> {
     return this.#alone(() => this.#return(request, outcome));
   }
 
-  async #return(request: CloseRequest, outcome: 'returned' | 'aborted'): Promise<Outcome<WindowReport>> {
+  async #return(
+    request: CloseRequest,
+    outcome: 'returned' | 'aborted',
+  ): Promise<Outcome<WindowReport>> {
     const v = this.#v;
     const window = v.window;
     if (window === null) return refuse('window-none', { volume: v.name });
@@ -197,7 +212,12 @@ export class WindowRunner {
       v.members.refresh();
       await drive.close();
       window.state = 'open';
-      v.emit('drive-refused', 'warning', `Drive ${path} was not taken back: ${accepted.problem.code}`, { path });
+      v.emit(
+        'drive-refused',
+        'warning',
+        `Drive ${path} was not taken back: ${accepted.problem.code}`,
+        { path },
+      );
       return accepted;
     }
     window.outcome = outcome === 'aborted' ? 'aborted' : accepted.value;
@@ -230,12 +250,20 @@ export class WindowRunner {
     if (problem !== null && !blank && !request.rebuild) return { ok: false, problem };
     if (problem !== null && problem.code === 'drive-smaller') return { ok: false, problem };
     if (!othersComplete) {
-      return refuse('drive-blank', { path, why: 'another drive has failed: only the drive that left can complete the volume' });
+      return refuse('drive-blank', {
+        path,
+        why: 'another drive has failed: only the drive that left can complete the volume',
+      });
     }
     const prepared = await v.metadata.adopt(member, drive, path);
     if (!prepared.ok) return prepared;
     v.members.refresh();
-    v.emit('rebuild-started', 'info', `Drive ${path} is blank: rebuilding it from the frozen drives`, { path });
+    v.emit(
+      'rebuild-started',
+      'info',
+      `Drive ${path} is blank: rebuilding it from the frozen drives`,
+      { path },
+    );
     const job = rebuildFrozen(v, member);
     if ((await job.finished) !== 'done') return refuse('io-error', { what: job.status().reason });
     if ((await drive.flush()) !== OK) return refuse('io-error', { what: `drive ${path}` });
@@ -249,7 +277,12 @@ export class WindowRunner {
     const others = v.absentCount - 1;
     const comparable = v.geometry.level.mirrored ? others < v.geometry.members - 1 : others === 0;
     if (!comparable) {
-      v.emit('verify-impossible', 'warning', `Drive ${member.path} is back; with another drive failed its contents cannot be compared`, { path: member.path });
+      v.emit(
+        'verify-impossible',
+        'warning',
+        `Drive ${member.path} is back; with another drive failed its contents cannot be compared`,
+        { path: member.path },
+      );
       window.verify = { mode: request.verify, checkedBytes: 0, differingStripes: 0 };
       return done('returned');
     }
@@ -258,9 +291,17 @@ export class WindowRunner {
     v.verifyJob = null;
     const differing = job.mismatches;
     if (state !== 'done') return refuse('io-error', { what: job.status().reason });
-    window.verify = { mode: request.verify, checkedBytes: job.workedBytes, differingStripes: differing };
+    window.verify = {
+      mode: request.verify,
+      checkedBytes: job.workedBytes,
+      differingStripes: differing,
+    };
     if (differing > 0) {
-      return refuse('window-verify-mismatch', { path: member.path, stripes: differing, volume: v.name });
+      return refuse('window-verify-mismatch', {
+        path: member.path,
+        stripes: differing,
+        volume: v.name,
+      });
     }
     return done('returned');
   }
@@ -270,9 +311,13 @@ export class WindowRunner {
     await this.#alone(async () => {
       const v = this.#v;
       const window = v.window;
-      if (window === null || window.state !== 'open' || v.absentCount > 1) return refuse('window-none', { volume: v.name });
+      if (window === null || window.state !== 'open' || v.absentCount > 1)
+        return refuse('window-none', { volume: v.name });
       const member = v.members.at(window.slot);
-      v.emit('window-thawing', 'warning', `Going on without drive ${member.path}: ${why}`, { path: member.path, why });
+      v.emit('window-thawing', 'warning', `Going on without drive ${member.path}: ${why}`, {
+        path: member.path,
+        why,
+      });
       window.outcome = 'thawed';
       await this.#beginReplay(null);
       v.own(this.#replayAndClose());
@@ -331,7 +376,8 @@ export class WindowRunner {
     const v = this.#v;
     const result = await replay(v);
     if (result.kind === 'stopped') {
-      if (!v.stopping) v.emit('replay-stopped', 'critical', `Replay of ${v.name} stopped: ${result.reason}`);
+      if (!v.stopping)
+        v.emit('replay-stopped', 'critical', `Replay of ${v.name} stopped: ${result.reason}`);
       return;
     }
     const window = v.window;
@@ -341,7 +387,10 @@ export class WindowRunner {
     try {
       await v.flushMembers();
       window.state = window.outcome === 'aborted' ? 'aborted' : 'closed';
-      this.last = { ...this.report(), closedAt: new Date(v.environment.clock.wallMs()).toISOString() };
+      this.last = {
+        ...this.report(),
+        closedAt: new Date(v.environment.clock.wallMs()).toISOString(),
+      };
       v.window = null;
       v.metadata.newGeneration();
       await v.metadata.commit();
