@@ -5,6 +5,7 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Locum } from '../tests/support/locum.ts';
+import { mustRun } from '../tests/support/processes.ts';
 import { fio, nbdUri } from './fio.ts';
 import type { Subject } from './peers.ts';
 
@@ -42,11 +43,12 @@ export interface LocumSubject extends Subject {
   readonly sizeBytes: number;
 }
 
+/** A sparse volume takes no room until it is written, and is not filled: for scenes that only fill the log. */
 export async function locumVolume(
   folder: string,
   shape: VolumeShape,
   sizeBytes: number,
-  options: { fill: boolean } = { fill: true },
+  options: { sparse: boolean } = { sparse: false },
 ): Promise<LocumSubject> {
   const own = join(folder, `locum-${shape.level}`);
   await mkdir(own, { recursive: true });
@@ -60,6 +62,9 @@ export async function locumVolume(
       join(own, `drive${slot}.img`),
     );
     const legs = Array.from({ length: shape.legs }, (_, leg) => join(own, `log${leg}.img`));
+    if (options.sparse) {
+      for (const path of drives) await mustRun('truncate', ['-s', String(memberBytes), path]);
+    }
     await locum.must(
       'volume',
       'create',
@@ -87,7 +92,7 @@ export async function locumVolume(
         await remove();
       },
     };
-    if (options.fill) {
+    if (!options.sparse) {
       // The peers' files are filled too: nobody is measured on holes.
       const work = { pattern: 'write', blockBytes: mebi, outstanding: 4 } as const;
       await fio(subject.uri, work, { sizeBytes, seconds: 0 });

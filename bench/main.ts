@@ -10,14 +10,13 @@
  * Prints each item as it is known and a Markdown table at the end, and writes bench/results/DATE-COMMIT.json.
  */
 
-import { mkdtempSync, rmSync, statfsSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { repositoryRoot } from '../tests/support/locum.ts';
 import { findProgram } from '../tests/support/processes.ts';
 import { type Bench, compare, compareWindow, comparisons } from './comparisons.ts';
-import { thisMachine } from './machine.ts';
+import { imageFolder, thisMachine } from './machine.ts';
 import { lines, markdownTable, type Result, save } from './report.ts';
 import { freezePause, fullLog, unmeasured, xorAgainstCopy } from './scenes.ts';
 
@@ -60,17 +59,6 @@ const items: readonly Item[] = [
   { id: 'xor', work: 'XOR against memory copy', run: async (it) => [await xorAgainstCopy(it)] },
 ];
 
-function folderFor(neededBytes: number): string {
-  if (values.folder !== undefined) return mkdtempSync(join(values.folder, 'locum-bench-'));
-  try {
-    const room = statfsSync('/dev/shm');
-    if (room.bavail * room.bsize > neededBytes) return mkdtempSync('/dev/shm/locum-bench-');
-  } catch {
-    // No tmpfs there: the folder for temporary files it is.
-  }
-  return mkdtempSync(join(tmpdir(), 'locum-bench-'));
-}
-
 /** One line that is overwritten on a terminal, and nothing elsewhere. */
 function tell(text: string): void {
   if (process.stdout.isTTY) process.stdout.write(`\r\x1b[K${text.slice(0, 110)}`);
@@ -93,7 +81,7 @@ async function main(): Promise<number> {
     return 1;
   }
   const machine = thisMachine();
-  const folder = folderFor(8 * options.sizeBytes);
+  const folder = imageFolder(6 * options.sizeBytes, values.folder);
   console.log(
     `${machine.cpu}, ${machine.cores} cores, Linux ${machine.kernel}, Node ${machine.node}`,
   );

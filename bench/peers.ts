@@ -44,6 +44,8 @@ function subject(
     pid: server.pid,
     stop: async () => {
       await server.stop();
+      // nbdkit leaves its socket behind, and refuses to start on it.
+      await rm(socketPath, { force: true });
       await cleanUp();
     },
   };
