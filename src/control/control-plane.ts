@@ -123,6 +123,7 @@ export class Control implements ControlPlane {
         await handle.call('disconnect', [DISCONNECT_MS], DISCONNECT_MS + 500);
         const stopped = await handle.call('stop', [], STOP_MS);
         if (!stopped.ok) this.#options.onTrouble(`${name}: ${explain(stopped.problem).message}`);
+        await handle.end();
       }),
     );
   }
@@ -248,9 +249,7 @@ export class Control implements ControlPlane {
   #sawSnapshot(name: string, handle: VolumeHandle, snapshot: Snapshot): void {
     this.#followWindow(snapshot);
     if (this.#entries.get(name)?.handle !== handle || this.#changing.has(name)) return;
-    this.#remember(name, snapshot).catch((error: unknown) =>
-      this.#options.onTrouble(`volumes.json cannot be written: ${(error as Error).message}`),
-    );
+    void this.#remember(name, snapshot);
   }
 
   async #remember(name: string, { status, paths }: Snapshot, stopped = false): Promise<void> {
@@ -263,7 +262,16 @@ export class Control implements ControlPlane {
       stopped,
       lastSeen: lastSeenOf(status),
     });
-    await this.#options.known.save();
+    await this.#save();
+  }
+
+  /** A list that cannot be written is trouble for the next start, and no reason to refuse anything now. */
+  async #save(): Promise<void> {
+    try {
+      await this.#options.known.save();
+    } catch (error) {
+      this.#options.onTrouble(`volumes.json cannot be written: ${(error as Error).message}`);
+    }
   }
 
   /** Keeps the reports of windows; one whose volume has forgotten it is closed as it was last seen. */
@@ -342,19 +350,24 @@ export class Control implements ControlPlane {
     return await shape(outcome.value);
   }
 
-  /** For calls that change drives: their reply is the new status. */
+  /** For calls that change drives: their reply is the new status, given when the new paths are durable. */
   #change<M extends 'addDrive' | 'failDrive' | 'removeDrive' | 'replaceDrive'>(
     volume: string,
     method: M,
     args: Parameters<VolumeCalls[M]>,
   ): Promise<Outcome<StatusReply>> {
-    return this.#ask(volume, method, args, () => this.#statusReply(volume));
+    return this.#ask(volume, method, args, async () => {
+      const status = await this.#statusReply(volume);
+      await this.#save();
+      return status;
+    });
   }
 
-  #report(volume: string, report: WindowReport): Outcome<Reply<'windowShow'>> {
+  /** The same for calls that change a window: a drive may have come back on another path. */
+  async #report(volume: string, report: WindowReport): Promise<Outcome<Reply<'windowShow'>>> {
     this.#options.history.record(report);
-    // The rest of the status follows within a second anyway; a caller that looks at once should see it too.
-    void this.#entries.get(volume)?.handle?.refresh();
+    await this.#entries.get(volume)?.handle?.refresh();
+    await this.#save();
     return reply({ window: report });
   }
 
@@ -595,7 +608,7 @@ export class Control implements ControlPlane {
     this.#entries.delete(volume);
     this.#claims.release(volume);
     this.#options.known.delete(volume);
-    await this.#options.known.save();
+    await this.#save();
   }
 }
 

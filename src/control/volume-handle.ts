@@ -92,8 +92,8 @@ export class VolumeHandle {
     method: M,
     args: Parameters<VolumeCalls[M]>,
     limitMs: number | null = null,
-  ): ReturnType<Caller<VolumeCalls, VolumeNotice>['call']> & ReturnType<VolumeCalls[M]> {
-    return this.#caller.call(method, args as never, limitMs) as never;
+  ): ReturnType<VolumeCalls[M]> {
+    return this.#caller.call(method, args as never, limitMs) as ReturnType<VolumeCalls[M]>;
   }
 
   connect(connection: Connection): Promise<Outcome<void>> {

@@ -47,7 +47,8 @@ export function problemOfLibrary(error: FastifyError, request: FastifyRequest): 
     ].join('.');
     const parameters: Record<string, unknown> = first?.params ?? {};
     const subject = parameters['additionalProperty'] ?? parameters['allowedValues'];
-    const what = `${first?.message ?? 'is not valid'}${subject === undefined ? '' : ` (${String(subject)})`}`;
+    const named = subject === undefined ? '' : ` (${JSON.stringify(subject)})`;
+    const what = `${first?.message ?? 'is not valid'}${named}`;
     return { code: 'request-invalid', detail: { reason: `${where} ${what}` } };
   }
   if (error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500) {

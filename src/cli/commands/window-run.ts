@@ -19,7 +19,7 @@ import { type Session, sessionOf } from '../session.ts';
 import { Stop, stopQuietly } from '../stop.ts';
 import type { Terminal } from '../terminal.ts';
 import { awaitEndOfWindow } from '../window-end.ts';
-import { closedSentence, type OpenOptions, opened, windowBody } from './window.ts';
+import { closedSentence, type OpenOptions, opened, windowBody } from './window-words.ts';
 
 /** After its task a drive may need a while until it answers again: firmware activation takes up to half a minute. */
 const RETURN_WAIT_MS = 120_000;

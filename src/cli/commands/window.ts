@@ -2,10 +2,9 @@
 
 import type { Command } from 'commander';
 import { exitCodes } from '../../api/errors.ts';
-import type { WindowBody } from '../../api/schema.ts';
-import { type DoubleAbsence, formatBytes, formatDuration } from '../../api/units.ts';
-import type { Purpose, VerifyMode, WindowReport } from '../../core/status.ts';
-import { absolute, driveName, duration } from '../arguments.ts';
+import { formatBytes } from '../../api/units.ts';
+import type { VerifyMode, WindowReport } from '../../core/status.ts';
+import { absolute, duration } from '../arguments.ts';
 import {
   addWindowOptions,
   group,
@@ -21,14 +20,7 @@ import { stopQuietly } from '../stop.ts';
 import type { Terminal } from '../terminal.ts';
 import { awaitEndOfWindow } from '../window-end.ts';
 import { runCommand } from './window-run.ts';
-
-export interface OpenOptions {
-  for: Purpose;
-  max?: number;
-  onDoubleAbsence?: DoubleAbsence;
-  allowDegraded?: true;
-  allowSingleLog?: true;
-}
+import { closedSentence, type OpenOptions, opened, windowBody } from './window-words.ts';
 
 interface CloseOptions {
   drive?: string;
@@ -53,18 +45,6 @@ export function windowCommands(terminal: Terminal): Command {
     .addCommand(list(terminal))
     .addCommand(history(terminal))
     .addCommand(runCommand(terminal));
-}
-
-/** The body of plan and open; what is left out is decided by the server. */
-export function windowBody(terminal: Terminal, drive: string, options: OpenOptions): WindowBody {
-  return {
-    drive: driveName(terminal, drive),
-    purpose: options.for,
-    ...(options.max === undefined ? {} : { maxMs: options.max }),
-    ...(options.onDoubleAbsence ?? {}),
-    allowDegraded: options.allowDegraded === true,
-    allowSingleLog: options.allowSingleLog === true,
-  };
 }
 
 function plan(terminal: Terminal): Command {
@@ -92,15 +72,6 @@ function open(terminal: Terminal): Command {
       const reply = await session.client.call('windowOpen', { params: { volume }, body });
       session.answer(reply, ({ window }) => opened(session, window));
     });
-}
-
-export function opened(session: Session, window: WindowReport): string {
-  const leftMs = Date.parse(window.deadlineAt) - session.terminal.nowMs();
-  return [
-    `Window ${window.id} is open: drive ${window.drive.slot} (${window.drive.path}) is away for ${window.purpose}.\n`,
-    `The server has let go of it. Bring it back within ${formatDuration(leftMs)}: `,
-    `\`locum window close ${window.volume} --wait\`\n`,
-  ].join('');
 }
 
 function close(terminal: Terminal): Command {
@@ -157,10 +128,6 @@ async function conclude(
   const ended = await awaitEndOfWindow(session, volume, window, options.timeout ?? null);
   session.answer({ apiVersion: 'locum/v1', window: ended }, closedSentence);
 }
-
-export const closedSentence = ({ window }: { window: WindowReport }): string =>
-  `Window ${window.id} is ${window.state}${window.outcome === '' ? '' : ` (${window.outcome})`}: ` +
-  `${formatBytes(window.loggedBytes)} logged, ${formatBytes(window.replayedBytes)} replayed.\n`;
 
 function returned({ window }: { window: WindowReport }): string {
   const progress =

@@ -2,7 +2,7 @@
 
 import { localPorts } from '../../../src/control/rpc.ts';
 import type { VolumeThread } from '../../../src/control/volume-handle.ts';
-import { VolumeHost } from '../../../src/control/volume-host.ts';
+import { type Sessions, VolumeHost } from '../../../src/control/volume-host.ts';
 import { done, type Outcome, refuse } from '../../../src/core/problems.ts';
 import type { LocumEvent, WindowReport } from '../../../src/core/status.ts';
 import type { EngineEnvironment, RunningVolume } from '../../../src/engine/contract.ts';
@@ -35,7 +35,7 @@ export class FakeVolume {
       post: (message: unknown) => {
         if (!this.stalled) theirs.post(message);
       },
-      listen: theirs.listen,
+      listen: (receive: (message: unknown) => void) => theirs.listen(receive),
     };
     const start = async (
       name: string | null,
@@ -57,20 +57,7 @@ export class FakeVolume {
         this.emit = emit;
         return {} as EngineEnvironment;
       },
-      sessions: () => {
-        const volume = this;
-        return {
-          open: () => {
-            volume.connections += 1;
-          },
-          shutdown: async () => {
-            volume.connections = 0;
-          },
-          get connectionCount() {
-            return volume.connections;
-          },
-        };
-      },
+      sessions: () => this.sessions(),
       close: () => true,
       onFault: (error) => this.faults.push(error),
     });
@@ -81,6 +68,21 @@ export class FakeVolume {
       this.terminated = true;
     };
     return { port: ours, died, terminate };
+  }
+
+  sessions(): Sessions {
+    const count = (): number => this.connections;
+    return {
+      open: () => {
+        this.connections += 1;
+      },
+      shutdown: async () => {
+        this.connections = 0;
+      },
+      get connectionCount() {
+        return count();
+      },
+    };
   }
 
   running(): RunningVolume {
