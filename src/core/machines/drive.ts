@@ -4,11 +4,15 @@
  * What may be trusted in each state
  *   online      every acknowledged write is on it, but for those that a window's log still holds
  *   away        closed by the server; its data is that of the freeze: current until a replay begins
- *   returning   open again, only to be compared with the frozen survivors
+ *   returning   open again: compared with the frozen survivors or, blank, made from them
  *   failed      not used; in a window its data is that of the freeze, otherwise it misses writes
- *   missing     as failed, and not there
+ *   missing     as failed, and not there since the start; or no drive is in the slot
  *   rebuilding  right where the rebuild has been; not to be read elsewhere
  *   spare       nothing
+ *
+ * Every change of a state in a running volume is one of these events. What a drive is when its
+ * volume is assembled or created, or when it is added, is decided there: a state to begin with, and
+ * no event.
  */
 
 import type { DriveState } from '../status.ts';
@@ -16,21 +20,27 @@ import { driveStates } from '../status.ts';
 import { type Cell, type Decision, decide, type Machine } from './machine.ts';
 
 export const driveEvents = [
+  /** A window is being opened on it: it is about to leave. */
   'window-opened',
+  /** The window did not come about: nothing was written without it. */
   'freeze-failed',
+  /** Open again, to be compared. */
   'returned',
   'rejected',
+  /** Compared or rebuilt, and the replay begins. */
   'verified',
-  'replayed',
+  /** The replay begins without it. */
   'thawed',
+  /** It failed a write or a flush, missed its deadline, or had too many read errors. */
   'io-failed',
+  /** A probe found it gone. */
   'vanished',
+  /** A member of the frozen generation is there again. */
   'reappeared',
   'rebuild-started',
   'rebuilt',
   'failed-by-hand',
   'removed',
-  'added-as-spare',
   'taken-from-spares',
 ] as const;
 export type DriveEvent = (typeof driveEvents)[number];
@@ -47,82 +57,67 @@ export const driveMachine: Machine<DriveState, DriveEvent, never> = {
     online: {
       'window-opened': to('away'),
       'io-failed': to('failed'),
-      vanished: to('missing'),
+      vanished: to('failed'),
       'failed-by-hand': to('failed'),
       removed: 'refused',
-      'added-as-spare': 'refused',
-      replayed: 'ignored',
     },
     away: {
-      // The freeze did not come about: nothing was written without it.
       'freeze-failed': to('online'),
       returned: to('returning'),
       // Nothing but the log has changed: what it lacks is marked, and a short resync brings it
       // back.
       thawed: to('failed'),
-      // The server has closed it, so it may go and come as it likes.
-      vanished: 'ignored',
-      reappeared: 'ignored',
+      // While the window is opened it is still in use. Once it has left it may go and come as it
+      // likes: the server does not look.
+      'io-failed': to('failed'),
+      vanished: to('failed'),
+      // It failed while it was compared, and was away again before the verdict.
+      rejected: 'ignored',
       'failed-by-hand': 'refused',
       removed: 'refused',
-      'added-as-spare': 'refused',
     },
     returning: {
       verified: to('online'),
-      // Nothing was written to it: whatever is wrong with it, it is as absent as before and may be
-      // returned again.
+      // Nothing was written to it, or it was blank before: whatever is wrong with it, it is as
+      // absent as before and may be returned again.
       rejected: to('away'),
       'io-failed': to('away'),
       vanished: to('away'),
-      // Blank or foreign, and all others are there: recreated from the frozen survivors.
-      'rebuild-started': to('rebuilding'),
       'failed-by-hand': 'refused',
       removed: 'refused',
-      'added-as-spare': 'refused',
     },
     failed: {
       // In a window it is still of the frozen generation. Outside, `rebuild-started` comes instead.
       reappeared: to('online'),
       'rebuild-started': to('rebuilding'),
       removed: to('missing'),
-      vanished: 'ignored',
+      // The freeze did not come about, and it failed meanwhile.
+      'freeze-failed': 'ignored',
       'io-failed': 'ignored',
+      vanished: 'ignored',
       'failed-by-hand': 'refused',
-      'added-as-spare': 'refused',
-      replayed: 'ignored',
-      thawed: 'ignored',
     },
     missing: {
       reappeared: to('online'),
       'rebuild-started': to('rebuilding'),
       removed: 'ignored',
-      vanished: 'ignored',
       'io-failed': 'ignored',
+      vanished: 'ignored',
       'failed-by-hand': 'refused',
-      replayed: 'ignored',
-      thawed: 'ignored',
     },
     rebuilding: {
       rebuilt: to('online'),
       'io-failed': to('failed'),
-      vanished: to('missing'),
+      vanished: to('failed'),
       'failed-by-hand': to('failed'),
-      // The blank drive of a window, given up: the slot is as absent as before.
-      rejected: to('away'),
-      // Resumed after a restart.
-      'rebuild-started': 'ignored',
       removed: 'refused',
-      'added-as-spare': 'refused',
-      replayed: 'ignored',
     },
     spare: {
       'taken-from-spares': to('rebuilding'),
       'io-failed': to('failed'),
-      vanished: to('missing'),
+      vanished: to('failed'),
       'failed-by-hand': to('failed'),
       removed: to('missing'),
-      'added-as-spare': 'refused',
-      replayed: 'ignored',
     },
   },
 };

@@ -2,11 +2,24 @@
  * Everything about a volume that somebody should do something about, or know. Codes are stable:
  * monitoring depends on them. Critical: act now, or the next fault costs data or service. Warning:
  * act in working hours. Info: so that nobody is surprised.
+ *
+ * A message is read at night by somebody who did not set this up: what is wrong, what it means for
+ * the data, and the next command.
  */
 
 import type { Alarm, VolumeStatus } from '../status.ts';
 import { logFillPercent, logMarkOf, logMarks } from './log-fill.ts';
-import { type DriveFacts, failedBesides, named, type VolumeFacts } from './volume-facts.ts';
+import * as commands from './volume-commands.ts';
+import {
+  capital,
+  type DriveFacts,
+  described,
+  failedBesides,
+  returnable,
+  sentence,
+  type VolumeFacts,
+  type WindowFactsForStatus,
+} from './volume-facts.ts';
 
 export const alarmCodes = [
   'halted',
@@ -33,85 +46,182 @@ type Add = (code: AlarmCode, severity: Alarm['severity'], message: string) => vo
 export function alarmsOf(facts: VolumeFacts, writeHole: VolumeStatus['writeHole']): Alarm[] {
   const alarms: Alarm[] = [];
   const add: Add = (code, severity, message) => alarms.push({ code, severity, message });
-  if (facts.haltReason !== '')
-    add('halted', 'critical', `Host I/O is refused: ${facts.haltReason}`);
-  for (const drive of failedBesides(facts)) driveAlarm(facts, drive, add);
-  windowAlarms(facts, add);
-  if (facts.writesHeld > 0) {
+  if (facts.haltReason !== '') {
     add(
-      'writes-held',
+      'halted',
       'critical',
-      `${facts.writesHeld} writes are held until there is room in the log`,
+      `Host I/O is refused: ${sentence(facts.haltReason)} The drives are left as they are. ` +
+        `Bring the missing drives and log legs back, then: ${commands.restart(facts)}`,
     );
   }
+  for (const drive of failedBesides(facts)) driveAlarm(facts, drive, add);
+  if (facts.window !== null && facts.frozen) windowAlarms(facts, facts.window, add);
   logAlarms(facts, add);
   if (writeHole === 'open') {
     add(
       'write-hole',
       'warning',
-      'Degraded without a log: a crash can damage what the absent drive held',
+      'Degraded, and no log to write to first: a crash in the middle of a write can damage what ' +
+        `the absent drive held. Restore the redundancy soon: ${mendFirst(facts)}`,
     );
   }
-  if (facts.parityErrors > 0) {
-    add(
-      'parity-mismatch',
-      'critical',
-      `${facts.parityErrors} reads met a stripe that does not add up`,
-    );
-  }
-  const { mismatches, repairing } = facts.scrub;
-  if (mismatches > 0) {
-    const severity = repairing ? 'warning' : 'critical';
-    add('scrub-mismatch', severity, `The scrub found ${mismatches} stripes that disagree`);
-  }
-  if (facts.legSharesFileSystem) {
-    add(
-      'leg-shares-file-system',
-      'info',
-      'A log leg and a member lie in one file system: fine for a trial only',
-    );
-  }
+  contentAlarms(facts, add);
   return alarms;
 }
 
-function driveAlarm({ frozen, window }: VolumeFacts, drive: DriveFacts, add: Add): void {
-  const what = `${named(drive)} is ${drive.state}`;
-  if (frozen && window !== null) {
-    const message = `${what} while ${window.path} is away; nothing is lost, bring either back`;
-    add('second-failure', 'critical', `${capital(message)}`);
+function driveAlarm(facts: VolumeFacts, drive: DriveFacts, add: Add): void {
+  const { window, frozen } = facts;
+  const what = sentence(capital(described(drive)));
+  if (window === null) {
+    const next = facts.haltReason === '' ? ` Next: ${commands.mend(facts, drive)}` : '';
+    add('drive-failed', 'critical', what + next);
+  } else if (!frozen) {
+    add(
+      'drive-failed',
+      'critical',
+      `${what} Once the replay is done: ${commands.mend(facts, drive)}`,
+    );
+  } else if (drive.ofFrozenImage) {
+    add(
+      'second-failure',
+      'critical',
+      `${what} It failed while ${window.path} is away: nothing is lost, either of them completes ` +
+        `the volume. Bring ${window.path} back: ${commands.closeWindow(facts)}; ` +
+        `or this one: ${commands.addBack(facts, drive.path)}`,
+    );
   } else {
-    add('drive-failed', 'critical', `${capital(what)}: ${drive.reason}`);
+    add(
+      'drive-failed',
+      'critical',
+      `${what} It was out before the window was opened, so only ${window.path} completes the ` +
+        `volume. Bring that back first: ${commands.closeWindow(facts)}`,
+    );
   }
 }
 
-function windowAlarms({ name, frozen, window }: VolumeFacts, add: Add): void {
-  if (window === null || !frozen) return;
-  if (window.recall)
-    add('recall', 'critical', `Bring ${window.path} back now: locum window close ${name}`);
+function windowAlarms(facts: VolumeFacts, window: WindowFactsForStatus, add: Add): void {
+  const { path } = window;
+  const close = commands.closeWindow(facts);
+  const back = bringBack(facts, path);
+  if (window.recall) {
+    add(
+      'recall',
+      'critical',
+      `${path} is wanted back now: begin nothing long on it, and as soon as it is safe: ${close}`,
+    );
+  }
   if (window.overdue) {
     add(
       'window-overdue',
       'critical',
-      `The window on ${window.path} is past its limit and cannot end without a drive`,
+      `The window on ${path} is past its limit, and is held open because another drive is out: ` +
+        `without ${path} the volume is not complete. ${back}; or, if it needs more time: ` +
+        commands.extendWindow(facts),
     );
   }
   if (window.heldReads > 0) {
-    add('reads-held', 'warning', `${window.heldReads} reads wait for one of the absent drives`);
+    add(
+      'reads-held',
+      'warning',
+      `${count(window.heldReads, 'read')} of what only absent drives hold ` +
+        `${window.heldReads === 1 ? 'waits' : 'wait'}, each for up to ` +
+        `${Math.round(window.waitMs / 1000)} s and then fails. ${back}`,
+    );
   }
 }
 
-function logAlarms({ log, window }: VolumeFacts, add: Add): void {
+/** The way out of a double absence: the drive of the window, or one that is as good. */
+function bringBack(facts: VolumeFacts, path: string): string {
+  const others = returnable(facts).map((drive) => commands.addBack(facts, drive.path));
+  const next = `Bring ${path} back: ${commands.closeWindow(facts)}`;
+  return others.length === 0 ? next : `${next} (or ${others.join(', or ')})`;
+}
+
+function logAlarms(facts: VolumeFacts, add: Add): void {
+  const { log, window } = facts;
+  const back = window === null ? '' : bringBack(facts, window.path);
+  if (facts.writesHeld > 0) {
+    const next = window === null ? commands.watch(facts) : back;
+    add(
+      'writes-held',
+      'critical',
+      `${count(facts.writesHeld, 'write')} held until there is room in the log; nothing ` +
+        `acknowledged is lost. ${next}`,
+    );
+  }
   if (log === null) return;
   const lost = log.legs.filter(({ state }) => state !== 'online');
-  if (lost.length > 0 && lost.length === log.legs.length)
-    add('log-lost', 'critical', 'No leg of the log is online');
-  for (const leg of lost)
-    add('leg-lost', 'critical', `Log leg ${leg.path} is ${leg.state}: ${leg.reason}`);
+  const none = lost.length === log.legs.length;
+  const next = window === null ? `Give it new legs: ${commands.newLog(facts)}` : back;
+  if (none && lost.length > 0) {
+    const meaning =
+      window === null
+        ? 'Writes go on, but no window can be opened.'
+        : 'It may be the only copy of what was written since the drive left.';
+    add('log-lost', 'critical', `No leg of the log takes a write. ${meaning} ${next}`);
+  }
+  for (const leg of lost) {
+    const what = leg.reason === '' ? leg.state : `${leg.state}: ${leg.reason}`;
+    const meaning =
+      window === null
+        ? 'The log has one copy fewer.'
+        : 'What was written since the drive left has one copy fewer.';
+    add('leg-lost', 'critical', `Log leg ${leg.path} is ${sentence(what)} ${meaning} ${next}`);
+  }
   const mark = logMarkOf(log.usedBytes, log.capacityBytes);
   if (mark === 0 || window === null) return;
   const percent = Math.floor(logFillPercent(log.usedBytes, log.capacityBytes));
   const severity = mark === logMarks[0] ? 'warning' : 'critical';
-  add(`log-${mark}` as AlarmCode, severity, `The log is ${percent} % full`);
+  const then =
+    failedBesides(facts).length === 0
+      ? `at ${logMarks[2]} % the window ends without ${window.path}`
+      : 'when it is full, writes are held';
+  const what = facts.frozen ? `; ${then}. ${back}` : '; the replay is freeing it.';
+  add(`log-${mark}` as AlarmCode, severity, `The log is ${percent} % full${what}`);
 }
 
-const capital = (sentence: string): string => sentence.charAt(0).toUpperCase() + sentence.slice(1);
+function contentAlarms(facts: VolumeFacts, add: Add): void {
+  const { parityErrors, legSharesFileSystem } = facts;
+  const { mismatches, repairing } = facts.scrub;
+  if (parityErrors > 0) {
+    add(
+      'parity-mismatch',
+      'critical',
+      `${count(parityErrors, 'read')} met a stripe whose parity does not agree with its data: a ` +
+        `drive has returned wrong data. Check them all: locum scrub start ${facts.name}`,
+    );
+  }
+  if (mismatches > 0 && repairing) {
+    add(
+      'scrub-mismatch',
+      'warning',
+      `The scrub found ${count(mismatches, 'stripe')} whose redundancy did not agree with the data, ` +
+        `and rewrote it. If it happens again a drive is at fault: locum drive ls ${facts.name}`,
+    );
+  } else if (mismatches > 0) {
+    add(
+      'scrub-mismatch',
+      'critical',
+      `The scrub found ${count(mismatches, 'stripe')} whose redundancy does not agree with the ` +
+        `data: a rebuild would make wrong data there. Rewrite it: ${commands.repair(facts)}`,
+    );
+  }
+  if (legSharesFileSystem) {
+    add(
+      'leg-shares-file-system',
+      'info',
+      'A log leg and a member lie in one file system: one disk can take both. Fine for a trial; ' +
+        'for real data keep the legs on disks of their own.',
+    );
+  }
+}
+
+function mendFirst(facts: VolumeFacts): string {
+  const out = failedBesides(facts)[0];
+  return out === undefined || facts.window !== null
+    ? commands.watch(facts)
+    : commands.mend(facts, out);
+}
+
+const count = (number: number, what: string): string =>
+  `${number} ${what}${number === 1 ? '' : 's'}`;

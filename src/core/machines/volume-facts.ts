@@ -13,6 +13,11 @@ export interface DriveFacts {
   readonly state: DriveState;
   /** Empty when online. */
   readonly reason: string;
+  /**
+   * In a frozen volume: nothing has been written since it went, so it may come back as it is. False
+   * for one that had failed before the freeze.
+   */
+  readonly ofFrozenImage: boolean;
 }
 
 export interface WindowFactsForStatus {
@@ -24,6 +29,8 @@ export interface WindowFactsForStatus {
   /** Past its limit and held open, because a second member is absent. */
   readonly overdue: boolean;
   readonly heldReads: number;
+  /** How long a read that needs two absent drives waits before it is answered EIO. */
+  readonly waitMs: number;
 }
 
 export interface VolumeFacts {
@@ -60,6 +67,21 @@ export const slotStatesOf = (facts: VolumeFacts): DriveState[] =>
 export const isDegraded = (facts: VolumeFacts): boolean =>
   slotStatesOf(facts).some((state) => state !== 'online');
 
+/** Of those, the ones that are as good as the drive of the window: any of them may come back. */
+export const returnable = (facts: VolumeFacts): readonly DriveFacts[] =>
+  facts.frozen ? failedBesides(facts).filter(({ ofFrozenImage }) => ofFrozenImage) : [];
+
 /** "slot 2 (/dev/sdc)" */
 export const named = ({ slot, path }: DriveFacts): string =>
   `slot ${slot} (${path === '' ? 'no drive' : path})`;
+
+export const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
+
+/** "it is gone" and "it is gone." as the end of a sentence. */
+export const sentence = (text: string): string => (text.endsWith('.') ? text : `${text}.`);
+
+/** "slot 2 (/dev/sdc) is failed: it is gone" */
+export const described = (drive: DriveFacts): string => {
+  const what = `${named(drive)} is ${drive.state}`;
+  return drive.reason === '' ? what : `${what}: ${drive.reason}`;
+};

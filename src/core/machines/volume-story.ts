@@ -6,10 +6,14 @@
 
 import { unreachable } from '../../base/assert.ts';
 import type { VolumeState, VolumeStatus } from '../status.ts';
+import * as commands from './volume-commands.ts';
 import {
-  type DriveFacts,
+  capital,
+  described,
   failedBesides,
   named,
+  returnable,
+  sentence,
   slotStatesOf,
   type VolumeFacts,
 } from './volume-facts.ts';
@@ -21,9 +25,7 @@ export function storyOf(
   state: VolumeState,
   writeHole: VolumeStatus['writeHole'],
 ): Story {
-  const { name } = facts;
-  const again = `locum volume stop ${name} && locum volume assemble ${name}`;
-  const watch = `Wait; locum status ${name} --watch shows the progress.`;
+  const watch = `Wait; this shows the progress: ${commands.watch(facts)}`;
   switch (state) {
     case 'optimal':
       return story(
@@ -63,7 +65,7 @@ export function storyOf(
       return story(
         'All data is readable; the log is being applied without the drive that was away.',
         `Drive ${away(facts)} did not come back in time, or the log ran full.`,
-        `Then bring it back: locum drive add ${name} PATH`,
+        `When this is done, bring it back: ${commands.addBack(facts, away(facts))}`,
       );
     case 'suspended':
       return suspended(facts);
@@ -71,7 +73,7 @@ export function storyOf(
       return story(
         'Host I/O is refused, so that nothing can make it worse.',
         sentence(facts.haltReason),
-        `Bring the missing drives and log legs back, then ${again}`,
+        `Bring the missing drives and log legs back, then: ${commands.restart(facts)}`,
       );
     default:
       return unreachable(state);
@@ -79,21 +81,13 @@ export function storyOf(
 }
 
 const story = (state: string, why: string, next: string): Story => ({ state, why, next });
-const sentence = (text: string): string => (text.endsWith('.') ? text : `${text}.`);
 const away = ({ window }: VolumeFacts): string => window?.path ?? '';
 
-/**
- * "slot 2 (/dev/sdc) failed: it is gone" for each member that is out, after what is said anyway.
- */
+/** Each member that is out, after what is said anyway. */
 function outSentence(facts: VolumeFacts, first: string): string {
-  const out = failedBesides(facts).map(reasonOf).join('; ');
-  return out === '' ? first : `${first} Out: ${out}.`;
+  const out = failedBesides(facts).map(described).join('; ');
+  return out === '' ? first : sentence(`${first} Out: ${out}`);
 }
-
-const reasonOf = (drive: DriveFacts): string =>
-  drive.reason === ''
-    ? `${named(drive)} is ${drive.state}`
-    : `${named(drive)} is ${drive.state}: ${drive.reason}`;
 
 function degraded(facts: VolumeFacts, writeHole: VolumeStatus['writeHole']): Story {
   const out = facts.drives.filter(({ slot, state }) => slot !== null && state !== 'online');
@@ -102,11 +96,11 @@ function degraded(facts: VolumeFacts, writeHole: VolumeStatus['writeHole']): Sto
   const left = spare > 0 ? `${spare} more may fail` : 'the next failure loses data';
   const hole =
     writeHole === 'open' ? ' Without a log, a crash can damage what the absent drive held.' : '';
-  const slot = out[0]?.slot ?? 0;
+  const first = failedBesides(facts)[0];
   return story(
     `All data is readable with less redundancy: ${left}.${hole}`,
-    `${capital(out.map(reasonOf).join('; '))}.`,
-    `Replace it: locum drive replace ${facts.name} ${slot} --with PATH`,
+    sentence(capital(out.map(described).join('; '))),
+    first === undefined ? commands.watch(facts) : `Replace it: ${commands.mend(facts, first)}`,
   );
 }
 
@@ -116,14 +110,14 @@ function rebuildingWhy(facts: VolumeFacts): string {
 }
 
 function frozen(facts: VolumeFacts): Story {
-  const { name, window } = facts;
+  const { window } = facts;
   const drive = away(facts);
   const out = failedBesides(facts);
   const who = out.map(named).join(', ');
-  const close = `locum window close ${name}`;
+  const close = commands.closeWindow(facts);
   if (window?.state === 'returning') {
     return story(
-      `Nothing is lost; ${drive} is back and being compared with the other drives.`,
+      `Nothing is lost; ${drive} is back and being compared with the other drives, or made from them.`,
       outSentence(facts, 'It is trusted only after that; until then every write goes to the log.'),
       'Wait; replay follows by itself.',
     );
@@ -137,25 +131,33 @@ function frozen(facts: VolumeFacts): Story {
         : `When the drive is ready: ${close}`,
     );
   }
+  const good = returnable(facts);
+  const others = good.map(({ path }) => commands.addBack(facts, path)).join(', or ');
   return story(
     `Nothing is lost: ${drive} is away and ${who} is out, every write goes to the log.`,
-    `${capital(out.map(reasonOf).join('; '))}. Reads that need both wait; everything else goes on.`,
-    `Bring either back; for ${drive}: ${close}`,
+    `${sentence(capital(out.map(described).join('; ')))} Reads that need both wait; everything else ` +
+      'goes on.',
+    good.length === 0
+      ? `Bring ${drive} back, only it completes the volume: ${close}`
+      : `Bring either back. ${drive}: ${close}; the other: ${others}`,
   );
 }
 
 function suspended(facts: VolumeFacts): Story {
   const failed = facts.log?.state === 'failed';
   const out = [...failedBesides(facts).map(named), ...(facts.window === null ? [] : [away(facts)])];
+  const others = returnable(facts).map(({ path }) => `, or ${commands.addBack(facts, path)}`);
   const next =
-    facts.window === null ? `locum status ${facts.name}` : `locum window close ${facts.name}`;
+    facts.window === null
+      ? commands.watch(facts)
+      : `${commands.closeWindow(facts)}${others.join('')}`;
   return story(
-    'Writes are held; nothing is lost.',
     failed
-      ? 'No leg of the log can be written.'
+      ? 'Writes are held; do not touch the log legs.'
+      : 'Writes are held; nothing acknowledged is lost.',
+    failed
+      ? 'No leg of the log takes a write, and what was written since the drive left may be only there.'
       : `The log is full, and the window cannot end without ${out.join(' or ')}.`,
-    failed ? `Bring a log leg or the drive back: ${next}` : `Bring one of them back: ${next}`,
+    `${facts.window === null ? 'See what is missing' : 'Bring a drive back'}: ${next}`,
   );
 }
-
-const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);

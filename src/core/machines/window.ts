@@ -20,10 +20,13 @@
  *   replaying   stripes below the cursor are on the members, others in the log; the drive is back
  *   thawing     the same without the drive
  *   closed      everything is on the members; who did not come back is on record as missing it
- *   aborted     there never was a window
+ *   aborted     the operator called it off: the drive is back and everything is on the members; or
+ *               the freeze failed, and there never was a window
  *
- * Time is an event here. A deadline that passed with a second member absent is reported again once
- * that one is back.
+ * Time and fill are events here, and conditions: they are reported again for as long as they hold,
+ * so that a deadline that passed with a second member absent counts as soon as that one is back. An
+ * event that leads to a replay or a thaw is put to the table when host I/O is already held: what was
+ * true when it was noticed need not be true any more.
  */
 
 import type { WindowState } from '../status.ts';
@@ -34,6 +37,7 @@ export const windowEvents = [
   /** All members flushed and labelled, the leaving one last; the log's new epoch is on all legs. */
   'frozen',
   'freeze-failed',
+  /** The time limit is over. */
   'expired',
   'log-70',
   'log-85',
@@ -53,6 +57,8 @@ export const windowEvents = [
   'drive-verified',
   'drive-rejected',
   'replayed',
+  /** The same in a window that the operator called off. */
+  'replayed-aborted',
   'abort',
   'extend',
 ] as const;
@@ -68,6 +74,9 @@ export const windowEffects = [
   'warn',
   /** Ask for the drive, loudly, until it is back. */
   'recall',
+  /** The drive is not wanted in a hurry any more. What else asks for it does so again at once. */
+  'end-recall',
+  /** A write that finds no room in the log waits. */
   'hold-writes',
   'admit-writes',
   /** Identify the drive and compare it with the frozen survivors. */
@@ -122,7 +131,8 @@ export const windowMachine: Machine<WindowState, WindowEvent, WindowEffect> = {
       'second-failed': to('aborted', 'undo-freeze'),
       'leg-lost': to('aborted', 'undo-freeze'),
       'log-lost': to('aborted', 'undo-freeze'),
-      abort: to('aborted', 'undo-freeze'),
+      // A moment later it is open, and can be called off.
+      abort: 'refused',
       'second-returned': 'ignored',
       'drive-returned': 'refused',
       extend: 'refused',
@@ -137,7 +147,10 @@ export const windowMachine: Machine<WindowState, WindowEvent, WindowEffect> = {
       },
       'log-relieved': to('open', 'admit-writes'),
       'second-failed': to('open', 'recall'),
-      'second-returned': to('open', 'admit-writes'),
+      'second-returned': {
+        alone: to('open', 'end-recall', 'admit-writes'),
+        second: to('open', 'admit-writes'),
+      },
       'leg-lost': to('open', 'recall'),
       // Alone, what the log still answers can be brought home. Second: only waiting keeps every way
       // open.
@@ -146,13 +159,14 @@ export const windowMachine: Machine<WindowState, WindowEvent, WindowEffect> = {
         second: to('open', 'suspend', 'recall'),
       },
       'drive-returned': to('returning', 'verify'),
-      // Nothing is lost by it: the drive comes back as it left, and what was logged is replayed.
+      // As a return: the drive comes back as it left, and what was logged is replayed.
       abort: to('returning', 'verify'),
       extend: to('open', 'start-timer'),
     },
     returning: {
       'drive-verified': to('replaying', 'replay'),
-      'drive-rejected': to('open'),
+      // With a second member absent it is still this drive that is wanted, or another one like it.
+      'drive-rejected': { alone: to('open'), second: to('open', 'recall') },
       // The drive is here: it is decided first, and the timer asked again if it is rejected.
       expired: 'ignored',
       'log-70': to('returning', 'warn'),
@@ -161,7 +175,8 @@ export const windowMachine: Machine<WindowState, WindowEvent, WindowEffect> = {
       'log-relieved': to('returning', 'admit-writes'),
       // What it was compared with has changed: what is left of it counts.
       'second-failed': to('returning', 'verify'),
-      'second-returned': to('returning', 'verify'),
+      // It could not be compared, or only in part: now it can.
+      'second-returned': to('returning', 'verify', 'admit-writes'),
       'leg-lost': to('returning', 'warn'),
       'log-lost': to('returning', 'suspend'),
       'drive-returned': 'refused',
@@ -170,6 +185,7 @@ export const windowMachine: Machine<WindowState, WindowEvent, WindowEffect> = {
     },
     replaying: {
       replayed: to('closed', 'close'),
+      'replayed-aborted': to('aborted', 'close'),
       expired: 'ignored',
       'log-70': to('replaying', 'warn'),
       'log-85': to('replaying', 'warn'),

@@ -37,20 +37,18 @@ import {
 const driveCells: Record<DriveEvent, string> = {
   // online, away, returning, failed, missing, rebuilding, spare
   'window-opened': 'away - - - - - -',
-  'freeze-failed': '- online - - - - -',
+  'freeze-failed': '- online - ignored - - -',
   returned: '- returning - - - - -',
-  rejected: '- - away - - away -',
+  rejected: '- ignored away - - - -',
   verified: '- - online - - - -',
-  replayed: 'ignored - - ignored ignored ignored ignored',
-  thawed: '- failed - ignored ignored - -',
-  'io-failed': 'failed - away ignored ignored failed failed',
-  vanished: 'missing ignored away ignored ignored missing missing',
-  reappeared: '- ignored - online online - -',
-  'rebuild-started': '- - rebuilding rebuilding rebuilding ignored -',
+  thawed: '- failed - - - - -',
+  'io-failed': 'failed failed away ignored ignored failed failed',
+  vanished: 'failed failed away ignored ignored failed failed',
+  reappeared: '- - - online online - -',
+  'rebuild-started': '- - - rebuilding rebuilding - -',
   rebuilt: '- - - - - online -',
   'failed-by-hand': 'failed refused refused refused refused failed failed',
   removed: 'refused refused refused missing ignored refused missing',
-  'added-as-spare': 'refused refused refused refused - refused refused',
   'taken-from-spares': '- - - - - - rebuilding',
 };
 
@@ -72,7 +70,8 @@ const windowCells: Record<WindowEvent, string> = {
   'drive-verified': '- - replaying - - - -',
   'drive-rejected': '- - open - - - -',
   replayed: '- - - closed closed - -',
-  abort: 'aborted returning refused refused refused refused refused',
+  'replayed-aborted': '- - - aborted - - -',
+  abort: 'refused returning refused refused refused refused refused',
   extend: 'refused open returning refused refused refused refused',
 };
 
@@ -162,9 +161,20 @@ test('rule 1: members change only after a decision to replay', () => {
   });
 });
 
+test('only a second failure, before or after the freeze, makes a returned drive wanted again', () => {
+  const moved = (second: boolean, event: WindowEvent, from: WindowState): readonly string[] => {
+    const decision = decideWindow(from, event, { secondAbsent: second });
+    return decision.kind === 'move' ? decision.effects : [];
+  };
+  assert.deepEqual(moved(true, 'drive-rejected', 'returning'), ['recall']);
+  assert.deepEqual(moved(false, 'drive-rejected', 'returning'), []);
+  assert.ok(moved(false, 'second-returned', 'open').includes('end-recall'));
+  assert.ok(!moved(true, 'second-returned', 'open').includes('end-recall'));
+});
+
 test('a window that replays never goes back to being open, and what has ended stays so', () => {
   eachWindowMove((from, event, _second, to) => {
-    if (from === 'replaying') assert.ok(['replaying', 'closed'].includes(to), event);
+    if (from === 'replaying') assert.ok(['replaying', 'closed', 'aborted'].includes(to), event);
     if (from === 'thawing') assert.ok(['thawing', 'closed'].includes(to), event);
     assert.notEqual(from, 'closed');
     assert.notEqual(from, 'aborted');
@@ -187,7 +197,8 @@ test('every state but the last ones has a way out, and every state is reached', 
         driveReached.add(nextDriveState(state, event));
     }
   }
-  assert.deepEqual([...driveReached].sort(), [...driveStates].sort());
+  // A drive is added as a spare; nothing becomes one.
+  assert.deepEqual([...driveReached, 'spare'].sort(), [...driveStates].sort());
 });
 
 test('every effect is used, and every event has a cell', () => {
@@ -216,8 +227,8 @@ test('every effect is used, and every event has a cell', () => {
 
 test('a refused or ignored event leaves a drive as it is', () => {
   assert.equal(nextDriveState('away', 'removed'), 'away');
-  assert.equal(nextDriveState('away', 'vanished'), 'away');
-  assert.throws(() => nextDriveState('away', 'io-failed'), /drive\/away\/io-failed/);
+  assert.equal(nextDriveState('failed', 'vanished'), 'failed');
+  assert.throws(() => nextDriveState('away', 'verified'), /drive\/away\/verified/);
 });
 
 test('the marks of the log', () => {

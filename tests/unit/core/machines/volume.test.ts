@@ -25,6 +25,7 @@ const drive = (
   path: `/dev/sd${'abcd'[slot]}`,
   state,
   reason,
+  ofFrozenImage: state === 'failed' || state === 'missing',
 });
 const drives = (...states: DriveState[]): DriveFacts[] =>
   states.map((state, slot) => drive(slot, state));
@@ -52,6 +53,7 @@ const open: WindowFactsForStatus = {
   recall: false,
   overdue: false,
   heldReads: 0,
+  waitMs: 60_000,
 };
 const log: LogStatus = {
   state: 'logging',
@@ -92,7 +94,10 @@ test('each state word, from the facts that lead to it', () => {
       'optimal',
       {
         ...healthy,
-        drives: [...healthy.drives, { slot: null, path: '/dev/x', state: 'spare', reason: '' }],
+        drives: [
+          ...healthy.drives,
+          { slot: null, path: '/dev/x', state: 'spare', reason: '', ofFrozenImage: false },
+        ],
       },
     ],
     ['resyncing', { ...healthy, resyncing: true }],
@@ -159,7 +164,7 @@ test('the story of a second failure says that nothing is lost and what to do', (
     /^Nothing is lost: \/dev\/sdb is away and slot 2 \(\/dev\/sdc\) is out/,
   );
   assert.match(story.why, /it is gone/);
-  assert.match(story.next, /locum window close v/);
+  assert.match(story.next, /locum window close v --wait; the other: locum drive add v \/dev\/sdc$/);
   assert.equal(redundancy.canLose, 0);
   assert.equal(deriveVolume(window).redundancy.canLose, 1);
 });
@@ -216,6 +221,49 @@ test('alarms of the log', () => {
     legs: log.legs.map((leg) => ({ ...leg, state: 'failed' })),
   };
   assert.deepEqual(codes({ ...window, log: allLost }), ['log-lost', 'leg-lost', 'leg-lost']);
+});
+
+test('every alarm of something wrong ends with a command, volume and drive filled in', () => {
+  const failedLog: LogStatus = {
+    ...log,
+    state: 'failed',
+    usedBytes: 990,
+    legs: log.legs.map((leg) => ({ ...leg, state: 'failed' })),
+  };
+  const noisy: VolumeFacts = {
+    ...second,
+    log: failedLog,
+    window: { ...open, recall: true, overdue: true, heldReads: 1 },
+    writesHeld: 1,
+    parityErrors: 1,
+    scrub: { mismatches: 2, repairing: false },
+  };
+  const degraded = { ...healthy, drives: drives('online', 'failed', 'online') };
+  const worlds = [
+    noisy,
+    degraded,
+    { ...degraded, log: failedLog },
+    { ...healthy, haltReason: 'x' },
+  ];
+  for (const { code, message } of worlds.flatMap((facts) => deriveVolume(facts).alarms)) {
+    assert.match(message, /locum (window|drive|volume|scrub) [a-z]+ v( |$|&|;|\))/, code);
+    assert.doesNotMatch(message, /undefined|null|NaN| {2}|\.\.|: $/, code);
+    assert.doesNotMatch(message, /locum drive (add|replace) v( --with|$)/, code);
+  }
+});
+
+test('a drive that was out before the window is not asked for: only the one that is away helps', () => {
+  const before = {
+    ...window,
+    drives: window.drives.map((one) =>
+      one.slot === 2 ? { ...one, state: 'failed' as const, reason: 'it is gone' } : one,
+    ),
+  };
+  const { alarms, story } = deriveVolume(before);
+  assert.deepEqual(codes(before), ['drive-failed']);
+  assert.match(alarms[0]?.message ?? '', /only \/dev\/sdb completes the volume/);
+  assert.match(story.next, /only it completes the volume: locum window close v --wait$/);
+  for (const text of [alarms[0]?.message, story.next]) assert.doesNotMatch(text ?? '', /drive add/);
 });
 
 test('every alarm code is raised by something', () => {

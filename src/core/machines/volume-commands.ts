@@ -1,0 +1,38 @@
+/**
+ * The commands that alarms and stories tell people to type, with the volume and the drive filled in.
+ * Only what the reader alone can know is left as a word in capitals. They are a contract with the
+ * command line (docs/commands.md): a command that is renamed there has to be renamed here.
+ */
+
+import type { DriveFacts, VolumeFacts } from './volume-facts.ts';
+
+export const closeWindow = ({ name }: VolumeFacts): string => `locum window close ${name} --wait`;
+export const extendWindow = ({ name }: VolumeFacts): string =>
+  `locum window extend ${name} --by 30m`;
+export const watch = ({ name }: VolumeFacts): string => `locum status ${name} --watch`;
+export const repair = ({ name }: VolumeFacts): string => `locum scrub start ${name} --repair`;
+export const restart = ({ name }: VolumeFacts): string =>
+  `locum volume stop ${name} && locum volume assemble ${name}`;
+
+/** The same drive again: whole in a window, by a short resync otherwise. */
+export const addBack = ({ name }: VolumeFacts, path: string): string =>
+  `locum drive add ${name} ${path}`;
+
+export const replace = ({ name }: VolumeFacts, { slot }: DriveFacts): string =>
+  `locum drive replace ${name} ${slot} --with NEW_DRIVE`;
+
+/** What to do about a member that is out while no window is open. */
+export const mend = (facts: VolumeFacts, drive: DriveFacts): string =>
+  drive.path === ''
+    ? replace(facts, drive)
+    : `${replace(facts, drive)} (or, if the drive itself is good, ${addBack(facts, drive.path)})`;
+
+/** A log of new legs. A leg that failed is not taken back: it has missed records. */
+export const newLog = (facts: VolumeFacts): string => {
+  const paths = facts.drives.map(({ path }) => path).filter((path) => path !== '');
+  const legs = facts.log === null || facts.log.legs.length > 1 ? 'NEW_LEG NEW_LEG' : 'NEW_LEG';
+  return (
+    `locum volume stop ${facts.name} && ` +
+    `locum volume assemble ${facts.name} --drive ${paths.join(' ')} --log ${legs}`
+  );
+};
