@@ -211,7 +211,6 @@ function coreFrom(
   for (const slot of decision.slots) {
     const member = v.members.at(slot.slot);
     if (slot.verdict !== 'recovering' || slot.recovery === null || member.drive === null) continue;
-    member.state = 'rebuilding';
     member.recovery = recoveryFor(v, slot.recovery.kind, slot.recovery.cursorStripe as StripeIndex);
   }
   v.members.refresh();

@@ -5,6 +5,7 @@
 
 import { OK } from '../base/errno.ts';
 import { BLOCK_BYTES, type DriveOffset, type StripeIndex } from '../base/units.ts';
+import { decideDrive } from '../core/machines/drive.ts';
 import { done, type Outcome, refuse } from '../core/problems.ts';
 import type { Drive } from '../io/drive.ts';
 import { memberFailed } from './failure.ts';
@@ -12,8 +13,10 @@ import { findMember } from './find-member.ts';
 import { openMemberDrive } from './identify.ts';
 import { recoveryFor, startRebuild, startRebuildOfSpare } from './jobs.ts';
 import { readMemberMetadata } from './member-metadata.ts';
+import { setMemberState } from './member-state.ts';
 import { bit, bitCount, type Member } from './members.ts';
 import type { VolumeCore } from './volume-core.ts';
+import { tellWindow } from './window-state.ts';
 
 export function emptyMember(slot: number): Member {
   return {
@@ -96,11 +99,9 @@ async function addOpened(
   );
   if (free === undefined && !asSpare) return refuse('no-free-slot', { volume: v.name, path });
 
-  const spare = emptyMember(-1);
+  const spare: Member = { ...emptyMember(-1), state: 'spare', reason: '' };
   const adopted = v.metadata.adopt(spare, drive, path);
   if (!adopted.ok) return adopted;
-  spare.state = 'spare';
-  spare.reason = '';
   v.members.spares.push(spare);
   await v.intent.writeAll();
   await v.metadata.commit();
@@ -146,11 +147,8 @@ async function comeBack(
 export function readmit(v: VolumeCore, member: Member, drive: Drive, path: string): void {
   member.drive = drive;
   member.path = path;
-  member.state = 'online';
-  member.reason = '';
-  member.reasonCode = 'none';
-  v.members.refresh();
-  if (v.window !== null && v.absentCount <= 1) v.window.recall = false;
+  setMemberState(v.members, member, 'reappeared');
+  tellWindow(v, 'second-returned');
   v.emit('drive-readmitted', 'info', `Drive ${path} is back, as it was at the freeze`, {
     path,
     slot: member.slot,
@@ -162,7 +160,7 @@ export async function failDrive(v: VolumeCore, name: string): Promise<Outcome<vo
   const found = findMember(v, name);
   if (!found.ok) return found;
   const member = found.value;
-  if (member.state !== 'online' && member.state !== 'rebuilding' && member.state !== 'spare') {
+  if (decideDrive(member.state, 'failed-by-hand').kind === 'refused') {
     return refuse('drive-wrong-state', {
       drive: member.path || name,
       state: member.state,
@@ -181,24 +179,27 @@ export async function removeDrive(v: VolumeCore, name: string): Promise<Outcome<
   const found = findMember(v, name);
   if (!found.ok) return found;
   const member = found.value;
-  if (member.state === 'spare') {
-    v.members.spares.splice(v.members.spares.indexOf(member), 1);
-    await member.drive?.close();
-  } else if (member.state === 'failed' || member.state === 'missing') {
-    // In a frozen volume a failed member may still be wanted: it is as current as the others.
-    if (v.mode !== 'direct')
-      return refuse('volume-wrong-state', {
-        volume: v.name,
-        state: v.mode,
-        wanted: 'no window open',
-      });
-    v.members.slots[member.slot] = emptyMember(member.slot);
-  } else {
+  if (decideDrive(member.state, 'removed').kind === 'refused') {
     return refuse('drive-wrong-state', {
       drive: member.path,
       state: member.state,
       wanted: 'failed, missing or spare',
     });
+  }
+  // In a frozen volume a failed member may still be wanted: it is as current as the others.
+  if (member.slot >= 0 && v.mode !== 'direct') {
+    return refuse('volume-wrong-state', {
+      volume: v.name,
+      state: v.mode,
+      wanted: 'no window open',
+    });
+  }
+  setMemberState(v.members, member, 'removed');
+  if (member.slot >= 0) {
+    v.members.slots[member.slot] = emptyMember(member.slot);
+  } else {
+    v.members.spares.splice(v.members.spares.indexOf(member), 1);
+    await member.drive?.close();
   }
   v.members.refresh();
   await v.metadata.commit();

@@ -6,12 +6,17 @@
  *                       written, so that the members can be put together again.
  *   frozen              it misses nothing: it stays a member of the frozen generation and may come back as it is. Reads
  *                       that need it and the drive that is away wait. No rebuild, no thaw (rule 2).
+ *
+ * While a window is being opened (direct, window `freezing`) the drive that is about to leave still has everything: it
+ * counts as there, the freeze is given up, and it comes back on-line. A drive that fails on its return is away again.
  */
 
 import type { MemberReason } from '../core/format/label.ts';
 import { startRebuildOfSpare } from './jobs.ts';
+import { failureEvent, setMemberState } from './member-state.ts';
 import { bit, bitCount, type Member } from './members.ts';
 import type { VolumeCore } from './volume-core.ts';
+import { tellWindow } from './window-state.ts';
 
 export async function memberFailed(
   v: VolumeCore,
@@ -19,22 +24,27 @@ export async function memberFailed(
   reason: string,
   code: MemberReason,
 ): Promise<void> {
+  if (member.state === 'returning') {
+    failedReturn(v, member, reason, code);
+    return;
+  }
   const drive = member.drive;
-  const wasCounted = member.state === 'online';
+  const wasCounted = member.state === 'online' || member.state === 'away';
   if (member.slot < 0) {
     v.members.spares.splice(v.members.spares.indexOf(member), 1);
   } else if (v.mode !== 'frozen' && wasCounted && wouldLose(v, member)) {
+    if (v.mode === 'replaying') tellWindow(v, 'redundancy-lost');
+    else tellWindow(v, 'second-failed');
     halt(v, `drive ${member.path} failed (${reason}) and no redundancy is left`);
     return;
   }
-  member.state = 'failed';
   member.reason = reason;
   member.reasonCode = code;
   member.eventsAtChange = v.metadata.events;
   member.changedWallMs = v.environment.clock.wallMs();
   member.recovery = null;
   member.drive = null;
-  v.members.refresh();
+  setMemberState(v.members, member, failureEvent(code));
   if (drive !== null) v.own(drive.close());
   v.emit(
     'drive-failed',
@@ -46,15 +56,31 @@ export async function memberFailed(
       reason,
     },
   );
-  if (v.mode === 'frozen') secondFailure(v, member, reason);
-  else v.metadata.newGeneration();
+  if (v.mode !== 'frozen') v.metadata.newGeneration();
+  else if (member.slot >= 0) secondFailure(v, member, reason);
+  if (member.slot >= 0) tellWindow(v, 'second-failed');
   v.changed.raise();
   await v.metadata.commit();
   if (v.mode === 'direct') v.own(startRebuildOfSpare(v));
 }
 
+/** The drive that is on its way back is as absent as before, and the image is what it was. */
+function failedReturn(v: VolumeCore, member: Member, reason: string, code: MemberReason): void {
+  const drive = member.drive;
+  member.drive = null;
+  setMemberState(v.members, member, failureEvent(code));
+  if (drive !== null) v.own(drive.close());
+  v.emit('return-failed', 'critical', `Drive ${member.path} failed on its return: ${reason}`, {
+    slot: member.slot,
+    path: member.path,
+    reason,
+  });
+  v.changed.raise();
+}
+
 function wouldLose(v: VolumeCore, member: Member): boolean {
-  return bitCount(v.members.absentMask | bit(member.slot)) > v.tolerated;
+  const leaving = v.window?.state === 'freezing' ? bit(v.window.slot) : 0;
+  return bitCount((v.members.absentMask & ~leaving) | bit(member.slot)) > v.tolerated;
 }
 
 function secondFailure(v: VolumeCore, member: Member, reason: string): void {
@@ -62,7 +88,6 @@ function secondFailure(v: VolumeCore, member: Member, reason: string): void {
   if (window === null) return;
   const at = new Date(v.environment.clock.wallMs()).toISOString();
   window.secondFailures.push({ slot: member.slot, path: member.path, at, reason });
-  window.recall = true;
   v.emit(
     'second-failure',
     'critical',

@@ -10,6 +10,7 @@ import type { Address, MemberOffset, StripeIndex } from '../base/units.ts';
 import { IntentBits } from '../core/format/intent-bits.ts';
 import type { VerifyMode } from '../core/status.ts';
 import { noteReadError } from './member-errors.ts';
+import { setMemberState } from './member-state.ts';
 import { bit, type Member } from './members.ts';
 import { consistent, reconstruct } from './reconstruct.ts';
 import { Recovery } from './recovery-map.ts';
@@ -71,7 +72,7 @@ export function recoveryFor(v: VolumeCore, kind: 'full' | 'bitmap', cursor: Stri
 
 /** A free slot and a spare: the spare takes the slot and is rebuilt. Nothing happens in a window. */
 export async function startRebuildOfSpare(v: VolumeCore): Promise<void> {
-  if (v.mode !== 'direct' || v.rebuildJob?.running === true) return;
+  if (v.mode !== 'direct' || v.window !== null || v.rebuildJob?.running === true) return;
   const failed = v.members.slots.find(
     (member) => member.state === 'failed' || member.state === 'missing',
   );
@@ -89,12 +90,13 @@ export async function startRebuild(
   member: Member,
   recovery: Recovery,
 ): Promise<void> {
-  member.state = 'rebuilding';
-  member.reason = '';
-  member.reasonCode = 'none';
   member.recovery = recovery;
   member.eventsAtChange = v.metadata.events;
-  v.members.refresh();
+  setMemberState(
+    v.members,
+    member,
+    member.state === 'spare' ? 'taken-from-spares' : 'rebuild-started',
+  );
   await v.intent.writeAll();
   await v.metadata.commit();
   v.emit('rebuild-started', 'info', `Rebuilding drive ${member.path} (slot ${member.slot})`, {
@@ -175,9 +177,8 @@ async function finishRebuild(
     const errno = await drive.flush();
     if (errno !== OK || (await v.flushMembers()) !== OK || member.drive !== drive) return false;
     member.recovery = null;
-    member.state = 'online';
     member.eventsAtChange = v.metadata.events;
-    v.members.refresh();
+    setMemberState(v.members, member, 'rebuilt');
     v.metadata.newGeneration();
     await v.metadata.commit();
     await v.members.settled();

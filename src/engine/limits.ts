@@ -24,10 +24,6 @@ export const defaultLimits = {
   replayZoneBytes: 64 * MIB,
   replayZoneMs: 1_000,
   replayStripesAtOnce: 16,
-  /** Log fill in percent: say so, ask for the drive, end the window (or hold writes). */
-  logWarnPercent: 70,
-  logRecallPercent: 85,
-  logThawPercent: 95,
   /** Share of the volume that a return is checked on besides the regions written before the freeze: `recent`, `sample`. */
   verifyRecentShare: 0.01,
   verifySampleShare: 0.1,

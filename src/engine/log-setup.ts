@@ -8,6 +8,7 @@ import type { EngineEnvironment } from './contract.ts';
 import { openMemberDrive } from './identify.ts';
 import type { LogStore } from './log/log-store.ts';
 import type { VolumeCore } from './volume-core.ts';
+import { tellWindow } from './window-state.ts';
 
 /** The header copies and the first blocks of the stripe area: enough for a leg to be nobody's. */
 const LEG_WIPE_BLOCKS = 8;
@@ -21,7 +22,7 @@ export function attachLog(v: VolumeCore, log: LogStore): void {
     const path = log.status().legs[index]?.path ?? '';
     v.emit('leg-failed', 'critical', `Log leg ${path} failed: ${reason}`, { path, reason });
     // A leg that is gone leaves the window without its second copy: the drive is wanted back.
-    if (v.window !== null) v.window.recall = true;
+    tellWindow(v, 'leg-lost');
     await v.metadata.commit();
   };
   refreshLogRecord(v);

@@ -192,7 +192,9 @@ export class Members {
    * Takes the member out of use at once. The durable record is under way when this returns; `settled()` waits for it.
    */
   fail(member: Member, reason: string, code: MemberReason): void {
-    if (member.state === 'failed' || member.state === 'missing' || member.state === 'away') return;
+    if (member.state === 'failed' || member.state === 'missing') return;
+    // Away it is closed, and nothing can fail; but for the moment of the freeze, when it has not left yet.
+    if (member.state === 'away' && member.drive === null) return;
     const record = this.#onFailed(member, reason, code);
     const before = this.#settling;
     const settling = (before ? before.then(() => record) : record).finally(() => {

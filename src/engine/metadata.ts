@@ -232,7 +232,8 @@ export class Metadata {
       id: window.id,
       token: window.token,
       purpose: window.purpose,
-      state: window.state,
+      // The log's new epoch is durable before the first label of a freeze, so every label says open.
+      state: window.state === 'freezing' ? 'open' : window.state,
       slot: window.slot,
       memberUuid: window.memberUuid,
       openedWallMs: window.openedWallMs,

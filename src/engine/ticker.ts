@@ -1,16 +1,21 @@
 /**
  * Once a second: are the members there, is the window within its limits, may intent bits be cleared, is a drive that
  * vanished back? So that a failure is noticed without host I/O too, and every state has a timer that ends it.
+ *
+ * What it sees of a window is told to the window's machine, again at each tick for as long as it holds; what follows is
+ * decided there.
  */
 
 import { OK } from '../base/errno.ts';
+import { logFillPercent, logMarkOf, logMarks } from '../core/machines/log-fill.ts';
+import type { WindowEvent } from '../core/machines/window.ts';
 import { readmit } from './drive-commands.ts';
 import { identify, openMemberDrive } from './identify.ts';
 import { isDriveGone } from './member-errors.ts';
 import type { Member } from './members.ts';
-import type { VolumeCore } from './volume-core.ts';
-import { fillPercentOf } from './volume-status.ts';
+import type { VolumeCore, WindowFacts } from './volume-core.ts';
 import type { WindowRunner } from './window-runner.ts';
+import { askWindow, tellWindow } from './window-state.ts';
 
 const SAVE_ELAPSED_TICKS = 60;
 
@@ -20,7 +25,9 @@ export class Ticker {
   #cancel: () => void = () => {};
   #running = false;
   #ticks = 0;
-  #fillSaid = 0;
+  /** Marks of the log's fill: as said to people, and as told to the window. */
+  #markSaid = 0;
+  #markTold = 0;
   /** When a vanished member may be tried again, and how long to wait after that. */
   readonly #retry = new Map<Member, { atMs: number; delayMs: number }>();
   readonly #probing = new Set<Member>();
@@ -80,55 +87,60 @@ export class Ticker {
     if (window === null || v.mode !== 'frozen') return;
     if (this.#ticks % SAVE_ELAPSED_TICKS === 0) await v.metadata.commit();
     await this.#readmitVanished();
-    const second = v.absentCount > 1;
-    await this.#watchFill(second);
-    if (v.window?.state !== 'open') return;
-    if (this.#windows.elapsedMs() < window.maxMs) return;
-    if (!second) {
-      await this.#windows.thaw('the time limit of the window is over');
-    } else if (!window.expired) {
-      window.expired = true;
-      v.emit(
-        'window-overdue',
-        'critical',
-        `The window on ${window.path} is past its limit and another drive has failed: holding on`,
-        { path: window.path },
-      );
-    }
+    await this.#watchLog();
+    if (v.window === window) await this.#watchLimit(window);
   }
 
-  async #watchFill(second: boolean): Promise<void> {
+  async #watchLimit(window: WindowFacts): Promise<void> {
     const v = this.#v;
-    const window = v.window;
-    if (v.log === null || window === null) return;
-    const status = v.log.status();
-    const fill = fillPercentOf(status);
-    const lost = status.legs.some((leg) => leg.state !== 'online') && status.legs.length > 1;
-    if (fill >= v.limits.logRecallPercent || lost) window.recall = true;
-    for (const mark of [
-      v.limits.logWarnPercent,
-      v.limits.logRecallPercent,
-      v.limits.logThawPercent,
-    ]) {
-      if (fill < mark || this.#fillSaid >= mark) continue;
-      this.#fillSaid = mark;
-      v.emit(
-        `log-${mark}`,
-        mark === v.limits.logWarnPercent ? 'warning' : 'critical',
-        `The log of ${v.name} is ${Math.floor(fill)} % full`,
-        { percent: Math.floor(fill) },
-      );
+    if (this.#windows.elapsedMs() < window.maxMs) return;
+    const effects = await this.#tell('expired', 'the time limit of the window is over');
+    if (!effects.includes('recall') || window.expired) return;
+    window.expired = true;
+    const { path } = window;
+    v.emit(
+      'window-overdue',
+      'critical',
+      `The window on ${path} is past its limit and another drive is out: holding on until ${path} is back`,
+      { path },
+    );
+  }
+
+  async #watchLog(): Promise<void> {
+    const v = this.#v;
+    if (v.log === null) return;
+    const { usedBytes, capacityBytes, legs } = v.log.status();
+    const mark = logMarkOf(usedBytes, capacityBytes);
+    this.#sayMark(mark, Math.floor(logFillPercent(usedBytes, capacityBytes)));
+    if (v.log.window?.failed === true)
+      await this.#tell('log-lost', 'no leg of the log can be written');
+    else if (legs.length > 1 && legs.some(({ state }) => state !== 'online'))
+      tellWindow(v, 'leg-lost');
+    // A write that finds no room is held: full is full, whatever is left in percent.
+    const effective = v.writesHeld > 0 ? logMarks[2] : mark;
+    if (effective > 0)
+      await this.#tell(`log-${effective}` as WindowEvent, 'the log is nearly full');
+    else if (this.#markTold > 0) tellWindow(v, 'log-relieved');
+    this.#markTold = effective;
+  }
+
+  #sayMark(mark: number, percent: number): void {
+    const v = this.#v;
+    for (const one of logMarks) {
+      if (mark < one || this.#markSaid >= one) continue;
+      this.#markSaid = one;
+      const severity = one === logMarks[0] ? 'warning' : 'critical';
+      v.emit(`log-${one}`, severity, `The log of ${v.name} is ${percent} % full`, { percent });
     }
-    if (fill < v.limits.logWarnPercent) this.#fillSaid = 0;
-    const must =
-      fill >= v.limits.logThawPercent || v.log.window?.failed === true || v.writesHeld > 0;
-    if (must && !second && window.state === 'open') {
-      await this.#windows.thaw(
-        v.log.window?.failed === true
-          ? 'no leg of the log can be written'
-          : 'the log is nearly full',
-      );
-    }
+    if (mark === 0) this.#markSaid = 0;
+  }
+
+  /** A thaw begins behind closed gates, and is decided there; everything else moves the window at once. */
+  async #tell(event: WindowEvent, why: string): Promise<readonly string[]> {
+    const v = this.#v;
+    if (!askWindow(v, event).includes('replay-without')) return tellWindow(v, event);
+    await this.#windows.thaw(event, why);
+    return [];
   }
 
   /** Rule 4: any member that was complete at the freeze may come back first. One that an operator failed is left alone. */

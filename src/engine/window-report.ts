@@ -4,6 +4,7 @@ import { assert } from '../base/assert.ts';
 import { SECTOR_BYTES } from '../base/units.ts';
 import { restoredBy } from '../core/redundancy.ts';
 import type { WindowReport, WindowStatus } from '../core/status.ts';
+import { isOfFrozenImage } from './member-state.ts';
 import type { VolumeCore, WindowFacts } from './volume-core.ts';
 
 const iso = (wallMs: number): string => new Date(wallMs).toISOString();
@@ -53,8 +54,17 @@ export function windowStatusOf(v: VolumeCore): WindowStatus | null {
     onDoubleAbsence: window.onDoubleAbsence,
     waitMs: window.waitMs,
     heldReads: window.heldReads,
-    restoredBy: v.mode === 'frozen' ? restoredBy(v.geometry.level, v.geometry.members, absent) : [],
+    restoredBy: v.mode === 'frozen' ? restoringSets(v, window, absent) : [],
   };
+}
+
+/** One that was out before the freeze is out of date: its return restores nothing. */
+function restoringSets(v: VolumeCore, window: WindowFacts, absent: number[]): number[][] {
+  const counts = (slot: number): boolean =>
+    slot === window.slot || isOfFrozenImage(window, v.members.at(slot));
+  return restoredBy(v.geometry.level, v.geometry.members, absent).filter((set) =>
+    set.every(counts),
+  );
 }
 
 export const liveBytesOf = (v: VolumeCore): number =>

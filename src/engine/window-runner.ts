@@ -13,11 +13,18 @@
  *           9 on record: replaying; who is absent now is out    10 replay (replayer.ts)    11 close
  *
  * A thaw is 9–11 without the drive. It never happens while a second member is absent (rules 2 and 3 of the design).
+ *
+ * The states are those of core/machines/window.ts: what happens is told to it as an event (window-state.ts), and its
+ * answer is carried out here. Until every label is written the window is `freezing`, and a member or a leg that fails
+ * then ends it: there was no window.
  */
 
+import { assert } from '../base/assert.ts';
 import { OK } from '../base/errno.ts';
 import type { StripeIndex } from '../base/units.ts';
 import { uuidFromBytes } from '../base/uuid.ts';
+import type { WindowOutcome } from '../core/format/label.ts';
+import { mayThaw, type WindowEvent } from '../core/machines/window.ts';
 import { done, type Outcome, refuse } from '../core/problems.ts';
 import type { WindowPlan, WindowReport } from '../core/status.ts';
 import type { Drive } from '../io/drive.ts';
@@ -25,11 +32,13 @@ import type { CloseRequest, WindowRequest } from './contract.ts';
 import { findMember } from './find-member.ts';
 import { identify, openMemberDrive } from './identify.ts';
 import { rebuildFrozen, startRebuildOfSpare, startScrub, startVerify } from './jobs.ts';
+import { setMemberState } from './member-state.ts';
 import type { Member } from './members.ts';
 import { replay } from './replayer.ts';
 import type { VolumeCore, WindowFacts } from './volume-core.ts';
 import { planWindow } from './window-plan.ts';
 import { reportOf } from './window-report.ts';
+import { askWindow, contextOf, isRefused, tellWindow } from './window-state.ts';
 
 export class WindowRunner {
   readonly #v: VolumeCore;
@@ -69,38 +78,35 @@ export class WindowRunner {
     await v.gate.close(); // 1
     try {
       const degradedBefore = v.absentCount;
-      const flushed = await v.flushMembers(); // 2
-      if (flushed !== OK || v.absentCount !== degradedBefore || member.state !== 'online') {
-        return refuse('window-refused', { volume: v.name, drive: request.drive }, [
-          {
-            id: 'WP020',
-            title: 'Every member takes a flush',
-            result: 'block',
-            reason: 'a drive failed while the volume was being frozen',
-            fix: 'look at `locum status`, then plan again',
-          },
-        ]);
+      const steady = (): boolean =>
+        !v.halted && v.absentCount === degradedBefore && member.state === 'online';
+      if ((await v.flushMembers()) !== OK || !steady()) {
+        // 2
+        return notFrozen(v, request, 'WP020', 'Every member takes a flush');
       }
       await log.stripes.releaseAll();
       const id = uuidFromBytes(v.environment.random(16));
       if ((await log.beginEpoch(id)) !== OK) return refuse('io-error', { what: 'the log' }); // 3
+      if (!steady()) {
+        await log.endEpoch();
+        return notFrozen(v, request, 'WP020', 'Every member takes a flush');
+      }
       const window = this.#facts(member, request, id, log.epoch);
       v.window = window;
       v.metadata.clean = true;
       v.metadata.newGeneration();
       if (v.metadata.log) v.metadata.log.epoch = log.epoch;
-      member.state = 'away';
       member.reason = `away for ${request.purpose}`;
       member.reasonCode = 'window';
       member.changedWallMs = window.openedWallMs;
-      v.members.refresh();
+      setMemberState(v.members, member, 'window-opened');
       await v.metadata.idle();
       window.frozenEvents = v.metadata.events + 1;
       member.eventsAtChange = window.frozenEvents;
-      window.state = 'open';
       await v.metadata.commit(member); // 4
       await v.members.settled();
-      if (v.absentCount !== degradedBefore + 1) return await this.#unfreeze(member, request);
+      if (window.state !== 'freezing') return await this.#unfreeze(member, request);
+      tellWindow(v, 'frozen');
       v.members.frozen = true;
       v.metadata.labelsOnly = true;
       v.mode = 'frozen';
@@ -126,27 +132,20 @@ export class WindowRunner {
     return done(this.report());
   }
 
-  /** A member failed while the labels were written: back to a direct volume, degraded by that failure alone. */
+  /** A member or a leg failed while the labels were written: back to a direct volume, degraded by that failure alone. */
   async #unfreeze(member: Member, request: WindowRequest): Promise<Outcome<WindowReport>> {
     const v = this.#v;
     v.window = null;
-    if (member.drive !== null) {
-      member.state = 'online';
-      member.reason = '';
-      member.reasonCode = 'none';
+    setMemberState(v.members, member, 'freeze-failed');
+    // Halted, the labels stay: they say open, the log is empty, and every member is of that image.
+    if (!v.halted) {
+      v.metadata.newGeneration();
+      await v.metadata.commit();
+      await v.members.settled();
+      await v.log?.endEpoch();
+      v.own(startRebuildOfSpare(v));
     }
-    v.members.refresh();
-    await v.log?.endEpoch();
-    await v.metadata.commit();
-    return refuse('window-refused', { volume: v.name, drive: request.drive }, [
-      {
-        id: 'WP021',
-        title: 'Every member takes the freeze',
-        result: 'block',
-        reason: 'a drive failed while the volume was being frozen',
-        fix: 'look at `locum status`, then plan again',
-      },
-    ]);
+    return notFrozen(v, request, 'WP021', 'Every member and leg takes the freeze');
   }
 
   #facts(member: Member, request: WindowRequest, id: string, logEpoch: number): WindowFacts {
@@ -192,10 +191,12 @@ export class WindowRunner {
     const v = this.#v;
     const window = v.window;
     if (window === null) return refuse('window-none', { volume: v.name });
-    if (window.state !== 'open') {
+    const event: WindowEvent = outcome === 'aborted' ? 'abort' : 'drive-returned';
+    if (isRefused(v, event)) {
       return refuse('window-wrong-state', { volume: v.name, state: window.state, wanted: 'open' });
     }
     const member = v.members.at(window.slot);
+    const before = { ...member };
     const path = request.drivePath ?? member.path;
     const opened = await openMemberDrive(v, path); // 7
     if (!opened.ok) {
@@ -204,14 +205,22 @@ export class WindowRunner {
         : opened;
     }
     const drive = opened.value;
-    window.state = 'returning';
-    const accepted = await this.#accept(member, drive, path, request); // 8
+    tellWindow(v, event);
+    let accepted = await this.#accept(member, drive, path, request); // 8
+    if (accepted.ok) {
+      const ended = outcome === 'aborted' ? 'aborted' : accepted.value;
+      const begun = await this.#beginReplay(member, 'drive-verified', ended); // 9
+      if (!begun) accepted = refuse('io-error', { what: `drive ${path}` });
+    }
     if (!accepted.ok) {
+      // As it was before: a blank drive had been given an identity of its own.
+      const { uuid, deviceNumber, layout, superblock, reason, reasonCode } = before;
+      Object.assign(member, { uuid, deviceNumber, layout, superblock, reason, reasonCode });
+      member.path = before.path;
       member.drive = null;
-      member.state = 'away';
-      v.members.refresh();
+      setMemberState(v.members, member, 'rejected');
       await drive.close();
-      window.state = 'open';
+      tellWindow(v, 'drive-rejected');
       v.emit(
         'drive-refused',
         'warning',
@@ -220,8 +229,6 @@ export class WindowRunner {
       );
       return accepted;
     }
-    window.outcome = outcome === 'aborted' ? 'aborted' : accepted.value;
-    await this.#beginReplay(member); // 9
     v.own(this.#replayAndClose()); // 10, 11
     return done(this.report());
   }
@@ -236,13 +243,12 @@ export class WindowRunner {
     const v = this.#v;
     const identity = await identify(v, drive, member);
     const othersComplete = v.absentCount <= 1;
-    member.state = 'returning';
+    setMemberState(v.members, member, 'returned');
     if (identity.kind === 'same' && !request.rebuild) {
       member.drive = drive;
       member.path = path;
       member.layout = identity.layout;
       member.superblock = identity.superblock;
-      v.members.refresh();
       return this.#verify(member, request);
     }
     const problem = identity.kind === 'same' ? null : identity.problem;
@@ -286,9 +292,13 @@ export class WindowRunner {
       window.verify = { mode: request.verify, checkedBytes: 0, differingStripes: 0 };
       return done('returned');
     }
+    const absentBefore = v.members.absentMask;
     const job = startVerify(v, member, request.verify);
     const state = await job.finished;
     v.verifyJob = null;
+    if (member.state !== 'returning') return refuse('io-error', { what: `drive ${member.path}` });
+    // Another drive came or went: what it was compared with has changed, and what is left counts.
+    if (v.members.absentMask !== absentBefore) return this.#verify(member, request);
     const differing = job.mismatches;
     if (state !== 'done') return refuse('io-error', { what: job.status().reason });
     window.verify = {
@@ -307,48 +317,62 @@ export class WindowRunner {
   }
 
   /** The drive is not coming back in time and every other member is here: go on without it. */
-  async thaw(why: string): Promise<void> {
+  async thaw(event: WindowEvent, why: string): Promise<void> {
     await this.#alone(async () => {
       const v = this.#v;
       const window = v.window;
-      if (window === null || window.state !== 'open' || v.absentCount > 1)
-        return refuse('window-none', { volume: v.name });
-      const member = v.members.at(window.slot);
-      v.emit('window-thawing', 'warning', `Going on without drive ${member.path}: ${why}`, {
-        path: member.path,
-        why,
-      });
-      window.outcome = 'thawed';
-      await this.#beginReplay(null);
+      if (window === null) return refuse('window-none', { volume: v.name });
+      const { path } = window;
+      if (!(await this.#beginReplay(null, event, 'thawed'))) {
+        return refuse('window-wrong-state', {
+          volume: v.name,
+          state: window.state,
+          wanted: 'open',
+        });
+      }
+      v.emit('window-thawing', 'warning', `Going on without drive ${path}: ${why}`, { path, why });
       v.own(this.#replayAndClose());
       return done(this.report());
     });
   }
 
-  /** 9: nobody is inside; then the labels and superblocks say replaying, before the first in-place write. */
-  async #beginReplay(member: Member | null): Promise<void> {
+  /**
+   * 9: nobody is inside; then the labels and superblocks say replaying, before the first in-place write. While host I/O was
+   * drained a member may have failed, so it is decided only then whether `event` begins a replay. False: it does not.
+   */
+  async #beginReplay(
+    member: Member | null,
+    event: WindowEvent,
+    outcome: WindowOutcome,
+  ): Promise<boolean> {
     const v = this.#v;
     const window = v.window;
-    if (window === null) return;
+    if (window === null) return false;
     await v.gate.close();
     await v.overlayReads.close();
     try {
       v.replayStartedMs = v.environment.clock.nowMs();
       await v.log?.pauseCheckpoints();
+      const begins = askWindow(v, event).includes(member === null ? 'replay-without' : 'replay');
+      if (!begins || (member !== null && member.state !== 'returning')) {
+        v.log?.resumeCheckpoints();
+        return false;
+      }
       if (member !== null) {
-        member.state = 'online';
-        member.reason = '';
-        member.reasonCode = 'none';
-        window.state = 'replaying';
+        setMemberState(v.members, member, 'verified');
       } else {
+        assert(
+          mayThaw(window.state, contextOf(v, window)),
+          'rules 2 and 3: no thaw with a second member absent',
+        );
         const absent = v.members.at(window.slot);
-        absent.state = 'failed';
         absent.reason = 'did not come back in time';
         absent.reasonCode = 'expired';
         absent.eventsAtChange = window.frozenEvents;
-        window.state = 'thawing';
+        setMemberState(v.members, absent, 'thawed');
       }
-      v.members.refresh();
+      tellWindow(v, event);
+      window.outcome = outcome;
       v.members.frozen = false;
       v.metadata.labelsOnly = false;
       v.cursor = 0 as StripeIndex;
@@ -365,6 +389,7 @@ export class WindowRunner {
       v.changed.raise();
     }
     v.emit('replay-started', 'info', `Replaying the log of ${v.name}`, { window: window.id });
+    return true;
   }
 
   /** Also called at start, when a server finds a window in replay. */
@@ -386,7 +411,7 @@ export class WindowRunner {
     await v.overlayReads.close();
     try {
       await v.flushMembers();
-      window.state = window.outcome === 'aborted' ? 'aborted' : 'closed';
+      tellWindow(v, window.outcome === 'aborted' ? 'replayed-aborted' : 'replayed');
       this.last = {
         ...this.report(),
         closedAt: new Date(v.environment.clock.wallMs()).toISOString(),
@@ -420,6 +445,14 @@ export class WindowRunner {
   extend(byMs: number): Outcome<WindowReport> {
     const window = this.#v.window;
     if (window === null) return refuse('window-none', { volume: this.#v.name });
+    if (isRefused(this.#v, 'extend')) {
+      return refuse('window-wrong-state', {
+        volume: this.#v.name,
+        state: window.state,
+        wanted: 'open',
+      });
+    }
+    tellWindow(this.#v, 'extend');
     window.maxMs += byMs;
     window.expired = false;
     this.#v.own(this.#v.metadata.commit());
@@ -448,4 +481,21 @@ export class WindowRunner {
       this.#busy = false;
     }
   }
+}
+
+function notFrozen(
+  v: VolumeCore,
+  request: WindowRequest,
+  id: string,
+  title: string,
+): Outcome<WindowReport> {
+  return refuse('window-refused', { volume: v.name, drive: request.drive }, [
+    {
+      id,
+      title,
+      result: 'block',
+      reason: 'a drive or a log leg failed while the volume was being frozen',
+      fix: `look at \`locum status ${v.name}\`, then plan again`,
+    },
+  ]);
 }

@@ -240,6 +240,10 @@ export class LogStore {
     await this.#maintenance?.pause();
   }
 
+  resumeCheckpoints(): void {
+    this.#maintenance?.resume();
+  }
+
   status(): LogStatus {
     const online = this.#legs.online().length;
     const whole = online === this.#legs.all.length;

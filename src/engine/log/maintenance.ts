@@ -77,6 +77,11 @@ export class Maintenance {
     await this.#running;
   }
 
+  /** The replay did not begin after all. */
+  resume(): void {
+    this.#paused = false;
+  }
+
   #newBytes(): number {
     return (this.#window.acknowledged.endBlocks - this.#checkpoints.endBlocks) * BLOCK_BYTES;
   }
