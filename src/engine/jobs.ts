@@ -422,7 +422,13 @@ export function startVerify(v: VolumeCore, member: Member, mode: VerifyMode): Sw
           buffer,
           bytes,
         );
-        if (made.errno !== OK) return { failed: 'the other drives cannot be read' };
+        if (made.errno !== OK) {
+          const other = made.slot >= 0 ? v.members.at(made.slot) : null;
+          if (other !== null) noteReadError(v, other, made.errno);
+          // One unreadable sector among the others leaves this range uncompared; the drive that is back can mend it.
+          if (other?.state === 'online') return 'done';
+          return { failed: 'the other drives cannot be read' };
+        }
         if (!kernels.equal(own, buffer, bytes)) {
           for (let at = 0; at < bytes; at += v.geometry.chunkBytes) {
             const length = Math.min(v.geometry.chunkBytes, bytes - at);
