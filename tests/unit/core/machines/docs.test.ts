@@ -9,6 +9,7 @@ import { test } from 'node:test';
 import { driveMachine } from '../../../../src/core/machines/drive.ts';
 import { renderMachine } from '../../../../src/core/machines/render.ts';
 import { renderVolumeRules } from '../../../../src/core/machines/volume.ts';
+import { alarmCodes } from '../../../../src/core/machines/volume-alarms.ts';
 import { windowMachine } from '../../../../src/core/machines/window.ts';
 import { driveStates, volumeStates, windowStates } from '../../../../src/core/status.ts';
 
@@ -41,4 +42,11 @@ test('every state has its paragraph', () => {
   ] as const) {
     for (const state of states) assert.ok(page(name).includes(`\`${state}\``), `${name}: ${state}`);
   }
+});
+
+test('every alarm has its line, and no line is of an alarm that does not exist', () => {
+  const table = page('volume').split('## Alarms')[1] ?? '';
+  const rows = table.split('\n').filter((line) => line.startsWith('| `'));
+  const shownCodes = rows.flatMap((row) => [...(row.split('|')[1] ?? '').matchAll(/`([^`]+)`/g)]);
+  assert.deepEqual(shownCodes.map(([, code]) => code).sort(), [...alarmCodes].sort());
 });
