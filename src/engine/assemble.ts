@@ -86,15 +86,16 @@ async function assemble(
   const decision = decided.value;
   const v = coreFrom(environment, limits, decision, opened, request); // 3
   v.legSharesFileSystem = places.value.sharesFileSystem;
-  const closing = [...opened.drives.values()]
-    .filter(({ drive }) => !v.members.present().some((member) => member.drive === drive))
-    .map(({ drive }) => drive.close());
-  await Promise.all(closing);
 
   const logged = await openLog(v, decision, opened); // 4
   if (!logged.ok) return logged;
   const redone = await redoStripes(v); // 5
   if (!redone.ok) return redone;
+  await completeFreeze(v, opened);
+  const closing = [...opened.drives.values()]
+    .filter(({ drive }) => !v.members.present().some((member) => member.drive === drive))
+    .map(({ drive }) => drive.close());
+  await Promise.all(closing);
   const volume = new Volume(v);
   await v.intent.writeAll();
   if (decision.forced) v.metadata.newGeneration();
@@ -413,6 +414,30 @@ async function formatLog(
   return done(undefined);
 }
 
+/**
+ * A crash in the middle of a freeze: the newest label says that the window is open, the drive that was to leave has not been
+ * told, and no write was admitted yet. The freeze is completed, so that the drive will be known when it comes back.
+ */
+async function completeFreeze(v: VolumeCore, opened: Opened): Promise<void> {
+  const window = v.window;
+  if (window === null || v.mode !== 'frozen' || v.log === null || v.log.report().records > 0) return;
+  const member = v.members.at(window.slot);
+  const found = opened.drives.get(member.path);
+  if (found === undefined || found.metadata.superblock.kind !== 'superblock') return;
+  const { label, superblock } = found.metadata;
+  const told = label.kind === 'label' && label.value.window?.token === window.token;
+  const { events } = superblock.value;
+  if ((told && events === window.frozenEvents) || events < window.frozenEvents - 1) return;
+  member.drive = found.drive;
+  v.metadata.labelsOnly = false;
+  window.frozenEvents = v.metadata.events + 1;
+  member.eventsAtChange = window.frozenEvents;
+  await v.metadata.commit(member);
+  await v.members.settled();
+  v.metadata.labelsOnly = true;
+  member.drive = null;
+}
+
 /** 5: whatever a crash left half-written in degraded stripes is written again, in order, whole. */
 async function redoStripes(v: VolumeCore): Promise<Outcome<void>> {
   const { log } = v;
@@ -449,7 +474,7 @@ function goOn(v: VolumeCore, volume: Volume, decision: AssemblyDecision): void {
     startResync(v);
   }
   if (v.mode === 'replaying') {
-    v.own(volume.windows.resumeReplay());
+    volume.windows.resumeReplay();
     return;
   }
   for (const member of v.members.slots) if (member.state === 'rebuilding') resumeRebuild(v, member);

@@ -19,6 +19,7 @@ import type { BlockDevice } from '../io/block-device.ts';
 import type { Buffers } from '../io/buffers.ts';
 import type { Clock } from '../io/clock.ts';
 import type { Drive } from '../io/drive.ts';
+import type { Place } from '../io/place.ts';
 import type { Kernels } from '../kernels/kernels.ts';
 
 export interface EngineEnvironment {
@@ -42,7 +43,7 @@ export interface EngineEnvironment {
    * system of an image file (shared with a member: a warning), null for block devices. `identity` is equal for two
    * names of one thing.
    */
-  readonly place: (path: string) => Promise<{ identity: string; disk: string | null; file: string | null }>;
+  readonly place: (path: string) => Promise<Place>;
   readonly emit: (event: Omit<LocumEvent, 'sequence' | 'at'>) => void;
   /** Overrides of the defaults in engine/limits.ts. */
   readonly limits?: Readonly<Record<string, number>>;
@@ -112,6 +113,12 @@ export interface RunningVolume extends BlockDevice {
   checkLog(): Promise<Outcome<LogCheck>>;
 }
 
-export type CreateVolume = (environment: EngineEnvironment, request: CreateRequest) => Promise<Outcome<RunningVolume>>;
-export type AssembleVolume = (environment: EngineEnvironment, request: AssembleRequest) => Promise<Outcome<RunningVolume>>;
+export type CreateVolume = (
+  environment: EngineEnvironment,
+  request: CreateRequest,
+) => Promise<Outcome<RunningVolume>>;
+export type AssembleVolume = (
+  environment: EngineEnvironment,
+  request: AssembleRequest,
+) => Promise<Outcome<RunningVolume>>;
 // engine/create.ts exports `createVolume: CreateVolume`, engine/assemble.ts exports `assembleVolume: AssembleVolume`.

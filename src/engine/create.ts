@@ -14,7 +14,7 @@ import type { LevelDescriptor } from '../core/levels/descriptor.ts';
 import { levelByNumber } from '../core/levels/index.ts';
 import { done, type Outcome, refuse } from '../core/problems.ts';
 import type { Drive } from '../io/drive.ts';
-import type { CreateVolume, CreateRequest, EngineEnvironment, RunningVolume } from './contract.ts';
+import type { CreateRequest, CreateVolume, EngineEnvironment, RunningVolume } from './contract.ts';
 import { contentOf, emptyMember } from './drive-commands.ts';
 import { memberFailed } from './failure.ts';
 import { openGuarded } from './identify.ts';
@@ -39,7 +39,14 @@ export const createVolume: CreateVolume = async (environment, request) => {
   const places = await checkPlaces(environment, request.drivePaths, request.logPaths);
   if (!places.ok) return places;
   const opened: Drive[] = [];
-  const outcome = await make(environment, limits, request, level.value, places.value.sharesFileSystem, opened);
+  const outcome = await make(
+    environment,
+    limits,
+    request,
+    level.value,
+    places.value.sharesFileSystem,
+    opened,
+  );
   if (!outcome.ok) for (const drive of opened) await drive.close();
   return outcome;
 };
@@ -52,7 +59,12 @@ function checkArguments(request: CreateRequest): Outcome<LevelDescriptor> {
   const count = drivePaths.length;
   if (count < level.minMembers || count > level.maxMembers) {
     const most = level.maxMembers;
-    return refuse('drive-count', { level: request.level, given: count, least: level.minMembers, most });
+    return refuse('drive-count', {
+      level: request.level,
+      given: count,
+      least: level.minMembers,
+      most,
+    });
   }
   if (chunkBytes !== null && !level.chunkBytesAllowed(chunkBytes)) {
     return refuse('chunk-invalid', { chunkBytes, level: request.level });
@@ -83,17 +95,27 @@ async function make(
   const drivesBytes = drives.value.map((drive) => drive.sizeBytes);
   const planned = planVolume({ drivesBytes, chunkBytes });
   if (planned.kind === 'too-small') {
-    const smallest = drives.value.reduce((least, drive) => (drive.sizeBytes < least.sizeBytes ? drive : least));
+    const smallest = drives.value.reduce((least, drive) =>
+      drive.sizeBytes < least.sizeBytes ? drive : least,
+    );
     const { path, sizeBytes } = smallest;
     return refuse('drive-too-small', { path, sizeBytes, leastBytes: planned.leastBytes });
   }
-  const geometry = new Geometry(level, drives.value.length, chunkBytes, planned.value.memberDataBytes);
+  const geometry = new Geometry(
+    level,
+    drives.value.length,
+    chunkBytes,
+    planned.value.memberDataBytes,
+  );
   const v = assembleCore(environment, limits, name, geometry, planned.value, drives.value);
   if (!v.ok) return v;
   const core = v.value;
   core.legSharesFileSystem = sharesFileSystem;
   if (legs.value.length > 0) {
-    const log = await LogStore.format(environment, legs.value, { volumeUuid: core.uuid, volumeName: name });
+    const log = await LogStore.format(environment, legs.value, {
+      volumeUuid: core.uuid,
+      volumeName: name,
+    });
     if (!log.ok) return log;
     core.logPaths = [...logPaths];
     attachLog(core, log.value);
@@ -107,14 +129,18 @@ async function make(
   await core.intent.writeAll();
   await core.metadata.commit();
   await core.members.settled();
-  if (core.degraded || core.halted) return refuse('io-error', { what: 'a drive while the volume was made' });
+  if (core.degraded || core.halted)
+    return refuse('io-error', { what: 'a drive while the volume was made' });
   if (core.intent.bits.any) {
     core.resync = recoveryFor(core, 'bitmap', 0 as StripeIndex);
     startResync(core);
   }
   const volume = new Volume(core);
   volume.start();
-  core.emit('volume-created', 'info', `Volume ${name} was created`, { level: level.number, members: drives.value.length });
+  core.emit('volume-created', 'info', `Volume ${name} was created`, {
+    level: level.number,
+    members: drives.value.length,
+  });
   return done(volume);
 }
 
@@ -167,7 +193,8 @@ async function lookAt(
     const { superblock, label } = await readMemberMetadata(environment.buffers, drive);
     const name = superblock.kind === 'superblock' ? superblock.value.setName : '';
     const content =
-      (await contentOf({ environment }, drive, superblock.kind, label.kind, name)) ?? (await legContent(environment, drive));
+      (await contentOf({ environment }, drive, superblock.kind, label.kind, name)) ??
+      (await legContent(environment, drive));
     if (content !== null) return refuse('drive-has-data', { path: drive.path, content });
   }
   for (const leg of legs) {
@@ -217,12 +244,31 @@ function assembleCore(
   const members = new Members(slots, (member, reason, code) =>
     core === null ? Promise.resolve() : memberFailed(core, member, reason, code),
   );
-  core = new VolumeCore(environment, limits, name, uuidFromBytes(environment.random(16)), geometry, members);
-  core.intent = new Intent(core, shared, new IntentBits(shared.bitmapChunkBytes, shared.memberDataBytes), 1);
+  core = new VolumeCore(
+    environment,
+    limits,
+    name,
+    uuidFromBytes(environment.random(16)),
+    geometry,
+    members,
+  );
+  core.intent = new Intent(
+    core,
+    shared,
+    new IntentBits(shared.bitmapChunkBytes, shared.memberDataBytes),
+    1,
+  );
   const generation = uuidFromBytes(environment.random(16));
-  core.metadata = new Metadata(core, { events: 1, sequence: 0, generation, history: [], clean: true });
+  core.metadata = new Metadata(core, {
+    events: 1,
+    sequence: 0,
+    generation,
+    history: [],
+    clean: true,
+  });
   for (const member of slots) {
     if (member.layout) member.superblock = newSuperblock(core, member, member.layout, 1);
+    core.metadata.markFresh(member);
   }
   return done(core);
 }

@@ -12,6 +12,7 @@ import { memberFailed } from './failure.ts';
 import { findMember } from './find-member.ts';
 import { openMemberDrive } from './identify.ts';
 import { recoveryFor, startRebuild, startRebuildOfSpare } from './jobs.ts';
+import { onOneDisk } from './log-setup.ts';
 import { readMemberMetadata } from './member-metadata.ts';
 import { setMemberState } from './member-state.ts';
 import { bit, bitCount, type Member } from './members.ts';
@@ -252,8 +253,7 @@ async function onLogDisk(v: VolumeCore, path: string): Promise<ReturnType<typeof
   const place = await v.environment.place(path);
   for (const leg of v.logPaths) {
     const other = await v.environment.place(leg);
-    const same =
-      place.identity === other.identity || (place.disk !== null && place.disk === other.disk);
+    const same = place.identity === other.identity || onOneDisk(place, other);
     if (same) return refuse('leg-on-member-drive', { path: leg, drive: path });
   }
   return null;

@@ -15,7 +15,10 @@ export function findMember(v: VolumeCore, drive: string): Outcome<Member> {
   const prefix = drive.toLowerCase();
   const byUuid = all.filter((member) => prefix.length >= 2 && member.uuid.startsWith(prefix));
   if (byUuid.length === 1) return done(byUuid[0] as Member);
-  if (byUuid.length > 1) return refuse('drive-ambiguous', { drive, matches: byUuid.length, volume: v.name });
-  const known = v.members.slots.map((member) => `${member.slot} (${member.path || 'no drive'})`).join(', ');
+  if (byUuid.length > 1)
+    return refuse('drive-ambiguous', { drive, matches: byUuid.length, volume: v.name });
+  const known = v.members.slots
+    .map((member) => `${member.slot} (${member.path || 'no drive'})`)
+    .join(', ');
   return refuse('drive-unknown', { drive, volume: v.name, known });
 }

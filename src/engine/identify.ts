@@ -8,11 +8,11 @@ import type { Superblock } from '../core/format/superblock.ts';
 import { type Outcome, type Problem, refuse } from '../core/problems.ts';
 import { DeadlineDrive } from '../io/deadline-drive.ts';
 import type { Drive } from '../io/drive.ts';
+import type { EngineEnvironment } from './contract.ts';
+import type { Limits } from './limits.ts';
 import { readMemberMetadata } from './member-metadata.ts';
 import type { Member } from './members.ts';
 import type { VolumeCore } from './volume-core.ts';
-import type { EngineEnvironment } from './contract.ts';
-import type { Limits } from './limits.ts';
 
 export type Identity =
   | { readonly kind: 'same'; readonly layout: MemberLayout; readonly superblock: Superblock }
@@ -28,7 +28,9 @@ export async function openGuarded(
   const opened = await environment.openDrive(path);
   if (!opened.ok) return opened;
   const { clock, buffers } = environment;
-  const guarded = new DeadlineDrive(opened.value, clock, buffers, { deadlineMs: limits.driveDeadlineMs });
+  const guarded = new DeadlineDrive(opened.value, clock, buffers, {
+    deadlineMs: limits.driveDeadlineMs,
+  });
   return { ok: true, value: guarded };
 }
 
@@ -37,7 +39,10 @@ export const openMemberDrive = (v: VolumeCore, path: string): Promise<Outcome<Dr
 
 export async function identify(v: VolumeCore, drive: Drive, member: Member): Promise<Identity> {
   const { path } = drive;
-  const other = (problem: { problem: Problem }): Identity => ({ kind: 'other', problem: problem.problem });
+  const other = (problem: { problem: Problem }): Identity => ({
+    kind: 'other',
+    problem: problem.problem,
+  });
   const least = member.layout ? member.layout.dataOffset + v.geometry.memberDataBytes : 0;
   if (drive.sizeBytes < least) {
     return other(refuse('drive-smaller', { path, sizeBytes: drive.sizeBytes, leastBytes: least }));
@@ -46,13 +51,21 @@ export async function identify(v: VolumeCore, drive: Drive, member: Member): Pro
   if (superblock.kind === 'none' && label.kind === 'none') {
     const content = await v.environment.foreignContent(drive);
     if (content !== null) return other(refuse('drive-has-data', { path, content }));
-    return { kind: 'blank', problem: refuse('drive-blank', { path, why: 'it carries nothing of this volume' }).problem };
+    return {
+      kind: 'blank',
+      problem: refuse('drive-blank', { path, why: 'it carries nothing of this volume' }).problem,
+    };
   }
-  if (superblock.kind === 'corrupt') return other(refuse('superblock-corrupt', { path, reason: superblock.reason }));
-  if (superblock.kind === 'unsupported') return other(refuse('md-unsupported', { path, reason: superblock.reason }));
-  if (superblock.kind === 'none') return other(refuse('drive-changed', { path, what: 'its superblock is gone' }));
+  if (superblock.kind === 'corrupt')
+    return other(refuse('superblock-corrupt', { path, reason: superblock.reason }));
+  if (superblock.kind === 'unsupported')
+    return other(refuse('md-unsupported', { path, reason: superblock.reason }));
+  if (superblock.kind === 'none')
+    return other(refuse('drive-changed', { path, what: 'its superblock is gone' }));
   if (superblock.value.setUuid !== v.uuid) {
-    return other(refuse('drive-foreign', { path, found: superblock.value.setUuid, expected: v.uuid }));
+    return other(
+      refuse('drive-foreign', { path, found: superblock.value.setUuid, expected: v.uuid }),
+    );
   }
   if (superblock.value.memberUuid !== member.uuid) {
     return other(
@@ -70,6 +83,7 @@ export async function identify(v: VolumeCore, drive: Drive, member: Member): Pro
   const stale =
     window !== null &&
     (label.value.window?.token !== window.token || superblock.value.events !== window.frozenEvents);
-  if (stale) return other(refuse('drive-stale', { path, events: superblock.value.events, volume: v.name }));
+  if (stale)
+    return other(refuse('drive-stale', { path, events: superblock.value.events, volume: v.name }));
   return { kind: 'same', layout: layout.value, superblock: superblock.value };
 }

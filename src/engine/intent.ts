@@ -31,7 +31,12 @@ export class Intent {
   #running: Promise<void> | null = null;
   #next: Promise<void> | null = null;
 
-  constructor(v: VolumeCore, layout: Pick<MemberLayout, 'bitmapBytes' | 'bitmapOffset'>, bits: IntentBits, eventsCleared: number) {
+  constructor(
+    v: VolumeCore,
+    layout: Pick<MemberLayout, 'bitmapBytes' | 'bitmapOffset'>,
+    bits: IntentBits,
+    eventsCleared: number,
+  ) {
     this.#v = v;
     this.bits = bits;
     this.#reservedBytes = layout.bitmapBytes;
@@ -58,7 +63,10 @@ export class Intent {
   }
 
   lastRegion(stripe: StripeIndex): number {
-    const end = Math.min((stripe + 1) * this.#v.geometry.chunkBytes, this.#v.geometry.memberDataBytes);
+    const end = Math.min(
+      (stripe + 1) * this.#v.geometry.chunkBytes,
+      this.#v.geometry.memberDataBytes,
+    );
     return Math.floor((end - 1) / this.bits.chunkBytes);
   }
 
@@ -137,14 +145,21 @@ export class Intent {
   }
 
   async #onEach(
-    act: (drive: NonNullable<VolumeCore['members']['slots'][0]['drive']>, layout: MemberLayout) => Promise<number>,
+    act: (
+      drive: NonNullable<VolumeCore['members']['slots'][0]['drive']>,
+      layout: MemberLayout,
+    ) => Promise<number>,
   ): Promise<void> {
     const acts = this.#v.members.present().map(async (member) => {
       const { drive, layout } = member;
       if (drive === null || layout === null) return;
       const errno = await act(drive, layout);
       if (errno !== OK && member.drive === drive) {
-        this.#v.members.fail(member, `its bitmap could not be written (errno ${errno})`, 'write-error');
+        this.#v.members.fail(
+          member,
+          `its bitmap could not be written (errno ${errno})`,
+          'write-error',
+        );
       }
     });
     await Promise.all(acts);
@@ -155,7 +170,11 @@ export class Intent {
   }
 
   encodePage(page: number, target: Uint8Array): void {
-    const header = this.#v.metadata.bitmapHeader(this.eventsCleared, this.bits.chunkBytes, this.#reservedBytes);
+    const header = this.#v.metadata.bitmapHeader(
+      this.eventsCleared,
+      this.bits.chunkBytes,
+      this.#reservedBytes,
+    );
     this.bits.encodePage(page, target, header);
   }
 
@@ -204,7 +223,12 @@ export class Intent {
       this.eventsCleared = this.#v.metadata.events;
       await this.#writePages(pages, false);
     }
-    if (!this.bits.any && !this.#v.metadata.clean && this.#pendingRegions.length === 0 && this.#mayClear()) {
+    if (
+      !this.bits.any &&
+      !this.#v.metadata.clean &&
+      this.#pendingRegions.length === 0 &&
+      this.#mayClear()
+    ) {
       // Whoever marks from here on waits for this change and then commits "unclean" again.
       this.#v.metadata.clean = true;
       await this.#v.metadata.commit();

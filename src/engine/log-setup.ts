@@ -6,6 +6,7 @@ import type { Outcome } from '../core/problems.ts';
 import { done, refuse } from '../core/problems.ts';
 import type { EngineEnvironment } from './contract.ts';
 import { openMemberDrive } from './identify.ts';
+import type { Place } from '../io/place.ts';
 import type { LogStore } from './log/log-store.ts';
 import type { VolumeCore } from './volume-core.ts';
 import { tellWindow } from './window-state.ts';
@@ -65,8 +66,7 @@ export async function checkPlaces(
   let sharesFileSystem = false;
   for (const { path, place } of logs) {
     for (const drive of drives) {
-      const sameDisk = place.disk !== null && place.disk === drive.place.disk;
-      if (place.identity === drive.place.identity || sameDisk) {
+      if (place.identity === drive.place.identity || onOneDisk(place, drive.place)) {
         return refuse('leg-on-member-drive', { path, drive: drive.path });
       }
       if (place.file !== null && place.file === drive.place.file) sharesFileSystem = true;
@@ -76,6 +76,12 @@ export async function checkPlaces(
     seen.set(place.identity, path);
   }
   return done({ sharesFileSystem });
+}
+
+/** Two partitions of one disk, or a file and a partition of the disk it lies on. Two files are a matter of the warning. */
+export function onOneDisk(a: Place, b: Place): boolean {
+  if (a.disk !== null) return a.disk === b.disk || a.disk === b.fileDisk;
+  return b.disk !== null && b.disk === a.fileDisk;
 }
 
 export async function wipeLeg(v: VolumeCore, path: string): Promise<boolean> {

@@ -39,7 +39,8 @@ export function noteReadError(v: VolumeCore, member: Member, errno: Errno): void
   if (member.state !== 'online' && member.state !== 'rebuilding') return;
   member.errors.read++;
   if (isDriveGone(errno)) {
-    const why = errno === ETIMEDOUT ? 'did not answer within the deadline' : `is gone (errno ${errno})`;
+    const why =
+      errno === ETIMEDOUT ? 'did not answer within the deadline' : `is gone (errno ${errno})`;
     v.members.fail(member, why, errno === ETIMEDOUT ? 'timeout' : 'vanished');
     return;
   }
@@ -57,7 +58,11 @@ export function noteReadError(v: VolumeCore, member: Member, errno: Errno): void
   // A drive with many bad sectors still holds the rest: it is failed only while another copy of everything exists,
   // and never in a frozen volume, where its good sectors may be all there is.
   if (v.mode === 'direct' && v.absentCount < v.tolerated) {
-    v.members.fail(member, `${member.readErrorsAtMs.length} read errors within an hour`, 'read-errors');
+    v.members.fail(
+      member,
+      `${member.readErrorsAtMs.length} read errors within an hour`,
+      'read-errors',
+    );
   }
 }
 
@@ -72,11 +77,16 @@ export async function repairRange(
   if (v.members.frozen || member.drive === null) return;
   const errno = await v.members.writeData(member.slot, offset, address, lengthBytes);
   if (errno === OK) {
-    v.emit('sector-repaired', 'info', `A sector of drive ${member.path} was rewritten from the other drives`, {
-      slot: member.slot,
-      offsetBytes: offset,
-      lengthBytes,
-    });
+    v.emit(
+      'sector-repaired',
+      'info',
+      `A sector of drive ${member.path} was rewritten from the other drives`,
+      {
+        slot: member.slot,
+        offsetBytes: offset,
+        lengthBytes,
+      },
+    );
   } else {
     v.members.fail(member, `a repair write failed (errno ${errno})`, 'write-error');
   }

@@ -63,6 +63,8 @@ export class Members {
   #recovering: Member[] = [];
   /** True while members must not be written: only a permit holder may. */
   frozen = false;
+  /** Everything is flushed and on record; what fails from here on is only the closing itself. */
+  closing = false;
   readonly #onFailed: OnFailed;
   #settling: Promise<void> | null = null;
 
@@ -192,7 +194,7 @@ export class Members {
    * Takes the member out of use at once. The durable record is under way when this returns; `settled()` waits for it.
    */
   fail(member: Member, reason: string, code: MemberReason): void {
-    if (member.state === 'failed' || member.state === 'missing') return;
+    if (this.closing || member.state === 'failed' || member.state === 'missing') return;
     // Away it is closed, and nothing can fail; but for the moment of the freeze, when it has not left yet.
     if (member.state === 'away' && member.drive === null) return;
     const record = this.#onFailed(member, reason, code);

@@ -26,7 +26,7 @@ import {
   type LabelWindow,
 } from '../core/format/label.ts';
 import { encodeLabel, labelCopyIndex } from '../core/format/label-codec.ts';
-import { planMember } from '../core/format/member-layout.ts';
+import { type MemberLayout, planMember } from '../core/format/member-layout.ts';
 import {
   encodeSuperblock,
   FEATURE_LOCUM_WINDOW,
@@ -59,6 +59,8 @@ export class Metadata {
   scrub: LabelScrub | null = null;
   /** While true only labels are written (invariant 3). */
   labelsOnly = false;
+  /** Members with no superblock on the drive yet: it goes there before the label, which alone would look like damage. */
+  readonly #fresh = new Set<Member>();
   #running: Promise<void> | null = null;
   #next: Promise<void> | null = null;
 
@@ -121,6 +123,10 @@ export class Metadata {
     const buffer = await buffers.takeLater(3 * BLOCK_BYTES, 'engine');
     let errno: Errno = ENOMEM;
     try {
+      if (this.#fresh.has(member)) {
+        errno = await this.#writeFirst(member, drive, layout, buffer);
+        if (errno === OK) this.#fresh.delete(member);
+      }
       const label = buffers.slice(buffer, BLOCK_BYTES);
       label.set(encodeLabel(this.label(member)));
       const labelOffset = layout.labelOffsets[labelCopyIndex(this.sequence)] as DriveOffset;
@@ -149,6 +155,30 @@ export class Metadata {
     }
   }
 
+  /** The drive has no superblock of ours yet. */
+  markFresh(member: Member): void {
+    this.#fresh.add(member);
+  }
+
+  /** On a new member: labels of an earlier life go, then comes the superblock, and only then, as usual, the label. */
+  async #writeFirst(
+    member: Member,
+    drive: Drive,
+    layout: MemberLayout,
+    buffer: Address,
+  ): Promise<Errno> {
+    const { buffers } = this.#v.environment;
+    buffers.slice(buffer, BLOCK_BYTES).fill(0);
+    const superAddress = (buffer + BLOCK_BYTES) as Address;
+    buffers.slice(superAddress, BLOCK_BYTES).set(encodeSuperblock(this.superblock(member)));
+    const writes = [
+      ...layout.labelOffsets.map((offset) => drive.write(offset as DriveOffset, buffer, BLOCK_BYTES)),
+      drive.write(layout.superOffset as DriveOffset, superAddress, BLOCK_BYTES),
+    ];
+    const errno = (await Promise.all(writes)).find((result) => result !== OK) ?? OK;
+    return errno === OK ? drive.flush() : errno;
+  }
+
   /**
    * Makes a drive the member of a slot (or a spare): plans its layout, gives it a new identity. Written by the next commit.
    */
@@ -171,6 +201,7 @@ export class Metadata {
     member.errors = { read: 0, write: 0 };
     member.readErrorsAtMs = [];
     member.superblock = newSuperblock(v, member, layout, this.events);
+    this.#fresh.add(member);
     return done(undefined);
   }
 

@@ -2,7 +2,12 @@
 
 import { assert } from '../base/assert.ts';
 import type { MemberLayout } from '../core/format/member-layout.ts';
-import { FEATURE_BITMAP, ROLE_SPARE, ROLES_COUNT, type Superblock } from '../core/format/superblock.ts';
+import {
+  FEATURE_BITMAP,
+  ROLE_SPARE,
+  ROLES_COUNT,
+  type Superblock,
+} from '../core/format/superblock.ts';
 import type { Member } from './members.ts';
 import type { VolumeCore } from './volume-core.ts';
 
@@ -12,7 +17,10 @@ export function newSuperblock(
   layout: MemberLayout,
   events: number,
 ): Superblock {
-  assert(member.deviceNumber >= 0 && member.deviceNumber < ROLES_COUNT, 'superblock: device number');
+  assert(
+    member.deviceNumber >= 0 && member.deviceNumber < ROLES_COUNT,
+    'superblock: device number',
+  );
   const g = v.geometry;
   const nowUs = v.environment.clock.wallMs() * 1000;
   // md takes members for one array only if they were created at the same microsecond; the others know when.

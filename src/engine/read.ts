@@ -43,9 +43,16 @@ export async function read(
     return readUnaligned(v, offset, address, lengthBytes); // 1
   }
   const g = v.geometry;
-  if (v.mode === 'direct' && v.members.absentMask === 0 && !g.level.lockstep && g.isInOneChunk(offset, lengthBytes)) {
+  if (
+    v.mode === 'direct' &&
+    v.members.absentMask === 0 &&
+    !g.level.lockstep &&
+    g.isInOneChunk(offset, lengthBytes)
+  ) {
     const stripe = g.stripeOf(offset);
-    const slot = g.level.mirrored ? mirrorSlot(v, stripe, 0) : g.dataSlot(stripe, g.indexOf(offset));
+    const slot = g.level.mirrored
+      ? mirrorSlot(v, stripe, 0)
+      : g.dataSlot(stripe, g.indexOf(offset));
     const memberOffset = g.memberOffset(stripe, g.columnOf(offset));
     const errno = await v.members.readData(slot, memberOffset, address, lengthBytes); // 2
     if (errno === OK) return OK;
@@ -75,7 +82,8 @@ export async function heldForDrive(v: VolumeCore, startedMs: number): Promise<bo
   const { clock } = v.environment;
   const window = v.window;
   if (v.mode === 'halted' || v.stopping || window === null) return false;
-  if (window.onDoubleAbsence === 'error' || v.changed.waiters >= v.limits.heldReadsMax) return false;
+  if (window.onDoubleAbsence === 'error' || v.changed.waiters >= v.limits.heldReadsMax)
+    return false;
   const leftMs = startedMs + window.waitMs - clock.nowMs();
   if (leftMs <= 0) return false;
   window.heldReads++;
@@ -95,7 +103,9 @@ export async function readOnce(
   // The overlay and the log must not change their meaning under a read: mode changes wait for it.
   if (!v.overlayReads.tryEnter()) await v.overlayReads.entered();
   try {
-    return v.log === null ? await readBase(v, offset, address, lengthBytes) : await readMerged(v, offset, address, lengthBytes);
+    return v.log === null
+      ? await readBase(v, offset, address, lengthBytes)
+      : await readMerged(v, offset, address, lengthBytes);
   } finally {
     v.overlayReads.leave();
   }
@@ -112,7 +122,8 @@ async function readMerged(
   const window = log?.window ?? null;
   const start = offset / SECTOR_BYTES;
   const sectors = lengthBytes / SECTOR_BYTES;
-  if (log === null || window === null || !log.overlay.anyIn(start, sectors)) return readBase(v, offset, address, lengthBytes);
+  if (log === null || window === null || !log.overlay.anyIn(start, sectors))
+    return readBase(v, offset, address, lengthBytes);
   const parts: Promise<Errno>[] = [];
   log.overlay.forEachPiece(start, sectors, (from, count, kind, location) => {
     const target = (address + (from - start) * SECTOR_BYTES) as Address;
@@ -147,7 +158,9 @@ async function readBase(
   for (let stripe: number = first; stripe <= last; stripe++) {
     for (const piece of g.piecesOf(stripe as StripeIndex, offset, lengthBytes)) {
       const target = (address + piece.bufferOffset) as Address;
-      parts.push(readChunk(v, stripe as StripeIndex, piece.index, piece.from, target, piece.to - piece.from));
+      parts.push(
+        readChunk(v, stripe as StripeIndex, piece.index, piece.from, target, piece.to - piece.from),
+      );
     }
     if (parts.length >= CHUNKS_AT_ONCE || stripe === last) {
       result = worst([result, ...(await Promise.all(parts))]);
@@ -171,7 +184,12 @@ async function readChunk(
 ): Promise<Errno> {
   const g = v.geometry;
   const offset = g.memberOffset(stripe, column);
-  if (g.level.lockstep && v.members.absentMask === 0 && v.mode === 'direct' && v.parityTrusted(stripe)) {
+  if (
+    g.level.lockstep &&
+    v.members.absentMask === 0 &&
+    v.mode === 'direct' &&
+    v.parityTrusted(stripe)
+  ) {
     const errno = await readChecked(v, stripe, index, column, address, lengthBytes);
     if (errno === OK) return OK;
   }
@@ -218,7 +236,8 @@ async function readFromOthers(
     const unusable = v.members.unusable(stripe) | bad;
     const made = await reconstruct(v.sources, slot, unusable, offset, address, lengthBytes);
     if (made.errno === OK) {
-      if ((bad & bit(slot)) !== 0) await repairRange(v, v.members.at(slot), offset, address, lengthBytes);
+      if ((bad & bit(slot)) !== 0)
+        await repairRange(v, v.members.at(slot), offset, address, lengthBytes);
       return OK;
     }
     if (made.errno === ENOMEM) return ENOMEM;
@@ -239,8 +258,10 @@ function absentOrLost(v: VolumeCore, bad: number): Errno {
 
 /** Which copy of a mirror: regions in doubt after an unclean stop are read from one copy only, the first. */
 function mirrorSlot(v: VolumeCore, stripe: StripeIndex, unusable: number): number {
-  if (v.resync === null || v.parityTrusted(stripe)) return copyFor(v.geometry, stripe, unusable as SlotSet);
-  for (let slot = 0; slot < v.geometry.members; slot++) if ((unusable & bit(slot)) === 0) return slot;
+  if (v.resync === null || v.parityTrusted(stripe))
+    return copyFor(v.geometry, stripe, unusable as SlotSet);
+  for (let slot = 0; slot < v.geometry.members; slot++)
+    if ((unusable & bit(slot)) === 0) return slot;
   return NONE;
 }
 
@@ -289,7 +310,9 @@ async function readChecked(
     if (check.errno !== OK) return check.errno;
     if (!check.equal) {
       v.parityErrors++;
-      v.emit('parity-mismatch', 'critical', `Stripe ${stripe} of ${v.name} does not add up`, { stripe });
+      v.emit('parity-mismatch', 'critical', `Stripe ${stripe} of ${v.name} does not add up`, {
+        stripe,
+      });
       return EIO;
     }
     return await v.members.readData(g.dataSlot(stripe, index), offset, address, lengthBytes);

@@ -110,7 +110,8 @@ export async function consistent(
   const { members, buffers, kernels, mirrored } = from;
   if (!mirrored && unusable !== 0) return { errno: EIO, slot: -1, equal: false };
   const slots: number[] = [];
-  for (let slot = 0; slot < members.count; slot++) if ((unusable & bit(slot)) === 0) slots.push(slot);
+  for (let slot = 0; slot < members.count; slot++)
+    if ((unusable & bit(slot)) === 0) slots.push(slot);
   const scratch = await buffers.takeLater(lengthBytes * Math.max(1, slots.length - 1), 'engine');
   if (scratch === 0) return { errno: ENOMEM, slot: -1, equal: false };
   try {
@@ -123,7 +124,9 @@ export async function consistent(
     const bad = results.findIndex((errno) => errno !== OK);
     if (bad >= 0) return { errno: results[bad] as Errno, slot: slots[bad] as number, equal: false };
     if (mirrored) {
-      const equal = addresses.every((copy) => copy === address || kernels.equal(address, copy, lengthBytes));
+      const equal = addresses.every(
+        (copy) => copy === address || kernels.equal(address, copy, lengthBytes),
+      );
       return { errno: OK, slot: -1, equal };
     }
     kernels.xor(address, addresses, lengthBytes);

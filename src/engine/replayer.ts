@@ -26,7 +26,9 @@ import { DATA, GAP, type PieceKind } from '../core/overlay.ts';
 import { type DataPiece, writeStripe } from './stripe-write.ts';
 import type { VolumeCore } from './volume-core.ts';
 
-export type ReplayResult = { readonly kind: 'done' } | { readonly kind: 'stopped'; readonly reason: string };
+export type ReplayResult =
+  | { readonly kind: 'done' }
+  | { readonly kind: 'stopped'; readonly reason: string };
 
 /** Runs in mode `replaying` from `v.cursor` to the end. On `stopped` the log is kept and the mode stays. */
 export async function replay(v: VolumeCore): Promise<ReplayResult> {
@@ -34,13 +36,24 @@ export async function replay(v: VolumeCore): Promise<ReplayResult> {
   while (v.cursor < v.geometry.stripeCount) {
     if (v.stopping) return { kind: 'stopped', reason: 'the volume is being stopped' };
     const zoneStartMs = clock.nowMs();
-    const zone = await replayZone(v, v.cursor, v.limits.replayZoneBytes, zoneStartMs + v.limits.replayZoneMs); // 1
+    const zone = await replayZone(
+      v,
+      v.cursor,
+      v.limits.replayZoneBytes,
+      zoneStartMs + v.limits.replayZoneMs,
+    ); // 1
     if (zone.errno !== OK) return stopped(v, zone.errno);
     const end = zone.end;
     v.holdBelow = end; // 2
     try {
       while (v.logWritesInFlight > 0) await v.changed.wait(clock, v.limits.tickMs);
-      const rest = await replayZone(v, v.cursor, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY, end); // 3
+      const rest = await replayZone(
+        v,
+        v.cursor,
+        Number.POSITIVE_INFINITY,
+        Number.POSITIVE_INFINITY,
+        end,
+      ); // 3
       if (rest.errno !== OK) return stopped(v, rest.errno);
       if ((await v.flushMembers()) !== OK) return stopped(v, EIO); // 4
       const before = v.cursor;
@@ -98,7 +111,8 @@ async function replayZone(
       bytes += done.bytes;
       if (v.window) v.window.replayedBytes += done.bytes;
     }
-    if (bytes >= budgetBytes || v.environment.clock.nowMs() >= untilMs) break;
+    // A stop does not wait for the whole zone; what was written so far becomes durable as usual.
+    if (v.stopping || bytes >= budgetBytes || v.environment.clock.nowMs() >= untilMs) break;
   }
   return { errno: OK, end: Math.min(next, g.stripeCount) as StripeIndex };
 }
@@ -119,7 +133,10 @@ interface Extent {
 }
 
 /** All that the log has for one stripe, written in one go. */
-async function replayStripe(v: VolumeCore, stripe: StripeIndex): Promise<{ errno: Errno; bytes: number }> {
+async function replayStripe(
+  v: VolumeCore,
+  stripe: StripeIndex,
+): Promise<{ errno: Errno; bytes: number }> {
   const log = v.log;
   const window = log?.window ?? null;
   if (log === null || window === null) return { errno: EIO, bytes: 0 };
@@ -138,7 +155,8 @@ async function replayStripe(v: VolumeCore, stripe: StripeIndex): Promise<{ errno
     log.overlay.forEachPiece(start, stripeBytes / SECTOR_BYTES, (from, sectors, kind, location) => {
       if (kind !== GAP) extents.push({ start: from, sectors, kind, location });
     });
-    const addressOf = (sector: number): Address => (buffer + (sector - start) * SECTOR_BYTES) as Address;
+    const addressOf = (sector: number): Address =>
+      (buffer + (sector - start) * SECTOR_BYTES) as Address;
     const loads = extents.map((extent) => {
       const address = addressOf(extent.start);
       if (extent.kind === DATA) return window.readPayload(extent.location, extent.sectors, address);

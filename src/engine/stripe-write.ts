@@ -185,7 +185,14 @@ async function readOld(
     const address = scratch.at(transfer.index, transfer.from);
     const lengthBytes = transfer.to - transfer.from;
     const unusable = v.members.unusable(stripe) | bit(transfer.slot);
-    const made = await reconstruct(v.sources, transfer.slot, unusable, offset, address, lengthBytes);
+    const made = await reconstruct(
+      v.sources,
+      transfer.slot,
+      unusable,
+      offset,
+      address,
+      lengthBytes,
+    );
     if (made.errno !== OK) return EIO;
     await repairRange(v, member, offset, address, lengthBytes);
   }
@@ -203,7 +210,8 @@ function computeParity(
   if (plan.kind === 'modify') {
     for (const { index, from, to, address } of pieces) {
       const parity = scratch.at(NONE, from);
-      if (scratch.has(index)) kernels.xor(parity, [parity, scratch.at(index, from), address], to - from);
+      if (scratch.has(index))
+        kernels.xor(parity, [parity, scratch.at(index, from), address], to - from);
       else kernels.xorInto(parity, address, to - from);
     }
     return;

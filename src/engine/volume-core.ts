@@ -118,6 +118,8 @@ export class VolumeCore {
   scrubRepair = false;
   writesHeld = 0;
   replayStartedMs = 0;
+  /** The replay under way; settles when it has ended or stopped. */
+  replaying: Promise<void> = Promise.resolve();
   stopping = false;
   /** Lockstep levels: reads whose stripe did not add up. */
   parityErrors = 0;

@@ -3,10 +3,17 @@
  * done in the files named after it.
  */
 
-import { EIO, ENOTSUP, ESHUTDOWN, type Errno } from '../base/errno.ts';
+import { EIO, ENOTSUP, type Errno, ESHUTDOWN } from '../base/errno.ts';
 import type { Address, StripeIndex, VolumeOffset } from '../base/units.ts';
 import { done, type Outcome, refuse } from '../core/problems.ts';
-import type { JobStatus, LogCheck, LogReport, VolumeStatus, WindowPlan, WindowReport } from '../core/status.ts';
+import type {
+  JobStatus,
+  LogCheck,
+  LogReport,
+  VolumeStatus,
+  WindowPlan,
+  WindowReport,
+} from '../core/status.ts';
 import type { Extent, ZeroOptions } from '../io/block-device.ts';
 import type { CloseRequest, RunningVolume, WindowRequest } from './contract.ts';
 import { addDrive, failDrive, removeDrive, replaceDrive, wipeMember } from './drive-commands.ts';
@@ -73,7 +80,11 @@ export class Volume implements RunningVolume {
     if (this.core.stopping) return Promise.resolve(ESHUTDOWN);
     // Fast means without writing zeroes: sure only where they become one small record.
     if (options.fast && this.core.mode !== 'frozen') return Promise.resolve(ENOTSUP);
-    return zero(this.core, offset, lengthBytes, { trim: false, keepAllocated: options.noHole, fua: options.fua });
+    return zero(this.core, offset, lengthBytes, {
+      trim: false,
+      keepAllocated: options.noHole,
+      fua: options.fua,
+    });
   }
 
   trim(offset: VolumeOffset, lengthBytes: number, fua: boolean): Promise<Errno> {
@@ -102,7 +113,9 @@ export class Volume implements RunningVolume {
 
   paths(): { drives: string[]; logs: string[] } {
     const { members, logPaths } = this.core;
-    const drives = [...members.slots, ...members.spares].map(({ path }) => path).filter((path) => path !== '');
+    const drives = [...members.slots, ...members.spares]
+      .map(({ path }) => path)
+      .filter((path) => path !== '');
     return { drives, logs: [...logPaths] };
   }
 
@@ -113,9 +126,16 @@ export class Volume implements RunningVolume {
     v.stopping = true;
     this.#ticker.stop();
     v.changed.raise();
-    await Promise.all([v.scrubJob?.stop(), v.rebuildJob?.stop(), v.resyncJob?.stop(), v.verifyJob?.stop()]);
+    await Promise.all([
+      v.scrubJob?.stop(),
+      v.rebuildJob?.stop(),
+      v.resyncJob?.stop(),
+      v.verifyJob?.stop(),
+    ]);
+    await v.replaying;
     await v.gate.close();
     await this.#settle();
+    v.members.closing = true;
     for (const member of v.members.present()) {
       await member.drive?.close();
     }
@@ -154,7 +174,9 @@ export class Volume implements RunningVolume {
     }
     await v.log?.close();
     for (const path of v.logPaths) wiped = (await wipeLeg(v, path)) && wiped;
-    return wiped ? done(undefined) : refuse('io-error', { what: 'a drive while it was being cleared' });
+    return wiped
+      ? done(undefined)
+      : refuse('io-error', { what: 'a drive while it was being cleared' });
   }
 
   addDrive(path: string, spare: boolean, force: boolean): Promise<Outcome<void>> {
@@ -203,23 +225,33 @@ export class Volume implements RunningVolume {
     const v = this.core;
     if (v.mode !== 'direct' || v.degraded) {
       const state = statusOf(v).state;
-      return Promise.resolve(refuse('volume-wrong-state', { volume: v.name, state, wanted: 'all members online, no window' }));
+      return Promise.resolve(
+        refuse('volume-wrong-state', {
+          volume: v.name,
+          state,
+          wanted: 'all members online, no window',
+        }),
+      );
     }
-    if (v.scrubJob?.running === true) return Promise.resolve(refuse('job-running', { volume: v.name, kind: 'scrub' }));
+    if (v.scrubJob?.running === true)
+      return Promise.resolve(refuse('job-running', { volume: v.name, kind: 'scrub' }));
     v.parityErrors = 0;
     return Promise.resolve(done(startScrub(v, repair, 0 as StripeIndex, 0).status()));
   }
 
   async stopScrub(): Promise<Outcome<JobStatus>> {
     const job = this.core.scrubJob;
-    if (job === null || !job.running) return refuse('job-none', { volume: this.name, kind: 'scrub' });
+    if (job === null || !job.running)
+      return refuse('job-none', { volume: this.name, kind: 'scrub' });
     await job.stop();
     return done(job.status());
   }
 
   scrubStatus(): Outcome<JobStatus> {
     const job = this.core.scrubJob;
-    return job === null ? refuse('job-none', { volume: this.name, kind: 'scrub' }) : done(job.status());
+    return job === null
+      ? refuse('job-none', { volume: this.name, kind: 'scrub' })
+      : done(job.status());
   }
 
   logReport(): Outcome<LogReport> {

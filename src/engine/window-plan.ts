@@ -15,7 +15,13 @@ export function planWindow(v: VolumeCore, request: WindowRequest): Outcome<Windo
   if (!found.ok) return found;
   const member = found.value;
   const checks: Check[] = [];
-  const check = (id: string, title: string, result: Check['result'], reason = '', fix = ''): void => {
+  const check = (
+    id: string,
+    title: string,
+    result: Check['result'],
+    reason = '',
+    fix = '',
+  ): void => {
     checks.push({ id, title, result, reason, fix });
   };
 
@@ -26,30 +32,64 @@ export function planWindow(v: VolumeCore, request: WindowRequest): Outcome<Windo
   }
 
   if (v.mode === 'halted') {
-    check('WP002', 'The volume serves I/O', 'block', v.haltReason, 'bring the failed drives back first');
+    check(
+      'WP002',
+      'The volume serves I/O',
+      'block',
+      v.haltReason,
+      'bring the failed drives back first',
+    );
   } else check('WP002', 'The volume serves I/O', 'pass');
 
   const jobs = [v.resyncJob, v.rebuildJob].filter((job) => job?.running === true);
   if (jobs.length === 0 && v.resync === null) check('WP003', 'Members are in sync', 'pass');
   else {
     const kind = jobs[0]?.plan.kind ?? 'resync';
-    check('WP003', 'Members are in sync', 'block', `a ${kind} is under way`, 'wait for it: locum status --watch');
+    check(
+      'WP003',
+      'Members are in sync',
+      'block',
+      `a ${kind} is under way`,
+      'wait for it: locum status --watch',
+    );
   }
 
   if (member.state === 'online') check('WP004', 'The drive is online', 'pass');
   else {
-    check('WP004', 'The drive is online', 'block', `it is ${member.state}`, `choose another drive: locum drive ls ${v.name}`);
+    check(
+      'WP004',
+      'The drive is online',
+      'block',
+      `it is ${member.state}`,
+      `choose another drive: locum drive ls ${v.name}`,
+    );
   }
 
   checkRedundancy(v, request, member.slot, check);
   checkLog(v, request, check);
   const allowed = checks.every(({ result }) => result !== 'block');
-  return done({ allowed, drive: { slot: member.slot, path: member.path }, purpose: request.purpose, checks });
+  return done({
+    allowed,
+    drive: { slot: member.slot, path: member.path },
+    purpose: request.purpose,
+    checks,
+  });
 }
 
-type AddCheck = (id: string, title: string, result: Check['result'], reason?: string, fix?: string) => void;
+type AddCheck = (
+  id: string,
+  title: string,
+  result: Check['result'],
+  reason?: string,
+  fix?: string,
+) => void;
 
-function checkRedundancy(v: VolumeCore, request: WindowRequest, slot: number, check: AddCheck): void {
+function checkRedundancy(
+  v: VolumeCore,
+  request: WindowRequest,
+  slot: number,
+  check: AddCheck,
+): void {
   const title = 'The other members are complete';
   const absent = v.members.absentMask & ~bit(slot);
   if (absent === 0) {
@@ -61,29 +101,71 @@ function checkRedundancy(v: VolumeCore, request: WindowRequest, slot: number, ch
   const exposure =
     `slot ${names} is already ${failed[0]?.state ?? 'failed'}: while this drive is away, reads of what only it holds ` +
     'wait for it, and if it does not come back that data is lost';
-  if (request.allowDegraded) check('WP005', title, 'warn', exposure, 'replace the failed drive first if you can');
-  else check('WP005', title, 'block', exposure, 'replace the failed drive first, or accept this with --allow-degraded');
+  if (request.allowDegraded)
+    check('WP005', title, 'warn', exposure, 'replace the failed drive first if you can');
+  else
+    check(
+      'WP005',
+      title,
+      'block',
+      exposure,
+      'replace the failed drive first, or accept this with --allow-degraded',
+    );
 }
 
 function checkLog(v: VolumeCore, request: WindowRequest, check: AddCheck): void {
   const log = v.log;
   if (log === null) {
-    check('WP006', 'The volume has a log', 'block', 'without a log nothing can stand in for the drive', 'assemble the volume with --log');
+    check(
+      'WP006',
+      'The volume has a log',
+      'block',
+      'without a log nothing can stand in for the drive',
+      'assemble the volume with --log',
+    );
     return;
   }
   check('WP006', 'The volume has a log', 'pass');
   const legs = log.status().legs;
   const online = legs.filter((leg) => leg.state === 'online').length;
-  const why = 'in a window the log is the only copy of what is written: with one leg, its loss is loss of data';
+  const why =
+    'in a window the log is the only copy of what is written: with one leg, its loss is loss of data';
   if (online >= 2) check('WP007', 'The log has two legs', 'pass');
-  else if (online === 0) check('WP007', 'The log has two legs', 'block', 'no leg of the log is online', 'replace the failed legs');
-  else if (request.allowSingleLog) check('WP007', 'The log has two legs', 'warn', why, 'give the volume a second leg');
-  else check('WP007', 'The log has two legs', 'block', why, 'give the volume a second leg, or accept this with --allow-single-log');
+  else if (online === 0)
+    check(
+      'WP007',
+      'The log has two legs',
+      'block',
+      'no leg of the log is online',
+      'replace the failed legs',
+    );
+  else if (request.allowSingleLog)
+    check('WP007', 'The log has two legs', 'warn', why, 'give the volume a second leg');
+  else
+    check(
+      'WP007',
+      'The log has two legs',
+      'block',
+      why,
+      'give the volume a second leg, or accept this with --allow-single-log',
+    );
   if (v.legSharesFileSystem) {
-    check('WP008', 'Members and legs are on different file systems', 'warn', 'a leg shares a file system with a member: one disk may hold both', 'fine for a trial; use separate disks for real data');
+    check(
+      'WP008',
+      'Members and legs are on different file systems',
+      'warn',
+      'a leg shares a file system with a member: one disk may hold both',
+      'fine for a trial; use separate disks for real data',
+    );
   } else check('WP008', 'Members and legs are on different file systems', 'pass');
   const seconds = request.maxMs / 1000;
   const freeBytes = log.status().capacityBytes - log.status().usedBytes;
   const rate = Math.floor(freeBytes / Math.max(1, seconds) / 1024);
-  check('WP009', 'Room in the log', rate < 64 ? 'warn' : 'pass', `${rate} KiB/s can be written for the whole window before the log is full`, 'a larger log, or a shorter window');
+  check(
+    'WP009',
+    'Room in the log',
+    rate < 64 ? 'warn' : 'pass',
+    `${rate} KiB/s can be written for the whole window before the log is full`,
+    'a larger log, or a shorter window',
+  );
 }

@@ -229,7 +229,7 @@ export class WindowRunner {
       );
       return accepted;
     }
-    v.own(this.#replayAndClose()); // 10, 11
+    this.#startReplay(); // 10, 11
     return done(this.report());
   }
 
@@ -331,7 +331,7 @@ export class WindowRunner {
         });
       }
       v.emit('window-thawing', 'warning', `Going on without drive ${path}: ${why}`, { path, why });
-      v.own(this.#replayAndClose());
+      this.#startReplay();
       return done(this.report());
     });
   }
@@ -393,8 +393,15 @@ export class WindowRunner {
   }
 
   /** Also called at start, when a server finds a window in replay. */
-  async resumeReplay(): Promise<void> {
-    await this.#replayAndClose();
+  resumeReplay(): void {
+    this.#startReplay();
+  }
+
+  /** `stop` waits for it, so that no drive is closed under a stripe that is being written. */
+  #startReplay(): void {
+    const v = this.#v;
+    v.replaying = this.#replayAndClose();
+    v.own(v.replaying);
   }
 
   async #replayAndClose(): Promise<void> {

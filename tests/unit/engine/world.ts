@@ -145,7 +145,7 @@ export class World {
         for (const path of paths) this.media.delete(path);
       },
       foreignContent: async () => null,
-      place: async (path) => ({ identity: path, disk: null, file: path }),
+      place: async (path) => ({ identity: path, disk: null, file: path, fileDisk: null }),
       emit: (event) => {
         this.events.push(`${event.kind}: ${event.message}`);
       },
