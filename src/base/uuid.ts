@@ -1,6 +1,6 @@
 /**
- * UUIDs as text in the dashed lower-case form, `8c9f3b0a-…`; the one form used in code, JSON and messages. On the drives
- * they are the same 16 bytes in the same order. mdadm prints those bytes in four groups: `mdadmUuid`.
+ * UUIDs as text in the dashed lower-case form, `8c9f3b0a-…`; the one form used in code, JSON and messages. On the
+ * drives they are the same 16 bytes in the same order. mdadm prints those bytes in four groups: `mdadmUuid`.
  */
 
 import { assert } from './assert.ts';

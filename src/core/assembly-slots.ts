@@ -1,14 +1,15 @@
 /**
- * Step 3 of an assembly: what each slot is worth. The table below is the whole decision; the first case that fits counts.
+ * Step 3 of an assembly: what each slot is worth. The table below is the whole decision; the first case that fits
+ * counts.
  *
  *   role       the newest superblock gives this drive the slot
  *   recorded   the newest label's word for the slot's member (nothing when md has run the array since)
- *   behind     events or label of the drive are older than the newest by more than the update that may have been going on
+ *   behind     events or label of the drive are older than the newest by more than the one update under way
  *   covered    everything the drive missed is marked in the intent bitmap
  *
  * Metadata is updated on all members before the next update begins, so a crash leaves a member at most one step behind.
- * One step is not stale: the update that was going on had not taken effect. Only that the update was *about* this member
- * matters, and then the newest record says so.
+ * One step is not stale: the update that was going on had not taken effect. Only that the update was *about* this
+ * member matters, and then the newest record says so.
  */
 
 import type { Uuid } from '../base/uuid.ts';
@@ -199,8 +200,8 @@ function assembleSlot(
 }
 
 /**
- * Carries the token of the freeze. Once replay has begun the members move on, and a drive that is out of it stays behind:
- * from then on only those in sync and the drive of the window are of the image.
+ * Carries the token of the freeze. Once replay has begun the members move on, and a drive that is out of it stays
+ * behind: from then on only those in sync and the drive of the window are of the image.
  */
 function isFrozen(member: Member | null, verdict: SlotVerdict, { window }: Authority): boolean {
   if (window === null || member?.label?.window?.token !== window.token) return false;
@@ -265,9 +266,9 @@ function factsOf(
 const EVENTS_SLACK = 2;
 
 /**
- * Has the bitmap marked all that this drive missed? Bits are not cleared while a member is absent (`eventsCleared` is the
- * proof). With a label the drive must also have left in the state it is in now: an older image of it, restored since,
- * missed things before it left.
+ * Has the bitmap marked all that this drive missed? Bits are not cleared while a member is absent (`eventsCleared`
+ * is the proof). With a label the drive must also have left in the state it is in now: an older image of it,
+ * restored since, missed things before it left.
  */
 function isCovered(member: Member, record: LabelMember | null, authority: Authority): boolean {
   const { superblock } = member;
@@ -284,7 +285,10 @@ function isCovered(member: Member, record: LabelMember | null, authority: Author
 const recoveryEntry = (slot: number, { label, ranByMd }: Authority): LabelRecovery | null =>
   ranByMd ? null : (label?.recovery.find((entry) => entry.slot === slot) ?? null);
 
-/** md's offset and the label's cursor are written together; the lower is certainly true. A resync by bitmap has no offset. */
+/**
+ * md's offset and the label's cursor are written together; the lower is certainly true. A resync by
+ * bitmap has no offset.
+ */
 function recoveryOf(
   slot: number,
   member: Member,

@@ -40,7 +40,10 @@ export interface AssemblyDecision {
   readonly superblock: Superblock;
   readonly label: Label | null;
   readonly adopt: boolean;
-  /** md has run the array since our last orderly stop: the label's member table is out of date, the superblock counts. */
+  /**
+   * md has run the array since our last orderly stop: the label's member table is out of date, the
+   * superblock counts.
+   */
   readonly ranByMd: boolean;
   /** By slot. */
   readonly slots: readonly AssembledSlot[];
@@ -234,8 +237,8 @@ function mayStart(facts: StartFacts): Outcome<{ readonly forced: boolean }> {
     trail.push(`@Q2 forced: ${unrecorded.length} missing members that no record calls missing`);
     forced = true;
   }
-  // Mirrors agree with themselves; parity that may be wrong makes the absent chunk wrong. While the absence is on record
-  // every write of a degraded stripe was in the log first, and redoing those makes parity right again.
+  // Mirrors agree with themselves; parity that may be wrong makes the absent chunk wrong. While the absence is on
+  // record every write of a degraded stripe was in the log first, and redoing those makes parity right again.
   const degraded = inSync < slots.length;
   const holeClosed = level.parityChunks === 0 || (logUsable && unrecorded.length === 0);
   if (unclean && degraded && !holeClosed) {

@@ -1,6 +1,6 @@
 /**
- * Members on image files, made and read with nothing but the formats: no engine, so that what the kernel says about them
- * is said about the formats alone.
+ * Members on image files, made and read with nothing but the formats: no engine, so that what the kernel says about
+ * them is said about the formats alone.
  */
 
 import { closeSync, openSync, readSync, statSync, writeSync } from 'node:fs';

@@ -16,11 +16,12 @@ const MEBI = 2 ** 20;
 const IMAGE_BYTES = 24 * MEBI;
 
 async function serverIn(t: TestContext): Promise<{ locum: Locum; folder: string }> {
-  const { path: folder, remove } = await shortFolder();
+  const scratch = await shortFolder();
+  const folder = scratch.path;
   const locum = new Locum(join(folder, 'state'));
   t.after(async () => {
     await locum.stop('SIGKILL');
-    await remove();
+    await scratch.remove();
   });
   await locum.start();
   return { locum, folder };

@@ -1,9 +1,9 @@
 /**
  * The bits of the write-intent bitmap in memory, and their pages as they lie on the drive.
  *
- * Bit i covers the member bytes [i · chunkBytes, (i + 1) · chunkBytes): 1 = the members may disagree there. On the drive
- * the bits start 256 bytes into the bitmap region, so page 0 begins with the header. The engine sets bits, writes the
- * pages they lie in, flushes, and only then writes data; `encodePage` gives it one page at a time.
+ * Bit i covers the member bytes [i · chunkBytes, (i + 1) · chunkBytes): 1 = the members may disagree there. On the
+ * drive the bits start 256 bytes into the bitmap region, so page 0 begins with the header. The engine sets bits,
+ * writes the pages they lie in, flushes, and only then writes data; `encodePage` gives it one page at a time.
  */
 
 import { assert } from '../../base/assert.ts';

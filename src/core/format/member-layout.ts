@@ -7,8 +7,8 @@
  *
  * All numbers are bytes from the start of the drive. We write no bad-block log, so that a kernel that runs a volume of
  * ours drops a drive it cannot write to instead of noting blocks that we would have to honour; md members usually have
- * one and it stays where it is. Like mdadm we leave more room in front of the data of larger drives (about a thousandth,
- * up to 128 MiB), which is what mdadm needs to grow such a volume later.
+ * one and it stays where it is. Like mdadm we leave more room in front of the data of larger drives (about a
+ * thousandth, up to 128 MiB), which is what mdadm needs to grow such a volume later.
  */
 
 import { assert } from '../../base/assert.ts';

@@ -2,8 +2,8 @@
  * The md 1.2 superblock: the 4 KiB at byte 4096 of every member, shared with mdadm and the kernel.
  *
  * One table describes the first 256 bytes; the roles table follows. In memory sizes and offsets are bytes, on the drive
- * they are 512-byte sectors. `encodeSuperblock(decodeSuperblock(x))` gives back the bytes of x (tested on arrays made by
- * mdadm), except for fields md calls padding.
+ * they are 512-byte sectors. `encodeSuperblock(decodeSuperblock(x))` gives back the bytes of x (tested on arrays
+ * made by mdadm), except for fields md calls padding.
  *
  * A superblock is valid if and only if
  *   1. magic and major version match and the checksum is right,
@@ -30,7 +30,7 @@ export const FEATURE_REPLACEMENT = 0x10;
 export const FEATURE_NEW_OFFSET = 0x40;
 export const FEATURE_RECOVERY_BITMAP = 0x80;
 export const FEATURE_CLUSTERED = 0x100;
-export const FEATURE_JOURNAL = 0x200;
+export const FEATURE_MD_LOG_DEVICE = 0x200;
 export const FEATURE_PPL = 0x400;
 export const FEATURE_MULTIPLE_PPLS = 0x800;
 /** Not md's: set while a window is open, so that every kernel refuses the old image of the volume. */
@@ -39,7 +39,7 @@ export const FEATURE_LOCUM_WINDOW = 0x8000_0000;
 /** Entries of the roles table that are not slots. */
 export const ROLE_SPARE = 0xffff;
 export const ROLE_FAULTY = 0xfffe;
-export const ROLE_JOURNAL = 0xfffd;
+export const ROLE_MD_LOG_DEVICE = 0xfffd;
 /** What mdadm writes as the length of the roles table. */
 export const ROLES_COUNT = 128;
 
@@ -314,7 +314,7 @@ const refusedFeatures: readonly (readonly [number, string])[] = [
   [FEATURE_REPLACEMENT, 'it is a hot replacement in progress; let mdadm finish it first'],
   [FEATURE_RECOVERY_BITMAP, 'a recovery by bitmap is not finished; let the kernel finish it first'],
   [FEATURE_CLUSTERED, 'its bitmap is shared by a cluster'],
-  [FEATURE_JOURNAL, 'it has a journal device; remove the journal with mdadm first'],
+  [FEATURE_MD_LOG_DEVICE, 'it has a journal device; remove the journal with mdadm first'],
   [
     FEATURE_PPL | FEATURE_MULTIPLE_PPLS,
     'it uses a partial parity log; change to `mdadm --grow --consistency-policy=bitmap` first',

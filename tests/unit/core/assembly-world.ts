@@ -1,5 +1,6 @@
 /**
- * Volumes for the assembly tests, as records: a stopped, healthy volume, and the ways in which its drives can be changed.
+ * Volumes for the assembly tests, as records: a stopped, healthy volume, and the ways in which its drives can be
+ * changed.
  */
 
 import { type AssemblyDecision, decideAssembly } from '../../../src/core/assembly.ts';

@@ -461,6 +461,18 @@ test('a member whose slot and device number went to another drive is not used', 
   assert.ok(decision.trail.some((line) => line.startsWith('@X /d1')));
 });
 
+test('a drive that was replaced long ago is left out, whatever it says', () => {
+  const world = volume();
+  const old = structuredClone(world.drives[1]!);
+  Object.assign(old, { path: '/old' });
+  Object.assign(old.superblock, { memberUuid: uuid(302), events: 40 });
+  Object.assign(old.label!, { memberUuid: uuid(302), sequence: 5, generation: uuid(777) });
+  const decision = assembled(world, { extra: [found(old)] });
+  assert.equal(verdicts(decision), 'in-sync in-sync in-sync in-sync');
+  assert.ok(decision.trail.some((line) => line.startsWith('@X /old')));
+  assert.equal(refused(world, { only: [0, 2, 3], extra: [found(old)] }).code, 'members-missing');
+});
+
 // --- enough members? -------------------------------------------------------------------------------------------------
 
 test('members missing that no record calls missing: wait for them, or force', () => {
