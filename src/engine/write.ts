@@ -68,9 +68,13 @@ async function writeInside(
   }
 }
 
-/** The log is full, or no leg of it can be written: the write is held until a drive comes back or the window ends. */
+/**
+ * The log is full, or no leg of it can be written: the write is held until a drive comes back, the window ends, or replay has
+ * passed its stripes.
+ */
 function logRefuses(v: VolumeCore, errno: Errno): boolean {
-  return v.mode === 'frozen' && (errno === ENOSPC || v.log?.window?.failed === true);
+  const logged = v.mode === 'frozen' || v.mode === 'replaying';
+  return logged && (errno === ENOSPC || v.log?.window?.failed === true);
 }
 
 /** Held writes are outside the gate, so that what frees them can pass it. */
