@@ -1,10 +1,10 @@
 /**
  * A Stream on node:net, for where io_uring is not to be had.
  *
- * Node pushes what it reads; a chunk is copied into the buffer of the receive under way, and while there is none the
- * socket is paused, so at most one chunk waits here. Outgoing parts of a turn are copied together into one write up to
- * BATCH_BYTES, because a write costs Node far more than a copy; longer parts are written from where they are. One write
- * is under way at a time.
+ * Node pushes what it reads; a chunk is copied into the buffer of the receive under way, and while
+ * there is none the socket is paused, so at most one chunk waits here. Outgoing parts of a turn are
+ * copied together into one write up to BATCH_BYTES, because a write costs Node far more than a
+ * copy; longer parts are written from where they are. One write is under way at a time.
  */
 
 import type { Socket } from 'node:net';
@@ -40,7 +40,10 @@ export class NodeStream implements Stream {
   #flushScheduled = false;
   #deliverScheduled = false;
 
-  /** `socket` is given away: connected, without listeners for 'data', paused, allowed to be half open. */
+  /**
+   * `socket` is given away: connected, without listeners for 'data', paused, allowed to be half
+   * open.
+   */
   constructor(socket: Socket, buffers: Buffers) {
     this.#socket = socket;
     this.#buffers = buffers;

@@ -1,7 +1,7 @@
 /**
- * System calls on socket descriptors that Node does not own. All return at once, so none of them needs the ring; and
- * `shutdown` must not go there: the ring looks its descriptor up when a kernel thread gets to it, and by then the number
- * may belong to another connection.
+ * System calls on socket descriptors that Node does not own. All return at once, so none of them
+ * needs the ring; and `shutdown` must not go there: the ring looks its descriptor up when a kernel
+ * thread gets to it, and by then the number may belong to another connection.
  */
 
 import { assert } from '../base/assert.ts';

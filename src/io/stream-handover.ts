@@ -1,6 +1,6 @@
 /**
- * Takes a connection out of Node's hands, so that a ring in another thread can have it: a descriptor is a number that
- * every thread of the process can use.
+ * Takes a connection out of Node's hands, so that a ring in another thread can have it: a
+ * descriptor is a number that every thread of the process can use.
  */
 
 import type { Socket } from 'node:net';
@@ -8,7 +8,10 @@ import { native } from './native.ts';
 import { duplicate, setBlocking } from './sockets.ts';
 
 export interface TakenFd {
-  /** Connected, in blocking mode: io_uring would answer EAGAIN at once otherwise. Whoever has it closes it. */
+  /**
+   * Connected, in blocking mode: io_uring would answer EAGAIN at once otherwise. Whoever has it
+   * closes it.
+   */
   readonly fd: number;
   /** What Node had read already. */
   readonly leftover: Uint8Array;
@@ -21,8 +24,8 @@ interface SocketHandle {
 }
 
 /**
- * The socket must have no unsent writes. It is destroyed, unless the result is null: then nothing has happened to it
- * but that it is paused.
+ * The socket must have no unsent writes. It is destroyed, unless the result is null: then nothing
+ * has happened to it but that it is paused.
  */
 export const takeFd = (socket: Socket): TakenFd | null => {
   if (native() === null || socket.destroyed) return null;

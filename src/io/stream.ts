@@ -1,14 +1,15 @@
 /**
- * A connected byte stream as the NBD session sees it: bytes go from the socket straight into pool buffers and back. On
- * io_uring (uring-stream.ts) and on node:net (node-stream.ts).
+ * A connected byte stream as the NBD session sees it: bytes go from the socket straight into pool
+ * buffers and back. On io_uring (uring-stream.ts) and on node:net (node-stream.ts).
  *
  * Rules every implementation keeps:
- *   1. At most one receive is under way; the session asks for the next one when it wants more. That is the whole of
- *      flow control: what is not asked for stays in the socket.
- *   2. What is queued with `send` leaves in order, gathered at the end of the turn into as few system calls as it takes.
- *      The bytes are borrowed until `sent` has counted them.
+ *   1. At most one receive is under way; the session asks for the next one when it wants more. That
+ *      is the whole of flow control: what is not asked for stays in the socket.
+ *   2. What is queued with `send` leaves in order, gathered at the end of the turn into as few
+ *      system calls as it takes. The bytes are borrowed until `sent` has counted them.
  *   3. No method calls the handler before it returns.
- *   4. After `failed`, nothing but `closed` follows. `closed` is the last call: from then on no buffer is touched.
+ *   4. After `failed`, nothing but `closed` follows. `closed` is the last call: from then on no
+ *      buffer is touched.
  *   5. Nothing throws, whatever the peer does.
  */
 

@@ -1,6 +1,7 @@
 /**
- * A Stream on io_uring: received straight into the caller's buffer, sent straight from it. All parts that were queued
- * when the ring submits go out in one sendmsg, so that the replies of a whole turn cost one system call.
+ * A Stream on io_uring: received straight into the caller's buffer, sent straight from it. All
+ * parts that were queued when the ring submits go out in one sendmsg, so that the replies of a
+ * whole turn cost one system call.
  *
  *     pool page:  │ msghdr (56) │ 0 │ iovec 0 │ iovec 1 │ …            one page for a connection
  *

@@ -1,10 +1,10 @@
 /**
- * Listens, runs the handshake of every connection, and hands the connection over when transmission begins. Lives in the main
- * thread; knows no volume, only the directory.
+ * Listens, runs the handshake of every connection, and hands the connection over when transmission
+ * begins. Lives in the main thread; knows no volume, only the directory.
  *
- * It counts connections until their sessions have ended (`sessionEnded`), so that the limits hold for all of their life.
- * A connection beyond a limit is accepted and closed at once; a peer that never speaks, or speaks something else, costs
- * a socket for ten seconds and one line in the log.
+ * It counts connections until their sessions have ended (`sessionEnded`), so that the limits hold
+ * for all of their life. A connection beyond a limit is accepted and closed at once; a peer that
+ * never speaks, or speaks something else, costs a socket for ten seconds and one line in the log.
  */
 
 import { chmod, rm } from 'node:fs/promises';
@@ -77,7 +77,10 @@ export class Acceptor {
     return count;
   }
 
-  /** Resolves with the address that is really listened on (a port of 0 is replaced); rejects with Node's error. */
+  /**
+   * Resolves with the address that is really listened on (a port of 0 is replaced); rejects with
+   * Node's error.
+   */
   async listen(address: ListenAddress): Promise<ListenAddress> {
     if (address.kind === 'unix') await removeStale(address.path);
     const server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true });
@@ -116,7 +119,8 @@ export class Acceptor {
     for (const connection of this.#connections.values()) {
       connection.handshake?.destroy('the server stops');
     }
-    // In socket mode the sockets of sessions keep `close` from calling back; they end with their sessions.
+    // In socket mode the sockets of sessions keep `close` from calling back; they end with their
+    // sessions.
     if (this.#options.transport === 'fd') await Promise.all(closing);
   }
 

@@ -1,12 +1,15 @@
 /**
  * Decides who may take how much of the buffer pool, and takes it. One for all sessions of a worker.
  *
- *   1. A connection may hold up to half of what is still free. While the pool is empty that is plenty; as it fills,
- *      everybody's share shrinks, and something is always left for the next one. No fixed share needs tuning.
- *   2. A connection that holds nothing may always have one request. A small one gets its buffer out of the margin; a
- *      long one waits in line until the pool can give all of it and keep the margin.
- *   3. All buffers of a request are taken at once or none: two requests that each held half of what they need would wait
- *      for each other for ever. Whoever holds buffers gives them back without needing more.
+ *   1. A connection may hold up to half of what is still free. While the pool is empty that is
+ *      plenty; as it fills, everybody's share shrinks, and something is always left for the next
+ *      one. No fixed share needs tuning.
+ *   2. A connection that holds nothing may always have one request. A small one gets its buffer out
+ *      of the margin; a long one waits in line until the pool can give all of it and keep the
+ *      margin.
+ *   3. All buffers of a request are taken at once or none: two requests that each held half of what
+ *      they need would wait for each other for ever. Whoever holds buffers gives them back without
+ *      needing more.
  */
 
 import { assert } from '../base/assert.ts';
@@ -44,7 +47,8 @@ export class BufferTaker {
   }
 
   /**
-   * For a connection that holds nothing else if `allows` said no. False: nothing was taken, `takeLater` is the way.
+   * For a connection that holds nothing else if `allows` said no. False: nothing was taken,
+   * `takeLater` is the way.
    */
   take(into: Address[], count: number, lengthBytes: number): boolean {
     if (count * lengthBytes > SMALL_BYTES && !this.allows(count * lengthBytes)) return false;

@@ -1,6 +1,6 @@
 /**
- * May this request run? Every rule of the protocol about flags, ranges and lengths, as one pure function; what passes is
- * inside the volume, so that nothing below needs to check again.
+ * May this request run? Every rule of the protocol about flags, ranges and lengths, as one pure
+ * function; what passes is inside the volume, so that nothing below needs to check again.
  */
 
 import type { Errno } from '../base/errno.ts';

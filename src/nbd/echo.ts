@@ -1,6 +1,7 @@
 /**
- * A client's string made fit to be repeated in an error message or in the log: short and without anything that could
- * steer a terminal. Servers have died of an echo that was longer than a message may be (CVE-2020-10761).
+ * A client's string made fit to be repeated in an error message or in the log: short and without
+ * anything that could steer a terminal. Servers have died of an echo that was longer than a message
+ * may be (CVE-2020-10761).
  */
 
 import { ECHO_CHARACTERS_MAX } from './limits.ts';

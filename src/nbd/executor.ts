@@ -1,12 +1,13 @@
 /**
- * Runs requests on the block device and queues their replies. It holds no state of its own: what it knows about a request
- * is in the request.
+ * Runs requests on the block device and queues their replies. It holds no state of its own: what it
+ * knows about a request is in the request.
  *
  *     run ──► device ──► settled ──► part of the reply ──► sent ──► released
  *                ▲                          │
  *                └── next piece of a long read, while this one is being sent
  *
- * A request that comes back from the device after the connection has ended is released, and nothing else happens.
+ * A request that comes back from the device after the connection has ended is released, and nothing
+ * else happens.
  */
 
 import { assert } from '../base/assert.ts';
@@ -63,7 +64,9 @@ export class Executor implements RequestOwner {
     this.#owner = owner;
   }
 
-  /** The request has passed the check, has its buffers and, if it is a write, all of its payload. */
+  /**
+   * The request has passed the check, has its buffers and, if it is a write, all of its payload.
+   */
   run(request: Request): void {
     if (request.type === protocol.COMMAND_READ) this.#readPiece(request);
     else if (request.type === protocol.COMMAND_WRITE) this.#writePieces(request);
@@ -83,7 +86,9 @@ export class Executor implements RequestOwner {
     this.queue(request, headerBytes, 0 as Address, 0, true);
   }
 
-  /** False: it waits until another reply is out; until then the request may not queue another part. */
+  /**
+   * False: it waits until another reply is out; until then the request may not queue another part.
+   */
   queue(
     request: Request,
     headerBytes: number,
@@ -127,7 +132,10 @@ export class Executor implements RequestOwner {
     }
   }
 
-  /** The device never rejects; if it does, that is a bug there, and the client learns that the request failed. */
+  /**
+   * The device never rejects; if it does, that is a bug there, and the client learns that the
+   * request failed.
+   */
   broken(request: Request, error: unknown): void {
     this.#owner.reportFault(error);
     this.settled(request, EIO);
@@ -228,7 +236,10 @@ export class Executor implements RequestOwner {
     }
   }
 
-  /** One piece at a time, the next one while this one is being sent: the reply stays in order, with simple replies too. */
+  /**
+   * One piece at a time, the next one while this one is being sent: the reply stays in order, with
+   * simple replies too.
+   */
   #readPiece(request: Request): void {
     const doneBytes = request.begunPieces * PIECE_BYTES;
     const offset = (request.offsetBytes + doneBytes) as VolumeOffset;
@@ -243,8 +254,8 @@ export class Executor implements RequestOwner {
   }
 
   /**
-   * All of the payload is here. A long one goes to the device a few pieces at a time; FUA is then one flush at the end
-   * instead of one for each piece.
+   * All of the payload is here. A long one goes to the device a few pieces at a time; FUA is then
+   * one flush at the end instead of one for each piece.
    */
   #writePieces(request: Request): void {
     const { offsetBytes, lengthBytes, addresses } = request;

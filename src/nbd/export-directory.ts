@@ -1,6 +1,6 @@
 /**
- * What the handshake needs to know about the volumes being served. The daemon implements it; it lives in the main thread, so it
- * answers from what it knows without asking a worker.
+ * What the handshake needs to know about the volumes being served. The daemon implements it; it
+ * lives in the main thread, so it answers from what it knows without asking a worker.
  */
 
 import {

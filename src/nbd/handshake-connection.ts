@@ -1,7 +1,8 @@
 /**
- * One connection during its handshake: the socket and the deadline around the state machine of handshake.ts. It ends in
- * exactly one of two calls, `ended` (the socket is closed) or `negotiated` (the socket is the receiver's: paused,
- * everything written, no listeners of ours but those that swallow errors).
+ * One connection during its handshake: the socket and the deadline around the state machine of
+ * handshake.ts. It ends in exactly one of two calls, `ended` (the socket is closed) or `negotiated`
+ * (the socket is the receiver's: paused, everything written, no listeners of ours but those that
+ * swallow errors).
  */
 
 import type { Socket } from 'node:net';

@@ -1,7 +1,8 @@
 /**
- * The handshake of one connection as a pure state machine: bytes in, bytes out, no socket, no clock. It only ever looks
- * at a complete option of at most 64 KiB, copied out of the stream into a buffer of exactly that size, so the same bytes give
- * the same answers however they were cut into packets.
+ * The handshake of one connection as a pure state machine: bytes in, bytes out, no socket, no
+ * clock. It only ever looks at a complete option of at most 64 KiB, copied out of the stream into a
+ * buffer of exactly that size, so the same bytes give the same answers however they were cut into
+ * packets.
  *
  *     flags ──► option header ──► option data ──┬──► (next option header)
  *                    ▲                          ├──► handed over   GO, EXPORT_NAME
@@ -9,10 +10,11 @@
  *                                               └──► dropped       protocol violation
  *
  * Rules:
- *   1. Only a violation of the protocol drops the connection; every other mistake gets an error reply, and the stream
- *      stays in step because exactly the announced bytes were consumed.
+ *   1. Only a violation of the protocol drops the connection; every other mistake gets an error
+ *      reply, and the stream stays in step because exactly the announced bytes were consumed.
  *   2. Nothing about a volume is touched before GO: the directory answers from memory.
- *   3. SET_META_CONTEXT replaces the earlier selection even when it fails, and holds only for the name it gave.
+ *   3. SET_META_CONTEXT replaces the earlier selection even when it fails, and holds only for the
+ *      name it gave.
  */
 
 import { echo } from './echo.ts';

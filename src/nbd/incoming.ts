@@ -1,13 +1,15 @@
 /**
- * What a client sends, cut into requests. Small things are read out of one receive buffer, many at a time; the rest of a
- * payload that is not there yet is received straight into the buffers of its request.
+ * What a client sends, cut into requests. Small things are read out of one receive buffer, many at
+ * a time; the rest of a payload that is not there yet is received straight into the buffers of its
+ * request.
  *
  *      ┌──────────────── receive buffer ────────────────┐
  *      │ done │ request │ payload │ request │ requ      │     received, parsed up to `#position`
  *      └──────────────────────────────────────────────────
  *
  * Invariants:
- *   1. Either a receive is under way and everything before it was parsed, or parsing waits for the session (`pump`).
+ *   1. Either a receive is under way and everything before it was parsed, or parsing waits for the
+ *      session (`pump`).
  *   2. When a receive begins, less than one request header is left over: it moves to the front.
  *   3. A write is handed on only when its last byte is there.
  */
@@ -21,7 +23,10 @@ import { PAYLOAD_BYTES_MAX, PIECE_BYTES } from './limits.ts';
 import { COMMAND_DISCONNECT, COMMAND_WRITE, REQUEST_BYTES, REQUEST_MAGIC } from './protocol.ts';
 import type { Request } from './request.ts';
 
-/** An idle connection costs little; a busy one gets the large buffer when it first fills the small one. */
+/**
+ * An idle connection costs little; a busy one gets the large buffer when it first fills the small
+ * one.
+ */
 export const RECEIVE_BYTES_SMALL = 32 * KIB;
 const RECEIVE_BYTES_LARGE = 256 * KIB;
 

@@ -1,6 +1,6 @@
 /**
- * Everything a client could make large has its limit here. docs/protocol/nbd.md repeats them for users; what happens at a
- * limit is said at the place that holds it.
+ * Everything a client could make large has its limit here. docs/protocol/nbd.md repeats them for
+ * users; what happens at a limit is said at the place that holds it.
  */
 
 import { KIB, MIB } from '../base/units.ts';
@@ -51,7 +51,10 @@ export const ECHO_CHARACTERS_MAX = 80;
 export const PAYLOAD_BYTES_ADVERTISED = 32 * MIB;
 /** What is accepted: known clients exceed the advertised maximum. */
 export const PAYLOAD_BYTES_MAX = 64 * MIB;
-/** Longer payloads and replies are cut into pieces of this size, so that no request needs a large contiguous buffer. */
+/**
+ * Longer payloads and replies are cut into pieces of this size, so that no request needs a large
+ * contiguous buffer.
+ */
 export const PIECE_BYTES = MIB;
 /** A long read holds both halves of a double buffer: one piece is read while the other is sent. */
 export const READ_PIECES_HELD = 2;

@@ -1,6 +1,6 @@
 /**
- * What handshake and transmission agree on: everything the session must know about its connection. Plain data, so that
- * it can be posted to the worker thread that serves the volume.
+ * What handshake and transmission agree on: everything the session must know about its connection.
+ * Plain data, so that it can be posted to the worker thread that serves the volume.
  */
 
 export interface Negotiated {

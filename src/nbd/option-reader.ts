@@ -1,9 +1,11 @@
 /**
- * Reads the data of one handshake option out of a buffer that holds exactly that option, never more: no length a client
- * sends can make it look outside, and what is left over afterwards is an error. (Ignoring the left-over bytes is what
- * kills other servers: the stream runs out of step with its option headers.)
+ * Reads the data of one handshake option out of a buffer that holds exactly that option, never
+ * more: no length a client sends can make it look outside, and what is left over afterwards is an
+ * error. (Ignoring the left-over bytes is what kills other servers: the stream runs out of step
+ * with its option headers.)
  *
- * The first mistake sticks in `problem`; later reads then return empty values, so the caller checks once, at the end.
+ * The first mistake sticks in `problem`; later reads then return empty values, so the caller checks
+ * once, at the end.
  */
 
 import { META_QUERY_COUNT_MAX, STRING_BYTES_MAX } from './limits.ts';
@@ -14,7 +16,10 @@ export interface OptionProblem {
   readonly message: string;
 }
 
-/** Names are UTF-8. Bytes that are not decode to replacement characters, and so to a name that nothing has. */
+/**
+ * Names are UTF-8. Bytes that are not decode to replacement characters, and so to a name that
+ * nothing has.
+ */
 const utf8 = new TextDecoder('utf-8');
 
 export class OptionReader {
@@ -28,7 +33,9 @@ export class OptionReader {
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
-  /** Of everything read so far, the left-over bytes included: ask when the option should be used up. */
+  /**
+   * Of everything read so far, the left-over bytes included: ask when the option should be used up.
+   */
   finish(): OptionProblem | null {
     if (this.#problem === null && this.#left() > 0) this.#fail('extra bytes behind the option');
     return this.#problem;

@@ -1,6 +1,6 @@
 /**
- * Builds what the server says in the handshake, from the greeting to the reply that ends it. A few short messages for each
- * connection, so plain arrays will do.
+ * Builds what the server says in the handshake, from the greeting to the reply that ends it. A few
+ * short messages for each connection, so plain arrays will do.
  */
 
 import { assert } from '../base/assert.ts';

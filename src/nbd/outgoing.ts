@@ -1,10 +1,11 @@
 /**
- * The replies of one connection, in the order in which they leave. It is bounded by the requests in flight: a request
- * stays in flight until its last part was sent.
+ * The replies of one connection, in the order in which they leave. It is bounded by the requests in
+ * flight: a request stays in flight until its last part was sent.
  *
- * With simple replies the parts of one long read must follow each other without anything between them: while such a
- * reply is going out it has the stream for itself, and finished requests wait in `#held`. It never waits for memory then,
- * because a long read has all its buffers before it begins.
+ * With simple replies the parts of one long read must follow each other without anything between
+ * them: while such a reply is going out it has the stream for itself, and finished requests wait in
+ * `#held`. It never waits for memory then, because a long read has all its buffers before it
+ * begins.
  */
 
 import { assert } from '../base/assert.ts';
@@ -38,12 +39,16 @@ export class Outgoing {
     return this.#count === 0;
   }
 
-  /** Since the connection began: what has not changed for a while shows a client that takes nothing. */
+  /**
+   * Since the connection began: what has not changed for a while shows a client that takes nothing.
+   */
   get sentBytes(): number {
     return this.#sentBytes;
   }
 
-  /** The part described by the request's `part` fields. False: it is held, and so are these fields. */
+  /**
+   * The part described by the request's `part` fields. False: it is held, and so are these fields.
+   */
   queue(request: Request): boolean {
     if (this.#exclusive !== null && this.#exclusive !== request) {
       this.#held.push(request);

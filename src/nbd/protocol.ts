@@ -1,8 +1,10 @@
 /**
- * The numbers of the NBD protocol, and nothing else. Everything on the wire is big-endian. docs/protocol/nbd.md says what
- * this server makes of them and which choices it takes where the protocol leaves one.
+ * The numbers of the NBD protocol, and nothing else. Everything on the wire is big-endian.
+ * docs/protocol/nbd.md says what this server makes of them and which choices it takes where the
+ * protocol leaves one.
  *
- * A 64-bit magic is written as two 32-bit halves, because bigint has no place on a path that every request takes.
+ * A 64-bit magic is written as two 32-bit halves, because bigint has no place on a path that every
+ * request takes.
  */
 
 /** "NBDMAGIC" and "IHAVEOPT". */

@@ -1,6 +1,6 @@
 /**
- * Writes reply headers into the buffer pool. Each function returns how many bytes it wrote; data follows from its own
- * buffer, so nothing is copied.
+ * Writes reply headers into the buffer pool. Each function returns how many bytes it wrote; data
+ * follows from its own buffer, so nothing is copied.
  */
 
 import type { Errno } from '../base/errno.ts';
@@ -52,7 +52,10 @@ const TEXT_BYTES: ReadonlyMap<Errno, Uint8Array> = new Map(
 );
 const NO_TEXT = new Uint8Array(0);
 
-/** Errors on the wire are a closed set; ENOTSUP belongs to FAST_ZERO and EOVERFLOW to DF alone, see the session. */
+/**
+ * Errors on the wire are a closed set; ENOTSUP belongs to FAST_ZERO and EOVERFLOW to DF alone, see
+ * the session.
+ */
 export const wireErrno = (errno: Errno): Errno => {
   switch (errno) {
     case EACCES:
@@ -114,7 +117,10 @@ export const encodeError = (
   return CHUNK_HEADER_BYTES + payloadBytes;
 };
 
-/** As many extents as fit into `roomBytes`, neighbours of a kind merged, never beyond what was asked; 0 when there is none. */
+/**
+ * As many extents as fit into `roomBytes`, neighbours of a kind merged, never beyond what was
+ * asked; 0 when there is none.
+ */
 export const encodeStatus = (
   view: DataView,
   at: Address,

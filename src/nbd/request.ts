@@ -1,16 +1,20 @@
 /**
- * One request of a connection, from its header to the last byte of its reply. A session owns as many of these as it may
- * have in flight and uses them again and again, callbacks included, so that a request allocates nothing of its own.
+ * One request of a connection, from its header to the last byte of its reply. A session owns as
+ * many of these as it may have in flight and uses them again and again, callbacks included, so that
+ * a request allocates nothing of its own.
  *
- * A request owns its buffers (`addresses`) until it is released. Its place for reply headers (`headerAddress`, twice
- * HEADER_BYTES: a long read has two parts on their way) belongs to it for ever.
+ * A request owns its buffers (`addresses`) until it is released. Its place for reply headers
+ * (`headerAddress`, twice HEADER_BYTES: a long read has two parts on their way) belongs to it for
+ * ever.
  */
 
 import type { Errno } from '../base/errno.ts';
 import type { Address } from '../base/units.ts';
 import type { Extent } from '../io/block-device.ts';
 
-/** Room for the longest header: an error chunk with its text, or a block status with a few extents. */
+/**
+ * Room for the longest header: an error chunk with its text, or a block status with a few extents.
+ */
 export const HEADER_BYTES = 128;
 
 export interface RequestOwner {

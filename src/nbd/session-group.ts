@@ -1,6 +1,6 @@
 /**
- * All sessions of one volume, in the thread that serves it: opens them, ticks them, ends them. What the daemon's worker
- * talks to.
+ * All sessions of one volume, in the thread that serves it: opens them, ticks them, ends them. What
+ * the daemon's worker talks to.
  */
 
 import type { Address } from '../base/units.ts';
@@ -21,7 +21,10 @@ export interface SessionGroupOptions {
   readonly buffers: Buffers;
   readonly clock: Clock;
   readonly limits?: Partial<NbdLimits>;
-  /** Every connection that was given to `open` comes here once; `reason` is empty after an orderly end. */
+  /**
+   * Every connection that was given to `open` comes here once; `reason` is empty after an orderly
+   * end.
+   */
   readonly onClosed: (connectionId: number, reason: string) => void;
   readonly onFault: (error: unknown) => void;
 }
@@ -75,7 +78,10 @@ export class SessionGroup {
       .catch((error: unknown) => this.#options.onFault(error));
   }
 
-  /** Answers what is in flight; resolves when every connection has ended, by force after `deadlineMs`. */
+  /**
+   * Answers what is in flight; resolves when every connection has ended, by force after
+   * `deadlineMs`.
+   */
   async shutdown(deadlineMs: number): Promise<void> {
     this.#shuttingDown = true;
     for (const session of this.#sessions.values()) session.shutdown();

@@ -1,5 +1,6 @@
 /**
- * The transmission phase of one connection: requests in, replies out, over any Stream and any BlockDevice.
+ * The transmission phase of one connection: requests in, replies out, over any Stream and any
+ * BlockDevice.
  *
  *    Stream ──► Incoming ──► check ──► buffers ──► BlockDevice ──► encode ──► Outgoing ──► Stream
  *                  ▲                                                             │
@@ -11,7 +12,8 @@
  *   2. A write that was handed to the device runs to its end, whatever becomes of the connection.
  *   3. Nothing is keyed by cookie: clients may use one twice.
  *   4. An exception here, or a rejection of the device, ends this connection and nothing else.
- *   5. `onClosed` is called once, when no request runs and the stream touches no buffer; all buffers are back then.
+ *   5. `onClosed` is called once, when no request runs and the stream touches no buffer; all
+ *      buffers are back then.
  *
  *    open ──DISC, end of stream──► draining ─┐ last reply sent
  *      └──shutdown──► refusing ──────────────┴──► lingering ──end of stream, time──► closed
@@ -209,7 +211,10 @@ export class Session implements StreamHandler, IncomingOwner, ExecutorOwner {
 
   // ---- IncomingOwner
 
-  /** A connection that holds nothing always has room: its request waits for buffers like everybody's. */
+  /**
+   * A connection that holds nothing always has room: its request waits for buffers like
+   * everybody's.
+   */
   hasRoom(type: number, lengthBytes: number): boolean {
     this.#starved = true;
     if (this.#idle.length === 0) return false;

@@ -1,5 +1,6 @@
 /**
- * The time limits of one connection. Looked at about once a second from counters that the way of a request keeps anyway.
+ * The time limits of one connection. Looked at about once a second from counters that the way of a
+ * request keeps anyway.
  */
 
 import type { NbdLimits } from './limits.ts';

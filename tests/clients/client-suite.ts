@@ -1,6 +1,7 @@
 /**
- * Real NBD clients against any server: given a socket and an export of at least 64 MiB, which they overwrite. The tests
- * of this folder run it against the memory server; NBD_TEST_SOCKET and NBD_TEST_EXPORT point it at any other server.
+ * Real NBD clients against any server: given a socket and an export of at least 64 MiB, which they
+ * overwrite. The tests of this folder run it against the memory server; NBD_TEST_SOCKET and
+ * NBD_TEST_EXPORT point it at any other server.
  */
 
 import assert from 'node:assert/strict';
@@ -155,7 +156,7 @@ export const clientTests: readonly ClientTest[] = [
       await runWell('qemu-img', 'compare', '-f', 'qcow2', '-F', 'raw', copy, uri);
       await runWell('qemu-img', 'info', '-f', 'raw', uri);
       await runWell('qemu-img', 'map', '-f', 'raw', '--output=json', uri);
-      const changed = ['-f', 'raw', uri, '-c', 'write -P 0x5a 12345 1'];
+      const changed = ['-f', 'raw', uri, '-c', 'write -P 0x5a 12345 16'];
       await runWell('qemu-io', ...changed);
       const compared = await run('qemu-img', ['compare', '-f', 'raw', '-F', 'raw', image, uri]);
       assert.equal(compared.code, 1, 'a changed byte is found');

@@ -1,4 +1,7 @@
-/** The client suite against the memory server, on both kinds of I/O; or against NBD_TEST_SOCKET, if that is set. */
+/**
+ * The client suite against the memory server, on both kinds of I/O; or against NBD_TEST_SOCKET, if
+ * that is set.
+ */
 
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';

@@ -1,4 +1,7 @@
-/** One plain file through the ring, with nothing in between: what nbdkit's file plugin is, for comparing servers. */
+/**
+ * One plain file through the ring, with nothing in between: what nbdkit's file plugin is, for
+ * comparing servers.
+ */
 
 import { fstatSync, openSync } from 'node:fs';
 import type { Errno } from '../../src/base/errno.ts';

@@ -1,6 +1,7 @@
 /**
- * A BlockDevice in memory, as simple as a flat array, with what a test wants to provoke: delays, errors, writes that
- * arrive in any order, a device that is stuck. It remembers what is a hole, in pages of 4096.
+ * A BlockDevice in memory, as simple as a flat array, with what a test wants to provoke: delays,
+ * errors, writes that arrive in any order, a device that is stuck. It remembers what is a hole, in
+ * pages of 4096.
  */
 
 import type { Errno } from '../../src/base/errno.ts';

@@ -1,6 +1,6 @@
 /**
- * An NBD server for one BlockDevice in this process: acceptor, session group and one kind of I/O, put together as the
- * daemon does it but in one thread.
+ * An NBD server for one BlockDevice in this process: acceptor, session group and one kind of I/O,
+ * put together as the daemon does it but in one thread.
  */
 
 import type { BlockDevice } from '../../src/io/block-device.ts';

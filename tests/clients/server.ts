@@ -1,6 +1,7 @@
 /**
- * The memory server as a program of its own, so that clients can be tried against it by hand and measured without a
- * test around them:  node server.js --io uring|node --unix PATH [--tcp PORT] [--size BYTES] [--file PATH]
+ * The memory server as a program of its own, so that clients can be tried against it by hand and
+ * measured without a test around them:  node server.js --io uring|node --unix PATH [--tcp PORT]
+ * [--size BYTES] [--file PATH]
  */
 
 import { parseArgs } from 'node:util';

@@ -1,6 +1,7 @@
 /**
- * Bytes that no client would send. First the handshake alone, fast; then whole connections to a real server, which has
- * to serve a good client afterwards and to have all its memory back. NBD_FUZZ_SEED and NBD_FUZZ_ROUNDS repeat or lengthen a run.
+ * Bytes that no client would send. First the handshake alone, fast; then whole connections to a
+ * real server, which has to serve a good client afterwards and to have all its memory back.
+ * NBD_FUZZ_SEED and NBD_FUZZ_ROUNDS repeat or lengthen a run.
  */
 
 import assert from 'node:assert/strict';

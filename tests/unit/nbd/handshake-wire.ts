@@ -1,4 +1,7 @@
-/** The client's side of a handshake, in bytes, and its replies taken apart: written from the protocol, not from the server. */
+/**
+ * The client's side of a handshake, in bytes, and its replies taken apart: written from the
+ * protocol, not from the server.
+ */
 
 export const bytes = (...parts: readonly (readonly number[] | Uint8Array | string)[]): Uint8Array =>
   Buffer.concat(parts.map((part) => Buffer.from(part as string)));

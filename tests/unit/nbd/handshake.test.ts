@@ -1,4 +1,7 @@
-/** The handshake as bytes against the protocol document: every option, every malformed form, any cutting into packets. */
+/**
+ * The handshake as bytes against the protocol document: every option, every malformed form, any
+ * cutting into packets.
+ */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,4 +1,7 @@
-/** What a client can do to a server by being slow, greedy or silent: nothing that others would notice. */
+/**
+ * What a client can do to a server by being slow, greedy or silent: nothing that others would
+ * notice.
+ */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

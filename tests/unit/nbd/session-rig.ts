@@ -1,6 +1,6 @@
 /**
- * A session with nothing real around it: bytes are fed to it, what it sends is taken apart, time is moved by hand. The
- * pool is in its debugging mode, and at the end everything must be back in it.
+ * A session with nothing real around it: bytes are fed to it, what it sends is taken apart, time is
+ * moved by hand. The pool is in its debugging mode, and at the end everything must be back in it.
  */
 
 import assert from 'node:assert/strict';
