@@ -430,8 +430,8 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
   ),
   'volume-crashed': entry(
     failed,
-    'The process that served volume {volume} has ended[: {reason}].',
-    'Nothing acknowledged is lost. Run `locum volume assemble {volume}` to start it again, and report the log.',
+    'The thread that served volume {volume} has stopped at a fault[: {reason}].',
+    'Nothing acknowledged is lost. Restart the server to serve it again, and report the server log.',
   ),
   'request-invalid': entry(
     usage,
