@@ -325,6 +325,7 @@ export class LogStore {
     const recovery = new RecordRecovery(
       this.#environment,
       this.#legs,
+      this.#limits,
       area,
       overlay,
       this.#crcs,

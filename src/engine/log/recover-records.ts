@@ -19,17 +19,19 @@
  * Nothing changes on the legs but repairs; a crash during recovery repeats it.
  */
 
-import { BLOCK_BYTES, MIB, SECTOR_BYTES } from '../../base/units.ts';
+import { BLOCK_BYTES, SECTOR_BYTES } from '../../base/units.ts';
 import type { Segment } from '../../core/format/segment.ts';
 import { DATA, type Overlay, type OverlayKind } from '../../core/overlay.ts';
 import type { CrcTable } from './crc-table.ts';
 import type { Leg, Legs, LogEnvironment } from './legs.ts';
+import type { LogLimits } from './limits.ts';
 import { copySegment, verifyPayload } from './segment-copy.ts';
 import { type SegmentArea, SegmentCursor } from './segment-cursor.ts';
 import type { LogPosition } from './window-log.ts';
 
-/** How far behind a hole proof of damage is looked for: a self-sync, and what may be in flight beyond it. */
-const EVIDENCE_BLOCKS = (72 * MIB) / BLOCK_BYTES;
+/** How far behind a hole proof of damage is looked for: a self-sync, and what is written while it flushes. */
+const evidenceBlocks = (limits: LogLimits): number =>
+  limits.selfSyncBytes / BLOCK_BYTES + 8 * limits.segmentBlocks;
 
 export interface Recovered {
   readonly kind: 'recovered';
@@ -80,6 +82,7 @@ export class RecordRecovery {
   readonly #environment: LogEnvironment;
   readonly #legs: Legs;
   readonly #area: SegmentArea;
+  readonly #limits: LogLimits;
   readonly #overlay: Overlay;
   readonly #crcs: CrcTable;
   #committed = 0;
@@ -95,6 +98,7 @@ export class RecordRecovery {
   constructor(
     environment: LogEnvironment,
     legs: Legs,
+    limits: LogLimits,
     area: SegmentArea,
     overlay: Overlay,
     crcs: CrcTable,
@@ -102,6 +106,7 @@ export class RecordRecovery {
   ) {
     this.#environment = environment;
     this.#legs = legs;
+    this.#limits = limits;
     this.#area = area;
     this.#overlay = overlay;
     this.#crcs = crcs;
@@ -179,7 +184,10 @@ export class RecordRecovery {
     const endBlocks = last ? last.positionBlocks + last.totalBlocks : this.#end.endBlocks;
     const sequence = last?.sequence ?? this.#end.sequence;
     for (const cursor of cursors) {
-      for await (const segment of cursor.search(endBlocks, endBlocks + EVIDENCE_BLOCKS)) {
+      for await (const segment of cursor.search(
+        endBlocks,
+        endBlocks + evidenceBlocks(this.#limits),
+      )) {
         if (segment.sequence > sequence) this.#raise(segment.committedThrough);
       }
     }

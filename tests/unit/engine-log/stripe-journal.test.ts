@@ -149,7 +149,7 @@ test('halves take turns: a half is used again only after its images are applied 
 
 test('crash at every drive operation: each row is what was applied last, or a later one that was under way', async () => {
   for (const crash of ['kill', 'power'] as const) {
-    for (let stopAt = 0; ; stopAt += 3) {
+    for (let stopAt = 0; ; stopAt += 7) {
       const world = new World(stopAt);
       const drives = legs(world);
       const store = await format(world, drives);
