@@ -365,7 +365,7 @@ async function openLog(
     ...(v.window === null ? {} : { epoch: v.window.logEpoch, windowId: v.window.id }),
     failedLegs:
       expected?.legs.filter(({ state }) => state === 'failed').map(({ uuid }) => uuid) ?? [],
-    ...(expected === null ? {} : { lastSequence: 0 }),
+    ...(v.window === null || expected === null ? {} : { lastSequence: expected.lastSequence }),
   });
   switch (log.kind) {
     case 'recovered':

@@ -19,7 +19,9 @@ export function attachLog(v: VolumeCore, log: LogStore): void {
   log.stripes.flushMembers = () => v.flushMembers();
   log.onLegFailed = async (index, reason) => {
     const leg = v.metadata.log?.legs[index];
-    if (leg) leg.state = 'failed';
+    // In a frozen volume the last leg has missed nothing that was answered: it stays the one to start from.
+    const last = !log.status().legs.some(({ state }) => state === 'online');
+    if (leg && !(last && v.mode === 'frozen')) leg.state = 'failed';
     const path = log.status().legs[index]?.path ?? '';
     v.emit('leg-failed', 'critical', `Log leg ${path} failed: ${reason}`, { path, reason });
     // A leg that is gone leaves the window without its second copy: the drive is wanted back.

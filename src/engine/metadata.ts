@@ -42,6 +42,15 @@ import type { Member } from './members.ts';
 import { newSuperblock } from './new-superblock.ts';
 import type { VolumeCore } from './volume-core.ts';
 
+/** What one commit writes to one member. */
+interface Content {
+  readonly member: Member;
+  readonly label: Uint8Array;
+  /** null: labels only. */
+  readonly superblock: Uint8Array | null;
+  readonly sequence: number;
+}
+
 export class Metadata {
   readonly #v: VolumeCore;
   /** md's event counter and the number of the newest label. */
@@ -108,14 +117,23 @@ export class Metadata {
   async #write(last: Member | null): Promise<void> {
     this.sequence++;
     if (!this.labelsOnly) this.events++;
-    const open = this.#v.members.present();
-    await Promise.all(
-      open.filter((member) => member !== last).map((member) => this.#writeMember(member)),
-    );
-    if (last !== null && open.includes(last)) await this.#writeMember(last);
+    // All content is made here, in one moment: members must not carry different labels of one number.
+    const contents = this.#v.members.present().map((member) => this.#contentFor(member));
+    const others = contents.filter(({ member }) => member !== last);
+    await Promise.all(others.map((content) => this.#writeMember(content)));
+    for (const content of contents) if (content.member === last) await this.#writeMember(content);
   }
 
-  async #writeMember(member: Member): Promise<void> {
+  #contentFor(member: Member): Content {
+    const label = encodeLabel(this.label(member));
+    if (this.labelsOnly) return { member, label, superblock: null, sequence: this.sequence };
+    member.superblock = this.superblock(member);
+    const superblock = encodeSuperblock(member.superblock);
+    return { member, label, superblock, sequence: this.sequence };
+  }
+
+  async #writeMember(content: Content): Promise<void> {
+    const { member, superblock } = content;
     const drive = member.drive;
     const layout = member.layout;
     if (drive === null || layout === null) return;
@@ -124,18 +142,15 @@ export class Metadata {
     let errno: Errno = ENOMEM;
     try {
       if (this.#fresh.has(member)) {
-        errno = await this.#writeFirst(member, drive, layout, buffer);
+        errno = await this.#writeFirst(content, drive, layout, buffer);
         if (errno === OK) this.#fresh.delete(member);
       }
-      const label = buffers.slice(buffer, BLOCK_BYTES);
-      label.set(encodeLabel(this.label(member)));
-      const labelOffset = layout.labelOffsets[labelCopyIndex(this.sequence)] as DriveOffset;
+      buffers.slice(buffer, BLOCK_BYTES).set(content.label);
+      const labelOffset = layout.labelOffsets[labelCopyIndex(content.sequence)] as DriveOffset;
       const writes = [drive.write(labelOffset, buffer, BLOCK_BYTES)];
-      if (!this.labelsOnly) {
-        const superblock = this.superblock(member);
-        member.superblock = superblock;
+      if (superblock !== null) {
         const superAddress = (buffer + BLOCK_BYTES) as Address;
-        buffers.slice(superAddress, BLOCK_BYTES).set(encodeSuperblock(superblock));
+        buffers.slice(superAddress, BLOCK_BYTES).set(superblock);
         writes.push(drive.write(layout.superOffset as DriveOffset, superAddress, BLOCK_BYTES));
         const bitmapAddress = (buffer + 2 * BLOCK_BYTES) as Address;
         this.#v.intent.encodeFirstPage(buffers.slice(bitmapAddress, BLOCK_BYTES));
@@ -162,15 +177,16 @@ export class Metadata {
 
   /** On a new member: labels of an earlier life go, then comes the superblock, and only then, as usual, the label. */
   async #writeFirst(
-    member: Member,
+    content: Content,
     drive: Drive,
     layout: MemberLayout,
     buffer: Address,
   ): Promise<Errno> {
     const { buffers } = this.#v.environment;
+    if (content.superblock === null) return OK;
     buffers.slice(buffer, BLOCK_BYTES).fill(0);
     const superAddress = (buffer + BLOCK_BYTES) as Address;
-    buffers.slice(superAddress, BLOCK_BYTES).set(encodeSuperblock(this.superblock(member)));
+    buffers.slice(superAddress, BLOCK_BYTES).set(content.superblock);
     const writes = [
       ...layout.labelOffsets.map((offset) => drive.write(offset as DriveOffset, buffer, BLOCK_BYTES)),
       drive.write(layout.superOffset as DriveOffset, superAddress, BLOCK_BYTES),
@@ -236,11 +252,18 @@ export class Metadata {
       clean: this.stopped,
       owner: this.stopped ? null : { token: this.owner, wallMs: v.environment.clock.wallMs() },
       members: this.#labelMembers(),
-      log: this.log,
+      log: this.#labelLog(),
       window: this.#labelWindow(),
       recovery: this.#labelRecovery(),
       scrub: this.scrub,
     };
+  }
+
+  /** With how far the log is flushed: a log that ends before was rolled back. */
+  #labelLog(): LabelLog | null {
+    const store = this.#v.log;
+    if (this.log === null || store === null || this.#v.window === null) return this.log;
+    return { ...this.log, lastSequence: store.report().committedThrough };
   }
 
   #labelMembers(): LabelMember[] {

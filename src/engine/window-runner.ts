@@ -32,6 +32,7 @@ import type { CloseRequest, WindowRequest } from './contract.ts';
 import { findMember } from './find-member.ts';
 import { identify, openMemberDrive } from './identify.ts';
 import { rebuildFrozen, startRebuildOfSpare, startScrub, startVerify } from './jobs.ts';
+import { refreshLogRecord } from './log-setup.ts';
 import { setMemberState } from './member-state.ts';
 import type { Member } from './members.ts';
 import { replay } from './replayer.ts';
@@ -425,6 +426,8 @@ export class WindowRunner {
       };
       v.window = null;
       v.metadata.newGeneration();
+      // A leg that failed last is out as well from here on: what follows is not in it.
+      refreshLogRecord(v);
       await v.metadata.commit();
       await v.members.settled();
       await v.log?.endEpoch();
