@@ -14,7 +14,7 @@
 
 import type { Uuid } from '../base/uuid.ts';
 import type { Authority, Member } from './assembly-identity.ts';
-import type { LabelMember, LabelRecovery, MemberReason } from './format/label.ts';
+import type { LabelMember, LabelRecovery, LabelWindow, MemberReason } from './format/label.ts';
 import type { Superblock } from './format/superblock.ts';
 import { ownSlot, ROLE_SPARE } from './format/superblock.ts';
 import type { DriveState } from './status.ts';
@@ -209,6 +209,15 @@ function isFrozen(member: Member | null, verdict: SlotVerdict, { window }: Autho
   return !moving || verdict === 'in-sync' || verdict === 'away';
 }
 
+/**
+ * Nothing is written to any member while a window is open, so whoever carries its token is current. Superblocks stay as
+ * they are then, and a crash in the middle of a return can leave some of them ahead of the others.
+ */
+function isOfFreeze(member: Member, window: LabelWindow | null): boolean {
+  if (window === null || member.label?.window?.token !== window.token) return false;
+  return window.state !== 'replaying' && window.state !== 'thawing';
+}
+
 /** The label's member of a slot whose drive is not here. */
 function absentRecord(slot: number, authority: Authority): LabelMember | null {
   if (authority.ranByMd) return null;
@@ -247,7 +256,9 @@ function factsOf(
   const labelLag = label === null ? 0 : label.sequence - (member.label?.sequence ?? 0);
   // A member that lost its label (or got none yet, while an array was being adopted) must be exactly current.
   const allowed = label !== null && member.label === null ? 0 : 1;
-  const behind = events - superblock.events > allowed || (member.label !== null && labelLag > 1);
+  const behind =
+    !isOfFreeze(member, window) &&
+    (events - superblock.events > allowed || (member.label !== null && labelLag > 1));
   return {
     present: true,
     windowSlot,

@@ -10,7 +10,7 @@ import { done, type Outcome, refuse } from '../core/problems.ts';
 import type { Drive } from '../io/drive.ts';
 import { memberFailed } from './failure.ts';
 import { findMember } from './find-member.ts';
-import { openMemberDrive } from './identify.ts';
+import { identify, openMemberDrive } from './identify.ts';
 import { recoveryFor, startRebuild, startRebuildOfSpare } from './jobs.ts';
 import { onOneDisk } from './log-setup.ts';
 import { readMemberMetadata } from './member-metadata.ts';
@@ -78,8 +78,7 @@ async function addOpened(
         wanted: 'failed or missing',
       });
     }
-    former.layout = metadata.layout.value;
-    return comeBack(v, former, drive, path, { ...superblock });
+    return comeBack(v, former, drive, path, { ...superblock }, metadata.layout.value);
   }
   if (v.mode !== 'direct')
     return refuse('volume-wrong-state', {
@@ -118,12 +117,17 @@ async function comeBack(
   drive: Drive,
   path: string,
   superblock: NonNullable<Member['superblock']>,
+  layout: NonNullable<Member['layout']>,
 ): Promise<Outcome<void>> {
   const window = v.window;
   if (v.mode === 'frozen' && window !== null) {
-    if (member.eventsAtChange < window.frozenEvents || superblock.events !== window.frozenEvents) {
+    const identity = await identify(v, drive, member);
+    if (identity.kind !== 'same') return { ok: false, problem: identity.problem };
+    if (member.eventsAtChange < window.frozenEvents) {
       return refuse('drive-stale', { path, events: superblock.events, volume: v.name });
     }
+    member.layout = identity.layout;
+    member.superblock = identity.superblock;
     readmit(v, member, drive, path);
     await v.metadata.commit();
     return done(undefined);
@@ -137,6 +141,7 @@ async function comeBack(
   const byBitmap = superblock.events >= v.intent.eventsCleared;
   member.drive = drive;
   member.path = path;
+  member.layout = layout;
   member.superblock = superblock;
   member.deviceNumber = superblock.deviceNumber;
   const recovery = recoveryFor(v, byBitmap ? 'bitmap' : 'full', 0 as StripeIndex);

@@ -3,6 +3,7 @@
  * token, event count, size. Anything else is named for what it is.
  */
 
+import type { Label } from '../core/format/label.ts';
 import type { MemberLayout } from '../core/format/member-layout.ts';
 import type { Superblock } from '../core/format/superblock.ts';
 import { type Outcome, type Problem, refuse } from '../core/problems.ts';
@@ -12,7 +13,7 @@ import type { EngineEnvironment } from './contract.ts';
 import type { Limits } from './limits.ts';
 import { readMemberMetadata } from './member-metadata.ts';
 import type { Member } from './members.ts';
-import type { VolumeCore } from './volume-core.ts';
+import type { VolumeCore, WindowFacts } from './volume-core.ts';
 
 export type Identity =
   | { readonly kind: 'same'; readonly layout: MemberLayout; readonly superblock: Superblock }
@@ -79,11 +80,33 @@ export async function identify(v: VolumeCore, drive: Drive, member: Member): Pro
   if (layout === null || layout.kind !== 'layout') {
     return other(refuse('drive-changed', { path, what: 'its layout is not the one it left with' }));
   }
-  const window = v.window;
-  const stale =
-    window !== null &&
-    (label.value.window?.token !== window.token || superblock.value.events !== window.frozenEvents);
-  if (stale)
-    return other(refuse('drive-stale', { path, events: superblock.value.events, volume: v.name }));
+  const { window, metadata } = v;
+  const { events } = superblock.value;
+  if (window !== null && !isOfFreeze(label.value, events, window, metadata.events))
+    return other(refuse('drive-stale', { path, events, volume: v.name }));
+  // Rule 10: what is written next counts higher than anything that was seen.
+  metadata.events = Math.max(metadata.events, events);
   return { kind: 'same', layout: layout.value, superblock: superblock.value };
+}
+
+/**
+ * Its label is of this freeze and not of a replay, so nothing was written to its data since: the label that says otherwise
+ * is flushed on every member before the first of those writes. Its superblock may be ahead by as much: a crash in the
+ * middle of that update can leave the one without the other.
+ */
+export function isOfFreeze(
+  label: Label,
+  events: number,
+  window: Pick<WindowFacts, 'token' | 'frozenEvents'>,
+  eventsNow: number,
+): boolean {
+  const { window: told } = label;
+  return (
+    told !== null &&
+    told.token === window.token &&
+    told.state !== 'replaying' &&
+    told.state !== 'thawing' &&
+    events >= window.frozenEvents &&
+    events <= eventsNow + 1
+  );
 }
