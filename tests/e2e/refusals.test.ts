@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import { copyFile, readFile, stat } from 'node:fs/promises';
 import test, { type TestContext } from 'node:test';
+import type { VolumeStatus } from '../../src/core/status.ts';
 import { exitCode } from '../support/locum.ts';
 import { findProgram, mustRun, runProgram } from '../support/processes.ts';
 import {
@@ -31,10 +32,19 @@ async function refused(
   untouched: readonly string[] = [],
 ): Promise<void> {
   const before = await Promise.all(untouched.map(digestOf));
-  const told = (await scene.locum.must('volume', 'ls', '-o', 'json')).length;
+  const told = await volumesOf(scene);
   refusedWith(await scene.locum.run(...words), code, says);
   assert.deepEqual(await Promise.all(untouched.map(digestOf)), before, 'an image was changed');
-  assert.equal((await scene.locum.must('volume', 'ls', '-o', 'json')).length, told);
+  assert.deepEqual(await volumesOf(scene), told);
+}
+
+/** Name and state of every volume and drive that the server knows. */
+async function volumesOf({ locum }: Scene): Promise<unknown> {
+  const { volumes } = (await locum.ask('/v1/volumes')) as { volumes: VolumeStatus[] };
+  return volumes.map(({ name, drives }) => [
+    name,
+    drives.map(({ slot, path, state }) => [slot, path, state]),
+  ]);
 }
 
 /** Two blank images, and the words that would make a mirror of them. */

@@ -1,12 +1,14 @@
 /**
  * Locum as its users meet it: `bin/locum`, a server in a state directory, its control and NBD sockets. Used by the
- * end-to-end tests, the demo and the benchmark; none of them reaches around the command line.
+ * end-to-end tests, the demo and the benchmark; none of them reaches around the command line, but for waiting: that asks
+ * the control API, because a process for each look would be most of the load.
  */
 
 import { mkdtemp, rm } from 'node:fs/promises';
+import { request } from 'node:http';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { JobStatus, VolumeStatus } from '../../src/core/status.ts';
+import type { VolumeStatus } from '../../src/core/status.ts';
 import { NbdClient } from './nbd-client.ts';
 import { type Finished, runProgram, ServerProcess } from './processes.ts';
 
@@ -114,7 +116,9 @@ export class Locum {
   ): Promise<VolumeStatus> {
     const limitMs = performance.now() + timeoutMs;
     for (;;) {
-      const status = await this.statusOf(volume);
+      const { volumes } = (await this.ask(`/v1/volumes/${volume}`)) as { volumes: VolumeStatus[] };
+      const [status] = volumes;
+      if (!status) throw new Error(`the server tells nothing of ${volume}`);
       if (is(status)) return status;
       if (performance.now() > limitMs) {
         throw new Error(`${volume} is not ${what}: ${JSON.stringify(status, null, 2)}`);
@@ -123,11 +127,24 @@ export class Locum {
     }
   }
 
+  /** A GET of the control API. */
+  ask(path: string): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const asked = request({ socketPath: this.controlPath, path }, (reply) => {
+        const pieces: Buffer[] = [];
+        reply.on('data', (piece: Buffer) => pieces.push(piece));
+        reply.on('end', () => {
+          const text = Buffer.concat(pieces).toString();
+          if (reply.statusCode === 200) resolve(JSON.parse(text));
+          else reject(new Error(`${path}: ${reply.statusCode} ${text}`));
+        });
+      });
+      asked.on('error', reject);
+      asked.end();
+    });
+  }
+
   connect(volume: string): Promise<NbdClient> {
     return NbdClient.connect({ path: this.nbdPath, exportName: volume });
   }
-}
-
-export function runningJob(status: VolumeStatus, kind: JobStatus['kind']): JobStatus | undefined {
-  return status.jobs.find((job) => job.kind === kind && job.state === 'running');
 }
