@@ -240,7 +240,9 @@ function factsOf(
 ): SlotFacts {
   const { label, events, window } = authority;
   const recorded = record?.state ?? null;
-  const windowSlot = window?.slot === slot;
+  // Once it was back and then failed in the replay, it is a member that missed writes like any other.
+  const left = window?.state === 'replaying' && (recorded === 'failed' || recorded === 'missing');
+  const windowSlot = window?.slot === slot && !left;
   if (member === null) {
     return {
       present: false,

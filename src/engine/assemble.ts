@@ -264,7 +264,10 @@ function memberFrom(
       // In replay the drive is a member again; before that it stays closed, also when its file happens to be here.
       if (window?.state === 'replaying' && drive !== null)
         return { ...use('online', '', true), reasonCode: 'none' };
-      if (window?.state === 'replaying') return use('missing', 'not found at start', false);
+      if (window?.state === 'replaying') {
+        base.eventsAtChange = decision.events;
+        return use('missing', 'not found at start', false);
+      }
       return window?.state === 'thawing'
         ? use('failed', 'did not come back in time', false)
         : use('away', `away for ${window?.purpose ?? 'a window'}`, false);
@@ -281,6 +284,8 @@ function memberFrom(
       }
       return use('failed', `failed before (${slot.reason})`, false);
     case 'missing':
+      // Not on record yet: it has everything up to now, and misses what comes.
+      if (!slot.recorded) base.eventsAtChange = decision.events;
       return use('missing', 'not found at start', false);
     case 'stale':
     case 'stale-by-bitmap':

@@ -31,15 +31,20 @@ export const closeRequest = (over: Partial<CloseRequest> = {}): CloseRequest => 
 
 export interface SceneOptions extends WorldOptions {
   readonly chunkBytes?: number;
+  /** Every operation of a drive takes this long, so that a test can step in between; at once when left out. */
+  readonly operationMs?: number;
 }
 
 export class Scene {
   readonly world: World;
   readonly model: FlatModel;
 
-  private constructor(world: World, model: FlatModel) {
+  readonly #operationMs: number;
+
+  private constructor(world: World, model: FlatModel, operationMs: number) {
     this.world = world;
     this.model = model;
+    this.#operationMs = operationMs;
   }
 
   static async make(level: number, options: SceneOptions = {}): Promise<Scene> {
@@ -49,9 +54,11 @@ export class Scene {
       poolBytes: 8 * MIB,
       ...options,
     });
+    const operationMs = options.operationMs ?? 0;
+    slowDown(world, operationMs);
     const chunkBytes = level === 4 || level === 5 ? (options.chunkBytes ?? 4 * KIB) : null;
     const volume = await world.create({ level, chunkBytes });
-    return new Scene(world, new FlatModel(volume.sizeBytes / SECTOR));
+    return new Scene(world, new FlatModel(volume.sizeBytes / SECTOR), operationMs);
   }
 
   get core(): VolumeCore {
@@ -153,6 +160,7 @@ export class Scene {
   crash(power: boolean, chance?: () => number): void {
     this.model.crash(power);
     this.world.crash(power, chance);
+    slowDown(this.world, this.#operationMs);
   }
 
   async replace(slot: number, path = `new${slot}`): Promise<void> {
@@ -209,4 +217,18 @@ export class Scene {
     const at = sum.findIndex((byte) => byte !== 0);
     assert.equal(at, -1, `${where}: parity is wrong at member offset ${at}`);
   }
+}
+
+function slowDown(world: World, operationMs: number): void {
+  if (operationMs === 0) return;
+  const { environment } = world;
+  world.environment = {
+    ...environment,
+    openDrive: async (path) => {
+      const medium = world.media.get(path);
+      if (!medium || medium.isVanished || medium.isOpen) return environment.openDrive(path);
+      const later = (run: () => void): void => void world.clock.after(operationMs, run);
+      return { ok: true, value: medium.open(path, world.buffers, later) };
+    },
+  };
 }

@@ -39,7 +39,7 @@ export class VirtualClock implements Clock {
   }
 
   wallMs(): number {
-    return 1_700_000_000_000 + this.#now;
+    return Math.floor(1_700_000_000_000 + this.#now);
   }
 
   after(delayMs: number, run: () => void): () => void {
