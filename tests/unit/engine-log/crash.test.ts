@@ -4,9 +4,10 @@ import { DATA } from '../../../src/core/overlay.ts';
 import { legs, load, logging, Model, open, reopen, smallLimits, WINDOW } from './model.ts';
 import { Random, sharedPool, type TestDrive, World } from './world.ts';
 
-type Crash = 'kill' | 'power';
+/** then-power: killed, and while that is being recovered from, the power goes. */
+type Crash = 'kill' | 'power' | 'then-power';
 const image = (drive: TestDrive, crash: Crash, world: World): TestDrive =>
-  crash === 'kill' ? drive.afterKill(world) : drive.afterPowerCut(world);
+  crash === 'power' ? drive.afterPowerCut(world) : drive.afterKill(world);
 
 /** Writes until the n-th operation, then restarts, up to three times in a row, crashing inside recovery as well. */
 async function crashRun(
@@ -28,19 +29,21 @@ async function crashRun(
     world = new World(seed * 31 + depth);
     drives = drives.map((drive) => image(drive, crash, world));
     // Now and then the crash comes while recovering from the last one.
-    world.stopAt = random.chance(50) ? random.below(12) : Number.POSITIVE_INFINITY;
+    world.stopAt = random.chance(60) ? random.below(14) : Number.POSITIVE_INFINITY;
+    let promise: 'kill' | 'power' = crash === 'power' ? 'power' : 'kill';
     const opened = await open(world, drives);
     if (world.stopped) {
       if (opened.kind === 'recovered') await opened.store.close();
       world = new World(seed * 37 + depth);
-      drives = drives.map((drive) => image(drive, crash, world));
+      if (crash === 'then-power') promise = 'power';
+      drives = drives.map((drive) => image(drive, promise, world));
       store = await reopen(world, drives);
     } else {
       assert.ok(opened.kind === 'recovered', `recovered, not ${opened.kind}`);
       store = opened.store;
     }
     world.stopAt = Number.POSITIVE_INFINITY;
-    await model.checkAfter(store, crash);
+    await model.checkAfter(store, promise);
     world.stopAt = world.operations + 5 + random.below(60);
     await load(store, model, random, 30, 4, 8);
   }
@@ -48,7 +51,7 @@ async function crashRun(
   return reached;
 }
 
-for (const crash of ['kill', 'power'] as const) {
+for (const crash of ['kill', 'power', 'then-power'] as const) {
   for (const legCount of [1, 2]) {
     const what = crash === 'kill' ? 'nothing answered' : 'nothing flushed';
     test(`${crash} at every drive operation, ${legCount} leg(s): ${what} is lost, three times in a row`, async () => {

@@ -37,6 +37,8 @@ import {
   segmentLayout,
 } from '../../../src/core/format/segment.ts';
 
+import { continuesChain, truthOf } from '../../../src/engine/log/recover-records.ts';
+
 const uuid = (digit: string): string =>
   '00000000-0000-4000-8000-000000000000'.replaceAll('0', digit);
 const nonce = Uint8Array.from([1, 2, 3, 4, 5, 6, 7, 8]);
@@ -167,6 +169,41 @@ test('a stripe segment may have a header of several blocks', () => {
   assert.equal(segment?.totalBlocks, 2903);
   assert.equal(segment?.blockCrcs[2899], 9289);
   assert.equal(segment?.records[9]?.slot, 9);
+});
+
+test('a chain continues only with the next sequence, the right link, and the same or a starting run', () => {
+  const last = { sequence: 4, headerCrc: 99, run: 7n };
+  const next = { ...fields, sequence: 5, previousCrc: 99, run: 7n, runStart: false };
+  const segment = {
+    ...next,
+    headerBlocks: 1,
+    totalBlocks: 1,
+    headerCrc: 1,
+    records: [],
+    blockCrcs: new Uint32Array(),
+  };
+  assert.ok(continuesChain(last, segment));
+  assert.ok(continuesChain(last, { ...segment, run: 8n, runStart: true }));
+  assert.ok(!continuesChain(last, { ...segment, run: 8n }));
+  assert.ok(!continuesChain(last, { ...segment, sequence: 6 }));
+  assert.ok(!continuesChain(last, { ...segment, previousCrc: 98 }));
+});
+
+test('of two legs the one that starts a run counts; anything else is a conflict', () => {
+  const one = {
+    ...fields,
+    headerBlocks: 1,
+    totalBlocks: 1,
+    headerCrc: 1,
+    records: [],
+    blockCrcs: new Uint32Array(),
+  };
+  const old = { ...one, runStart: false, headerCrc: 2 };
+  assert.equal(truthOf([null, null]), null);
+  assert.equal(truthOf([null, old]), old);
+  assert.equal(truthOf([old, one]), one);
+  assert.equal(truthOf([old, { ...old, headerCrc: 3 }]), 'conflict');
+  assert.equal(truthOf([one, { ...one, headerCrc: 3 }]), 'conflict');
 });
 
 test('the header holds what a segment of the record area may hold at most', () => {

@@ -147,6 +147,43 @@ test('halves take turns: a half is used again only after its images are applied 
   await again.close();
 });
 
+test('an image that is not applied keeps its half: nothing overwrites it, however long that takes', async () => {
+  const world = new World(4);
+  const drives = legs(world);
+  const store = await format(world, drives);
+  const members = new Members();
+  let flushes = 0;
+  store.stripes.flushMembers = () => {
+    flushes++;
+    return members.flush();
+  };
+  const first = imagesOf({ row: 0, value: 7777 });
+  const { ticket } = await store.stripes.logImages(first);
+  let answered = 0;
+  const writer = (async () => {
+    // A half has 512 blocks, a stripe takes four.
+    for (let value = 1; value <= 300; value++) {
+      await writeStripe(store, members, { row: 1 + (value % 9), value });
+      answered = value;
+    }
+  })();
+  // Much longer than it takes to fill both halves.
+  for (let turn = 0; turn < 100_000; turn++) await Promise.resolve();
+  assert.ok(answered > 200 && answered < 300, `${answered} answered`);
+  const images = drives.map((drive) => drive.copy());
+  applyTo(members, first);
+  store.stripes.applied(ticket);
+  giveAll(first);
+  await writer;
+  assert.ok(flushes > 0);
+  await store.close();
+  const again = await idleStore(world, images);
+  const redone = new Members();
+  await redoInto(again, redone);
+  assert.equal(redone.now.get('1:0'), 7777 * 10 + 1);
+  await again.close();
+});
+
 test('crash at every drive operation: each row is what was applied last, or a later one that was under way', async () => {
   for (const crash of ['kill', 'power'] as const) {
     for (let stopAt = 0; ; stopAt += 7) {

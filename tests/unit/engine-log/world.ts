@@ -205,9 +205,19 @@ export class TestDrive implements Drive {
 
   /** The drive as another process finds it after kill -9: what was under way is there, or not, or in part. */
   afterKill(world: World): TestDrive {
-    const sectors = new Map(this.#sectors);
-    for (const write of this.#inFlight) tear(world.random, sectors, write);
-    return new TestDrive(world, this.path, this.sizeBytes, sectors);
+    const next = new TestDrive(world, this.path, this.sizeBytes, new Map(this.#sectors));
+    // The cache of the system outlives the process, and is as volatile as before.
+    next.#durable = new Map(this.#durable);
+    next.#unflushed = [...this.#unflushed];
+    for (const write of this.#inFlight) {
+      const landed = new Map<number, Uint8Array>();
+      tear(world.random, landed, write);
+      for (const [sector, data] of landed) {
+        next.#sectors.set(sector, data);
+        next.#unflushed.push({ offset: sector * SECTOR, data });
+      }
+    }
+    return next;
   }
 
   /** After a power cut: of everything not flushed, any part. */
