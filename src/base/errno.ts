@@ -25,4 +25,22 @@ export const EOVERFLOW = 75;
 export const ENOTSUP = 95;
 export const ESHUTDOWN = 108;
 export const ETIMEDOUT = 110;
+export const ESTALE = 116;
 export const ECANCELED = 125;
+
+/** Does the error say that the drive itself is not there or does not answer, rather than that a sector is bad? */
+export function isDriveGone(errno: Errno): boolean {
+  switch (errno) {
+    case ETIMEDOUT:
+    case ENODEV:
+    case ENOENT:
+    case ENXIO:
+    case EBADF:
+    case ESHUTDOWN:
+    case ESTALE:
+    case ECANCELED:
+      return true;
+    default:
+      return false;
+  }
+}

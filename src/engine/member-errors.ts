@@ -5,35 +5,10 @@
  * many within an hour are. A drive that does not answer, or says that it is not there, is failed at once.
  */
 
-import {
-  EBADF,
-  ECANCELED,
-  ENODEV,
-  ENOENT,
-  ENXIO,
-  type Errno,
-  ESHUTDOWN,
-  ETIMEDOUT,
-  OK,
-} from '../base/errno.ts';
+import { type Errno, ETIMEDOUT, isDriveGone, OK } from '../base/errno.ts';
 import type { Address, MemberOffset } from '../base/units.ts';
 import type { Member } from './members.ts';
 import type { VolumeCore } from './volume-core.ts';
-
-export function isDriveGone(errno: Errno): boolean {
-  switch (errno) {
-    case ETIMEDOUT:
-    case ENODEV:
-    case ENOENT:
-    case ENXIO:
-    case EBADF:
-    case ESHUTDOWN:
-    case ECANCELED:
-      return true;
-    default:
-      return false;
-  }
-}
 
 export function noteReadError(v: VolumeCore, member: Member, errno: Errno): void {
   if (member.state !== 'online' && member.state !== 'rebuilding') return;

@@ -11,7 +11,7 @@
  * Never stale, mixed or made-up data: a read that cannot be answered waits or fails.
  */
 
-import { EIO, ENOMEM, type Errno, OK } from '../base/errno.ts';
+import { EIO, ENOMEM, type Errno, isDriveGone, OK } from '../base/errno.ts';
 import {
   type Address,
   BLOCK_BYTES,
@@ -25,7 +25,7 @@ import { NONE } from '../core/levels/descriptor.ts';
 import { DATA, GAP } from '../core/overlay.ts';
 import type { SlotSet } from '../core/slot-set.ts';
 import { copyFor } from '../core/stripe-plan.ts';
-import { isDriveGone, noteReadError, repairRange } from './member-errors.ts';
+import { noteReadError, repairRange } from './member-errors.ts';
 import { bit } from './members.ts';
 import { consistent, reconstruct } from './reconstruct.ts';
 import type { VolumeCore } from './volume-core.ts';

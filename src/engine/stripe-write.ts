@@ -10,12 +10,12 @@
  */
 
 import { assert } from '../base/assert.ts';
-import { EIO, ENOMEM, type Errno, OK } from '../base/errno.ts';
+import { EIO, ENOMEM, type Errno, isDriveGone, OK } from '../base/errno.ts';
 import type { Address, StripeIndex } from '../base/units.ts';
 import { NONE } from '../core/levels/descriptor.ts';
 import type { SlotSet } from '../core/slot-set.ts';
 import { type NewPiece, planWrite, type Transfer, type WritePlanned } from '../core/stripe-plan.ts';
-import { isDriveGone, noteReadError, repairRange } from './member-errors.ts';
+import { noteReadError, repairRange } from './member-errors.ts';
 import { bit } from './members.ts';
 import { reconstruct } from './reconstruct.ts';
 import type { VolumeCore } from './volume-core.ts';

@@ -1,17 +1,17 @@
 /**
- * Once a second: are the members there, is the window within its limits, may intent bits be cleared, is a drive that
- * vanished back? So that a failure is noticed without host I/O too, and every state has a timer that ends it.
+ * Once a second: are the members and the legs of the log there, is the window within its limits, may intent bits be
+ * cleared, is a drive that vanished back? So that a failure is noticed without host I/O too, and every state has a
+ * timer that ends it.
  *
  * What it sees of a window is told to the window's machine, again at each tick for as long as it holds; what follows is
  * decided there.
  */
 
-import { OK } from '../base/errno.ts';
+import { isDriveGone, OK } from '../base/errno.ts';
 import { logFillPercent, logMarkOf, logMarks } from '../core/machines/log-fill.ts';
 import type { WindowEvent } from '../core/machines/window.ts';
 import { readmit } from './drive-commands.ts';
 import { identify, openMemberDrive } from './identify.ts';
-import { isDriveGone } from './member-errors.ts';
 import type { Member } from './members.ts';
 import type { VolumeCore, WindowFacts } from './volume-core.ts';
 import type { WindowRunner } from './window-runner.ts';
@@ -53,6 +53,8 @@ export class Ticker {
     this.#ticks++;
     try {
       this.#probeMembers();
+      // Not awaited either, for the same reason.
+      if (this.#v.log !== null) this.#v.own(this.#v.log.probe());
       await this.#v.intent.clearIdle();
       if (this.#v.window !== null) await this.#watchWindow();
     } finally {
@@ -109,11 +111,10 @@ export class Ticker {
   async #watchLog(): Promise<void> {
     const v = this.#v;
     if (v.log === null) return;
-    const { usedBytes, capacityBytes, legs } = v.log.status();
+    const { state, usedBytes, capacityBytes, legs } = v.log.status();
     const mark = logMarkOf(usedBytes, capacityBytes);
     this.#sayMark(mark, Math.floor(logFillPercent(usedBytes, capacityBytes)));
-    if (v.log.window?.failed === true)
-      await this.#tell('log-lost', 'no leg of the log can be written');
+    if (state === 'failed') await this.#tell('log-lost', 'no leg of the log can be written');
     else if (legs.length > 1 && legs.some(({ state }) => state !== 'online'))
       tellWindow(v, 'leg-lost');
     // A write that finds no room is held: full is full, whatever is left in percent.

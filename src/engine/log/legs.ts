@@ -13,7 +13,7 @@
  */
 
 import { assert } from '../../base/assert.ts';
-import { type Errno, OK } from '../../base/errno.ts';
+import { type Errno, isDriveGone, OK } from '../../base/errno.ts';
 import { type Address, BLOCK_BYTES, type DriveOffset } from '../../base/units.ts';
 import type { Uuid } from '../../base/uuid.ts';
 import { encodeLegHeader, type LogHeader } from '../../core/format/leg-header.ts';
@@ -50,6 +50,8 @@ export class Legs {
   #headerTail: Promise<unknown> = Promise.resolve();
   readonly #unrecorded: Leg[] = [];
   #settling: Promise<void> | null = null;
+  readonly #probing = new Set<Leg>();
+  #closing = false;
   /** Rises with every failure: a buffer that was being written meanwhile may still be in use by a hung request. */
   failures = 0;
 
@@ -123,11 +125,23 @@ export class Legs {
     this.#settling ??= this.#settle();
   }
 
+  /**
+   * Is every leg still there? One that is gone is out, as after a write that failed; so it is when it is the last one,
+   * for what is written to a file without a name is lost with the server. A leg that hangs keeps nobody from asking
+   * the others again.
+   */
+  async probe(): Promise<void> {
+    const legs = this.online().filter((leg) => !this.#probing.has(leg));
+    await Promise.all(legs.map((leg) => this.#probe(leg)));
+    await this.settled();
+  }
+
   async settled(): Promise<void> {
     while (this.#settling !== null) await this.#settling;
   }
 
   async close(): Promise<void> {
+    this.#closing = true;
     await this.settled();
     await this.#headerTail;
     await Promise.all(this.all.map(async (leg) => leg.drive?.close()));
@@ -141,6 +155,15 @@ export class Legs {
     }
     await this.settled();
     return targets.some((leg) => leg.state === 'online');
+  }
+
+  async #probe(leg: Leg): Promise<void> {
+    const drive = driveOf(leg);
+    this.#probing.add(leg);
+    const errno = await drive.probe();
+    this.#probing.delete(leg);
+    if (this.#closing || leg.drive !== drive || !isDriveGone(errno)) return;
+    this.fail(leg, `it is gone (errno ${errno})`);
   }
 
   async #settle(): Promise<void> {
