@@ -3,7 +3,15 @@
  * never renamed, only added. Sizes in bytes, times as RFC 3339 strings in UTC.
  */
 
-export const driveStates = ['online', 'away', 'returning', 'failed', 'missing', 'rebuilding', 'spare'] as const;
+export const driveStates = [
+  'online',
+  'away',
+  'returning',
+  'failed',
+  'missing',
+  'rebuilding',
+  'spare',
+] as const;
 export type DriveState = (typeof driveStates)[number];
 
 export const volumeStates = [
@@ -20,7 +28,15 @@ export const volumeStates = [
 ] as const;
 export type VolumeState = (typeof volumeStates)[number];
 
-export const windowStates = ['freezing', 'open', 'returning', 'replaying', 'thawing', 'closed', 'aborted'] as const;
+export const windowStates = [
+  'freezing',
+  'open',
+  'returning',
+  'replaying',
+  'thawing',
+  'closed',
+  'aborted',
+] as const;
 export type WindowState = (typeof windowStates)[number];
 
 export const purposes = ['firmware', 'diagnostics', 'replacement', 'reset'] as const;
