@@ -24,7 +24,12 @@ async function put(world: World, model: FlatModel, start: number, sectors: numbe
   model.answered(start, values, false);
 }
 
-async function check(world: World, model: FlatModel, start = 0, sectors = model.sectors): Promise<void> {
+async function check(
+  world: World,
+  model: FlatModel,
+  start = 0,
+  sectors = model.sectors,
+): Promise<void> {
   for (let at = start; at < start + sectors; at += 64) {
     const count = Math.min(64, start + sectors - at);
     const { errno, data } = await world.until(world.read(at * SECTOR, count * SECTOR));
@@ -51,7 +56,10 @@ for (const level of [1, 3, 4, 5]) {
     assert.equal(status.state, 'optimal');
     if (level !== 1) {
       assert.ok((status.drives[0]?.errors.read ?? 0) > 0, 'counted');
-      assert.ok(world.events.some((event) => event.startsWith('sector-repaired')), 'rewritten');
+      assert.ok(
+        world.events.some((event) => event.startsWith('sector-repaired')),
+        'rewritten',
+      );
     }
     const before = world.v.status().drives[0]?.errors.read;
     await check(world, model, 0, 128);
@@ -78,7 +86,8 @@ test('many bad sectors within an hour take the drive out, a few do not', async (
   const { world, model } = await make(5);
   await put(world, model, 0, model.sectors);
   world.at('d2').failReads({ errno: EIO });
-  for (let at = 0; at < 40 * 16 && world.v.status().state === 'optimal'; at += 16) await check(world, model, at, 16);
+  for (let at = 0; at < 40 * 16 && world.v.status().state === 'optimal'; at += 16)
+    await check(world, model, at, 16);
   assert.equal(world.v.status().drives[2]?.state, 'failed');
   assert.match(world.v.status().drives[2]?.reason ?? '', /read errors/);
   await check(world, model);
@@ -187,7 +196,9 @@ test('a spare takes the place of a failed drive by itself', async () => {
 });
 
 test('a rebuild that is interrupted goes on where it was', async () => {
-  const { world, model } = await make(5, { limits: { sweepBytesPerSecond: 100 * KIB, checkpointMs: 100, sweepStepBytes: 8 * KIB } });
+  const { world, model } = await make(5, {
+    limits: { sweepBytesPerSecond: 100 * KIB, checkpointMs: 100, sweepStepBytes: 8 * KIB },
+  });
   await put(world, model, 0, model.sectors);
   world.medium('new', 1280 * KIB);
   assert.ok((await world.until(world.v.replaceDrive('1', 'new', false))).ok);

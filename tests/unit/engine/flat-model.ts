@@ -20,7 +20,8 @@ export function contentOf(value: number): Uint8Array {
   return bytes;
 }
 
-const valueOf = (bytes: Uint8Array): number => new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);
+const valueOf = (bytes: Uint8Array): number =>
+  new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);
 
 export class FlatModel {
   readonly sectors: number;
@@ -58,7 +59,8 @@ export class FlatModel {
   }
 
   note(start: number, sectors: number, text: (sector: number) => string): void {
-    if (this.#watched >= start && this.#watched < start + sectors) this.story.push(text(this.#watched - start));
+    if (this.#watched >= start && this.#watched < start + sectors)
+      this.story.push(text(this.#watched - start));
   }
 
   begin(start: number, values: readonly number[]): void {
@@ -118,7 +120,11 @@ export class FlatModel {
       const legal = may ? may.has(value) : value === this.#acked[sector];
       const expected = may ? [...may].join(' or ') : String(this.#acked[sector]);
       assert.ok(legal, `${where}: sector ${sector} reads as write ${value}, expected ${expected}`);
-      assert.deepEqual(bytes, contentOf(value), `${where}: sector ${sector} is torn (write ${value})`);
+      assert.deepEqual(
+        bytes,
+        contentOf(value),
+        `${where}: sector ${sector} is torn (write ${value})`,
+      );
       if (may) {
         for (const left of may) add(this.#sinceFlush, sector, left);
         this.#undecided.delete(sector);

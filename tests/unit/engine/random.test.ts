@@ -51,7 +51,13 @@ class Run {
     const { values, data } = model.invent(sectors);
     const fua = world.random.chance(0.1);
     model.begin(start, values);
-    const under: Under = { start, values, fua, done: world.write(start * SECTOR, data, fua), answered: false };
+    const under: Under = {
+      start,
+      values,
+      fua,
+      done: world.write(start * SECTOR, data, fua),
+      answered: false,
+    };
     void under.done.then((errno) => {
       under.answered = errno === 0;
     });
@@ -93,7 +99,9 @@ class Run {
   async read(): Promise<void> {
     const sectors = 1 + this.world.random.below(64);
     const start = this.world.random.below(this.model.sectors - sectors);
-    const { errno, data } = await this.world.until(this.world.read(start * SECTOR, sectors * SECTOR));
+    const { errno, data } = await this.world.until(
+      this.world.read(start * SECTOR, sectors * SECTOR),
+    );
     if (errno !== 0) {
       assert.ok(this.absent() > this.tolerated(), `a read was answered ${errno}`);
       return;
@@ -104,7 +112,9 @@ class Run {
   async readAll(where: string): Promise<void> {
     for (let start = 0; start < this.model.sectors; start += 128) {
       const sectors = Math.min(128, this.model.sectors - start);
-      const { errno, data } = await this.world.until(this.world.read(start * SECTOR, sectors * SECTOR));
+      const { errno, data } = await this.world.until(
+        this.world.read(start * SECTOR, sectors * SECTOR),
+      );
       assert.equal(errno, 0, `${where}: sector ${start} was answered ${errno}`);
       this.model.check(start, data, where);
     }
@@ -169,7 +179,11 @@ class Run {
     const { world } = this;
     if (!this.frozen) return;
     const outcome = await world.until(
-      world.v.closeWindow({ drivePath: null, verify: world.random.pick(['recent', 'sample', 'full']), rebuild: false }),
+      world.v.closeWindow({
+        drivePath: null,
+        verify: world.random.pick(['recent', 'sample', 'full']),
+        rebuild: false,
+      }),
     );
     this.note(`close window: ${outcome.ok ? 'replaying' : outcome.problem.code}`);
     if (outcome.ok && world.random.chance(0.6)) {
@@ -180,7 +194,9 @@ class Run {
   async replace(): Promise<void> {
     const { world } = this;
     if (world.v.core.mode !== 'direct') return;
-    const gone = world.v.core.members.slots.find(({ state }) => state === 'failed' || state === 'missing');
+    const gone = world.v.core.members.slots.find(
+      ({ state }) => state === 'failed' || state === 'missing',
+    );
     if (gone === undefined || world.v.core.rebuildJob?.running === true) return;
     if (world.random.chance(0.5) && gone.path !== '') {
       const added = await world.until(world.v.addDrive(gone.path, false, false));
@@ -189,7 +205,9 @@ class Run {
       const path = world.medium(`new${this.#spare++}`, 1280 * KIB);
       world.drivePaths.push(path);
       const replaced = await world.until(world.v.replaceDrive(String(gone.slot), path, false));
-      this.note(`replace slot ${gone.slot} by ${path}: ${replaced.ok ? 'replaced' : replaced.problem.code}`);
+      this.note(
+        `replace slot ${gone.slot} by ${path}: ${replaced.ok ? 'replaced' : replaced.problem.code}`,
+      );
     }
     if (world.random.chance(0.7)) await world.pass(5_000);
   }
@@ -204,7 +222,9 @@ class Run {
       return 'close';
     }
     if (world.v.core.mode !== 'direct' || online.length === 0) return 'replay';
-    const gone = world.v.core.members.slots.find(({ state }) => state === 'failed' || state === 'missing');
+    const gone = world.v.core.members.slots.find(
+      ({ state }) => state === 'failed' || state === 'missing',
+    );
     if (gone !== undefined) {
       const path = world.medium(`new${this.#spare++}`, 1280 * KIB);
       world.drivePaths.push(path);
@@ -216,7 +236,12 @@ class Run {
       return 'stop';
     }
     const drive = String(world.random.pick(online).slot);
-    const how = { purpose: 'firmware', maxMs: 60_000, waitMs: 1_000, onDoubleAbsence: 'error' } as const;
+    const how = {
+      purpose: 'firmware',
+      maxMs: 60_000,
+      waitMs: 1_000,
+      onDoubleAbsence: 'error',
+    } as const;
     forget(world.v.openWindow({ drive, ...how, allowDegraded: true, allowSingleLog: true }));
     return `open of ${drive}`;
   }
@@ -228,12 +253,13 @@ class Run {
     const under: Under[] = [];
     for (let i = world.random.below(6); i > 0; i--) under.push(this.#beginWrite());
     const command = world.random.chance(0.5) ? this.#beginCommand() : '';
-    for (let i = world.random.below(command === '' ? 40 : 600); i > 0; i--) await null;
+    for (let i = world.random.below(command === '' ? 40 : 600); i > 0; i--) await Promise.resolve();
     for (let i = world.random.below(4); i > 0; i--) {
       world.clock.step();
-      for (let turns = world.random.below(60); turns > 0; turns--) await null;
+      for (let turns = world.random.below(60); turns > 0; turns--) await Promise.resolve();
     }
-    for (const { start, values, fua, answered } of under) if (answered) this.model.answered(start, values, fua);
+    for (const { start, values, fua, answered } of under)
+      if (answered) this.model.answered(start, values, fua);
     const during = command === '' ? '' : ` during ${command}`;
     this.note(`${power ? 'power cut' : 'kill'} with ${under.length} writes under way${during}`);
     this.model.crash(power);
@@ -287,7 +313,11 @@ async function runSeed(seed: number): Promise<void> {
     }
     await run.settle();
   } catch (error) {
-    const story = [...run.trail, ...run.model.story.map((line) => `    ${line}`), ...world.events.slice(-8).map((event) => `  ${event}`)].join('\n  ');
+    const story = [
+      ...run.trail,
+      ...run.model.story.map((line) => `    ${line}`),
+      ...world.events.slice(-8).map((event) => `  ${event}`),
+    ].join('\n  ');
     throw new Error(`seed ${seed}: ${(error as Error).message}\n  ${story}`, { cause: error });
   }
 }

@@ -41,7 +41,9 @@ async function readAll(world: World, model: FlatModel, where: string): Promise<v
 }
 
 async function closeAndWait(world: World): Promise<void> {
-  const closed = await world.until(world.v.closeWindow({ drivePath: null, verify: 'recent', rebuild: false }));
+  const closed = await world.until(
+    world.v.closeWindow({ drivePath: null, verify: 'recent', rebuild: false }),
+  );
   assert.ok(closed.ok, JSON.stringify(closed));
   for (let i = 0; i < 10_000 && world.v.status().window !== null; i++) await world.pass(20);
   assert.equal(world.v.status().window, null, world.events.join('\n'));
@@ -55,7 +57,11 @@ async function untilState(world: World, state: string): Promise<void> {
 for (const level of [1, 3, 4, 5]) {
   test(`RAID ${level}: a second drive fails while the first is away`, async () => {
     const world = new World({ members: level === 1 ? 3 : 4, seed: level });
-    const volume = await world.create({ level, chunkBytes: level === 5 ? 8 * KIB : null, name: 'tank' });
+    const volume = await world.create({
+      level,
+      chunkBytes: level === 5 ? 8 * KIB : null,
+      name: 'tank',
+    });
     const model = new FlatModel(volume.sizeBytes / SECTOR);
     await fill(world, model, 60);
     const opened = await world.until(volume.openWindow(request('1')));
@@ -165,7 +171,9 @@ test('a blank drive comes back: rebuilt from the frozen drives, then replayed', 
   assert.ok((await world.until(volume.openWindow({ ...request('1'), purpose: 'replacement' }))).ok);
   await fill(world, model, 40);
   world.medium('new', 1280 * KIB);
-  const closed = await world.until(volume.closeWindow({ drivePath: 'new', verify: 'recent', rebuild: false }));
+  const closed = await world.until(
+    volume.closeWindow({ drivePath: 'new', verify: 'recent', rebuild: false }),
+  );
   assert.ok(closed.ok, JSON.stringify(closed));
   await untilState(world, 'optimal');
   await readAll(world, model, 'after the replacement');
@@ -179,12 +187,16 @@ test('the drive was written to while it was away: refused, then rebuilt on reque
   assert.ok((await world.until(volume.openWindow(request('1')))).ok);
   const garbage = world.random.bytes(64 * KIB);
   world.at('d1').overwrite(1024 * KIB + 16 * KIB, garbage);
-  const refused = await world.until(volume.closeWindow({ drivePath: null, verify: 'full', rebuild: false }));
+  const refused = await world.until(
+    volume.closeWindow({ drivePath: null, verify: 'full', rebuild: false }),
+  );
   assert.ok(!refused.ok);
   assert.equal(refused.problem.code, 'window-verify-mismatch');
   assert.equal(volume.status().window?.state, 'open');
   await fill(world, model, 20);
-  const closed = await world.until(volume.closeWindow({ drivePath: null, verify: 'full', rebuild: true }));
+  const closed = await world.until(
+    volume.closeWindow({ drivePath: null, verify: 'full', rebuild: true }),
+  );
   assert.ok(closed.ok, JSON.stringify(closed));
   await untilState(world, 'optimal');
   await readAll(world, model, 'after the rebuild');

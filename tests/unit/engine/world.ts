@@ -55,7 +55,12 @@ export class VirtualClock implements Clock {
     let next: Timer | null = null;
     this.#timers = this.#timers.filter(({ run }) => run !== null);
     for (const timer of this.#timers) {
-      if (next === null || timer.atMs < next.atMs || (timer.atMs === next.atMs && timer.order < next.order)) next = timer;
+      if (
+        next === null ||
+        timer.atMs < next.atMs ||
+        (timer.atMs === next.atMs && timer.order < next.order)
+      )
+        next = timer;
     }
     if (next === null || next.atMs > limitMs) return false;
     this.#now = Math.max(this.#now, next.atMs);
@@ -169,7 +174,10 @@ export class World {
     for (;;) {
       await turn();
       if (settled) return promise;
-      assert.ok(this.clock.step(deadline), `nothing settled within ${limitMs} virtual ms: ${this.events.slice(-5).join(' | ')}`);
+      assert.ok(
+        this.clock.step(deadline),
+        `nothing settled within ${limitMs} virtual ms: ${this.events.slice(-5).join(' | ')}`,
+      );
     }
   }
 
