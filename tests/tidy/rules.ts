@@ -10,13 +10,26 @@ export interface SourceFile {
   readonly text: string;
 }
 
-const lineCountMax = 400;
-const columnsMax = 120;
+/** Lines of code; comments are welcome and do not count. */
+const codeLinesMax = 400;
+/** Of comments; the formatter holds the code, and strings are as long as their sentences. */
+const commentColumnsMax = 125;
 
 /**
- * Source files over the limit that stay in one piece, each with its reason. Short, or the limit means nothing.
+ * Source files over the limit, and how long each may be at most. A ratchet: a file may leave the list or shrink, none
+ * is added without a reason beside it.
  */
-export const longFiles: Readonly<Record<string, string>> = {};
+export const longFiles: Readonly<Record<string, number>> = {
+  // A catalogue: one entry a code.
+  'src/api/errors.ts': 550,
+  // One handler an operation.
+  'src/control/control-plane.ts': 600,
+  'src/core/overlay.ts': 450,
+  'src/engine/assemble.ts': 500,
+  'src/engine/jobs.ts': 450,
+  'src/engine/window-runner.ts': 500,
+  'src/io/uring.ts': 450,
+};
 
 /** Comments and string contents replaced by spaces, lines kept: what is left is code. */
 export function codeOf(text: string): string {
@@ -37,17 +50,27 @@ export function header(file: SourceFile): string[] {
     : [`${file.path}: open the file with a comment that gives its reason`];
 }
 
+export function codeLineCount(text: string): number {
+  return codeOf(text)
+    .split('\n')
+    .filter((line) => line.trim() !== '').length;
+}
+
 export function size(file: SourceFile): string[] {
-  const count = file.text.split('\n').length - 1;
-  if (count <= lineCountMax || file.path in longFiles) return [];
-  return [`${file.path}: ${count} lines; over ${lineCountMax}: does it still hold one idea?`];
+  const count = codeLineCount(file.text);
+  const limit = longFiles[file.path] ?? codeLinesMax;
+  if (count <= limit) return [];
+  return [`${file.path}: ${count} lines of code, over ${limit}: does it still hold one idea?`];
 }
 
 export function columns(file: SourceFile): string[] {
+  const isComment = /^\s*(\/\*|\*|\/\/)/;
   return file.text
     .split('\n')
     .flatMap((line, index) =>
-      line.length > columnsMax ? [`${file.path}:${index + 1}: ${line.length} columns`] : [],
+      line.length > commentColumnsMax && isComment.test(line)
+        ? [`${file.path}:${index + 1}: a comment of ${line.length} columns`]
+        : [],
     );
 }
 
@@ -84,6 +107,9 @@ const otherWords: readonly (readonly [RegExp, string])[] = [
   [/strips?/, 'chunk'],
 ];
 
+/** Names in which such a word means something else: what ext3 and ext4 have. */
+const otherMeanings: ReadonlySet<string> = new Set(['hasJournal']);
+
 export function glossaryWords(file: SourceFile): string[] {
   const problems: string[] = [];
   codeOf(file.text)
@@ -91,6 +117,7 @@ export function glossaryWords(file: SourceFile): string[] {
     .forEach((line, index) => {
       for (const name of line.replace(/'[^']*'|"[^"]*"/g, '').match(/[A-Za-z][A-Za-z0-9]*/g) ??
         []) {
+        if (otherMeanings.has(name)) continue;
         for (const word of name.split(/(?<=[a-z0-9])(?=[A-Z])/)) {
           const rule = otherWords.find(([other]) =>
             new RegExp(`^${other.source}$`, 'i').test(word),
