@@ -29,14 +29,6 @@ import { emptyMember } from './drive-commands.ts';
 import { memberFailed } from './failure.ts';
 import { openGuarded } from './identify.ts';
 import { Intent } from './intent.ts';
-import {
-  recoveryFor,
-  resumeRebuild,
-  startRebuild,
-  startRebuildOfSpare,
-  startResync,
-  startScrub,
-} from './jobs.ts';
 import { type Limits, limitsFrom } from './limits.ts';
 import { viewLeg } from './log/leg-identity.ts';
 import { LogStore } from './log/log-store.ts';
@@ -44,6 +36,9 @@ import { attachLog, checkPlaces, refreshLogRecord } from './log-setup.ts';
 import { type MemberMetadata, readMemberMetadata } from './member-metadata.ts';
 import { type Member, Members } from './members.ts';
 import { Metadata } from './metadata.ts';
+import { resumeRebuild, startRebuild, startRebuildOfSpare } from './rebuild.ts';
+import { startResync, startScrub } from './resync.ts';
+import { recoveryFor } from './sweep-job.ts';
 import { Volume } from './volume.ts';
 import { VolumeCore, type WindowFacts } from './volume-core.ts';
 
@@ -425,7 +420,8 @@ async function formatLog(
  */
 async function completeFreeze(v: VolumeCore, opened: Opened): Promise<void> {
   const window = v.window;
-  if (window === null || v.mode !== 'frozen' || v.log === null || v.log.report().records > 0) return;
+  if (window === null || v.mode !== 'frozen' || v.log === null || v.log.report().records > 0)
+    return;
   const member = v.members.at(window.slot);
   const found = opened.drives.get(member.path);
   if (found === undefined || found.metadata.superblock.kind !== 'superblock') return;

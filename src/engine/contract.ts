@@ -86,6 +86,21 @@ export interface CloseRequest {
   readonly rebuild: boolean;
 }
 
+export interface ReplaceLegRequest {
+  /** Number, path or uuid. */
+  readonly leg: string;
+  readonly path: string;
+  /** A missing image is made of this size; null: it has to be there. */
+  readonly sizeBytes: number | null;
+  readonly force: boolean;
+}
+
+export interface AddLogRequest {
+  readonly paths: readonly string[];
+  readonly sizeBytes: number | null;
+  readonly force: boolean;
+}
+
 /** A running volume. Every method answers with a value; none rejects. */
 export interface RunningVolume extends BlockDevice {
   readonly uuid: string;
@@ -111,6 +126,9 @@ export interface RunningVolume extends BlockDevice {
   scrubStatus(): Outcome<JobStatus>;
   logReport(): Outcome<LogReport>;
   checkLog(): Promise<Outcome<LogCheck>>;
+  /** Resolves when the new leg holds everything. */
+  replaceLeg(request: ReplaceLegRequest): Promise<Outcome<void>>;
+  addLog(request: AddLogRequest): Promise<Outcome<void>>;
 }
 
 export type CreateVolume = (

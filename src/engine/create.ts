@@ -19,7 +19,6 @@ import { contentOf, emptyMember } from './drive-commands.ts';
 import { memberFailed } from './failure.ts';
 import { openGuarded } from './identify.ts';
 import { Intent } from './intent.ts';
-import { recoveryFor, startResync } from './jobs.ts';
 import { type Limits, limitsFrom } from './limits.ts';
 import { LogStore, peekLeg } from './log/log-store.ts';
 import { attachLog, checkPlaces } from './log-setup.ts';
@@ -27,6 +26,8 @@ import { readMemberMetadata } from './member-metadata.ts';
 import { type Member, Members } from './members.ts';
 import { Metadata } from './metadata.ts';
 import { newSuperblock } from './new-superblock.ts';
+import { startResync } from './resync.ts';
+import { recoveryFor } from './sweep-job.ts';
 import { Volume } from './volume.ts';
 import { VolumeCore } from './volume-core.ts';
 

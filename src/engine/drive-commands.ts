@@ -11,11 +11,12 @@ import type { Drive } from '../io/drive.ts';
 import { memberFailed } from './failure.ts';
 import { findMember } from './find-member.ts';
 import { identify, openMemberDrive } from './identify.ts';
-import { recoveryFor, startRebuild, startRebuildOfSpare } from './jobs.ts';
 import { onOneDisk } from './log-setup.ts';
 import { readMemberMetadata } from './member-metadata.ts';
 import { setMemberState } from './member-state.ts';
 import { bit, bitCount, type Member } from './members.ts';
+import { startRebuild, startRebuildOfSpare } from './rebuild.ts';
+import { recoveryFor } from './sweep-job.ts';
 import type { VolumeCore } from './volume-core.ts';
 import { tellWindow } from './window-state.ts';
 

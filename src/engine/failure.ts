@@ -12,9 +12,9 @@
  */
 
 import type { MemberReason } from '../core/format/label.ts';
-import { startRebuildOfSpare } from './jobs.ts';
 import { failureEvent, setMemberState } from './member-state.ts';
 import { bit, bitCount, type Member } from './members.ts';
+import { startRebuildOfSpare } from './rebuild.ts';
 import type { VolumeCore } from './volume-core.ts';
 import { tellWindow } from './window-state.ts';
 

@@ -188,7 +188,9 @@ export class Metadata {
     const superAddress = (buffer + BLOCK_BYTES) as Address;
     buffers.slice(superAddress, BLOCK_BYTES).set(content.superblock);
     const writes = [
-      ...layout.labelOffsets.map((offset) => drive.write(offset as DriveOffset, buffer, BLOCK_BYTES)),
+      ...layout.labelOffsets.map((offset) =>
+        drive.write(offset as DriveOffset, buffer, BLOCK_BYTES),
+      ),
       drive.write(layout.superOffset as DriveOffset, superAddress, BLOCK_BYTES),
     ];
     const errno = (await Promise.all(writes)).find((result) => result !== OK) ?? OK;

@@ -100,6 +100,8 @@ export class VolumeCore {
   haltReason = '';
   log: LogStore | null = null;
   logPaths: string[] = [];
+  /** A leg is being replaced, or a log added. */
+  legsChanging = false;
   /** Leg and member share one file system: allowed, said in status. */
   legSharesFileSystem = false;
   window: WindowFacts | null = null;

@@ -15,16 +15,24 @@ import type {
   WindowReport,
 } from '../core/status.ts';
 import type { Extent, ZeroOptions } from '../io/block-device.ts';
-import type { CloseRequest, RunningVolume, WindowRequest } from './contract.ts';
+import type {
+  AddLogRequest,
+  CloseRequest,
+  ReplaceLegRequest,
+  RunningVolume,
+  WindowRequest,
+} from './contract.ts';
 import { addDrive, failDrive, removeDrive, replaceDrive, wipeMember } from './drive-commands.ts';
-import { startScrub } from './jobs.ts';
+import { addLog, replaceLeg } from './log-commands.ts';
 import { wipeLeg } from './log-setup.ts';
 import { read } from './read.ts';
+import { startScrub } from './resync.ts';
 import { Ticker } from './ticker.ts';
 import type { VolumeCore } from './volume-core.ts';
 import { statusOf } from './volume-status.ts';
 import { WindowRunner } from './window-runner.ts';
-import { flush, write, zero } from './write.ts';
+import { flush, write } from './write.ts';
+import { zero } from './zero.ts';
 
 const MIB = 1024 * 1024;
 
@@ -262,5 +270,13 @@ export class Volume implements RunningVolume {
   async checkLog(): Promise<Outcome<LogCheck>> {
     const { log } = this.core;
     return log === null ? refuse('log-none', { volume: this.name }) : done(await log.check());
+  }
+
+  replaceLeg(request: ReplaceLegRequest): Promise<Outcome<void>> {
+    return replaceLeg(this.core, request);
+  }
+
+  addLog(request: AddLogRequest): Promise<Outcome<void>> {
+    return addLog(this.core, request);
   }
 }

@@ -1,0 +1,160 @@
+/**
+ * Rebuild: a member's content made from the others, completely or where the intent bitmap says that it missed writes; by
+ * a spare, a replacement, a former member, or a blank drive in a window.
+ */
+
+import { type Errno, OK } from '../base/errno.ts';
+import type { Address, MemberOffset, StripeIndex } from '../base/units.ts';
+import { noteReadError } from './member-errors.ts';
+import { setMemberState } from './member-state.ts';
+import { bit, type Member } from './members.ts';
+import { reconstruct } from './reconstruct.ts';
+import type { Recovery } from './recovery-map.ts';
+import type { StepResult, Sweep } from './sweep.ts';
+import { recoveryFor, sweepOver } from './sweep-job.ts';
+import type { VolumeCore } from './volume-core.ts';
+
+/** A free slot and a spare: the spare takes the slot and is rebuilt. Nothing happens in a window. */
+export async function startRebuildOfSpare(v: VolumeCore): Promise<void> {
+  if (v.mode !== 'direct' || v.window !== null || v.rebuildJob?.running === true) return;
+  const failed = v.members.slots.find(
+    (member) => member.state === 'failed' || member.state === 'missing',
+  );
+  const spare = v.members.spares[0];
+  if (failed === undefined || spare === undefined) return;
+  v.members.spares.shift();
+  spare.slot = failed.slot;
+  v.members.slots[failed.slot] = spare;
+  await startRebuild(v, spare, recoveryFor(v, 'full', 0 as StripeIndex));
+}
+
+/** The member's slot is its own, its drive open and its metadata in place; from here on it counts stripe by stripe. */
+export async function startRebuild(
+  v: VolumeCore,
+  member: Member,
+  recovery: Recovery,
+): Promise<void> {
+  member.recovery = recovery;
+  member.eventsAtChange = v.metadata.events;
+  setMemberState(
+    v.members,
+    member,
+    member.state === 'spare' ? 'taken-from-spares' : 'rebuild-started',
+  );
+  await v.intent.writeAll();
+  await v.metadata.commit();
+  v.emit('rebuild-started', 'info', `Rebuilding drive ${member.path} (slot ${member.slot})`, {
+    slot: member.slot,
+    path: member.path,
+    kind: recovery.kind,
+  });
+  resumeRebuild(v, member);
+}
+
+export function resumeRebuild(v: VolumeCore, member: Member): void {
+  const recovery = member.recovery;
+  if (recovery === null) return;
+  const job = sweepOver(
+    v,
+    {
+      kind: 'rebuild',
+      slot: member.slot,
+      fromStripe: recovery.cursor,
+      wanted: (stripe) => recovery.marked(stripe),
+      checkpoint: async (cursor) => {
+        // Flushed first: a label that is ahead of the data would make a power cut a loss.
+        if (member.drive === null || (await member.drive.flush()) !== OK) return;
+        recovery.saved = cursor;
+        await v.metadata.commit();
+      },
+    },
+    true,
+    async (first, count, offset, bytes, buffer) => {
+      const result = await rebuildRange(v, member, offset, bytes, buffer);
+      if (result === 'done') recovery.cursor = (first + count) as StripeIndex;
+      return result;
+    },
+  );
+  v.rebuildJob = job;
+  v.own(finishRebuild(v, member, recovery, job));
+}
+
+async function rebuildRange(
+  v: VolumeCore,
+  member: Member,
+  offset: MemberOffset,
+  bytes: number,
+  buffer: Address,
+  permit = false,
+): Promise<StepResult> {
+  if (member.drive === null) return { failed: `drive ${member.path} is gone` };
+  const unusable = v.members.absentMask | bit(member.slot);
+  const made = await reconstruct(v.sources, member.slot, unusable, offset, buffer, bytes);
+  if (made.errno !== OK) {
+    if (made.slot >= 0) noteReadError(v, v.members.at(made.slot), made.errno);
+    return {
+      failed:
+        made.slot >= 0 ? `drive ${v.members.at(made.slot).path} cannot be read` : 'too few drives',
+    };
+  }
+  const errno: Errno = await v.members.writeData(member.slot, offset, buffer, bytes, permit);
+  if (errno === OK) return 'done';
+  v.members.fail(member, `write failed while it was rebuilt (errno ${errno})`, 'rebuild-failed');
+  return { failed: `drive ${member.path} cannot be written` };
+}
+
+async function finishRebuild(
+  v: VolumeCore,
+  member: Member,
+  recovery: Recovery,
+  job: Sweep,
+): Promise<void> {
+  const state = await job.finished;
+  if (state !== 'done' || member.recovery !== recovery || member.drive === null) {
+    if (state === 'failed')
+      v.emit('rebuild-failed', 'critical', `Rebuild of ${member.path}: ${job.status().reason}`);
+    return;
+  }
+  const { drive } = member;
+  // With nothing inside: from here on writes are not logged any more, so the journal must be empty before the next one.
+  const joined = await v.gate.exclusively(async () => {
+    const errno = await drive.flush();
+    if (errno !== OK || (await v.flushMembers()) !== OK || member.drive !== drive) return false;
+    member.recovery = null;
+    member.eventsAtChange = v.metadata.events;
+    setMemberState(v.members, member, 'rebuilt');
+    v.metadata.newGeneration();
+    await v.metadata.commit();
+    await v.members.settled();
+    if (!v.degraded && v.log) await v.log.stripes.releaseAll();
+    return true;
+  });
+  if (!joined) {
+    v.members.fail(member, 'it could not be flushed after its rebuild', 'flush-error');
+    return;
+  }
+  v.changed.raise();
+  v.emit('rebuild-done', 'info', `Drive ${member.path} (slot ${member.slot}) is rebuilt`, {
+    slot: member.slot,
+  });
+  if (!v.degraded) v.emit('volume-optimal', 'info', `Volume ${v.name} is optimal`);
+  await startRebuildOfSpare(v);
+}
+
+/** A blank drive in the slot of the one that was away: made from the frozen survivors, before replay. */
+export function rebuildFrozen(v: VolumeCore, member: Member): Sweep {
+  const job = sweepOver(
+    v,
+    {
+      kind: 'rebuild',
+      slot: member.slot,
+      fromStripe: 0 as StripeIndex,
+      wanted: () => true,
+      checkpoint: async () => {},
+    },
+    false,
+    (_first, _count, offset, bytes, buffer) => rebuildRange(v, member, offset, bytes, buffer, true),
+  );
+  v.rebuildJob = job;
+  return job;
+}
