@@ -1,0 +1,136 @@
+/**
+ * Steps 4 and 5 of an assembly: the log is opened and what it holds made good: its overlay, a freeze that was interrupted,
+ * the stripes that a crash left half-written.
+ */
+
+import { OK } from '../base/errno.ts';
+import { type Address, SECTOR_BYTES } from '../base/units.ts';
+import type { AssemblyDecision } from '../core/assembly.ts';
+import { done, type Outcome, refuse } from '../core/problems.ts';
+import type { Opened } from './assemble-core.ts';
+import { LogStore } from './log/log-store.ts';
+import { attachLog, refreshLogRecord } from './log-setup.ts';
+import type { VolumeCore } from './volume-core.ts';
+
+export async function openLog(
+  v: VolumeCore,
+  decision: AssemblyDecision,
+  opened: Opened,
+): Promise<Outcome<void>> {
+  const expected = decision.label?.log ?? null;
+  const used = decision.legs.filter(({ state }) => state === 'online').map(({ path }) => path);
+  const drives = used
+    .map((path) => opened.legs.get(path)?.drive)
+    .filter((drive) => drive !== undefined);
+  v.logPaths = [...opened.legs.keys()];
+  if (drives.length === 0) {
+    if (decision.blankLegs.length === 0 || v.mode !== 'direct') return done(undefined);
+    return formatLog(v, decision, opened);
+  }
+  const log = await LogStore.open(v.environment, drives, {
+    volumeUuid: v.uuid,
+    logUuid: expected?.uuid ?? null,
+    ...(v.window === null ? {} : { epoch: v.window.logEpoch, windowId: v.window.id }),
+    failedLegs:
+      expected?.legs.filter(({ state }) => state === 'failed').map(({ uuid }) => uuid) ?? [],
+    ...(v.window === null || expected === null ? {} : { lastSequence: expected.lastSequence }),
+  });
+  switch (log.kind) {
+    case 'recovered':
+    case 'idle':
+      break;
+    case 'missing':
+      return refuse('log-missing', { volume: v.name, reason: log.reason });
+    case 'damaged':
+      return refuse('log-damaged', { volume: v.name, reason: log.reason });
+    case 'foreign':
+      return refuse('log-foreign', { volume: v.name, path: log.path ?? '', reason: log.reason });
+    case 'stale':
+      return refuse('log-stale', { volume: v.name, path: log.path ?? '', reason: log.reason });
+  }
+  attachLog(v, log.store);
+  if (v.window === null) {
+    // A crash between the labels that closed a window and the log's header: the labels are right.
+    if (log.kind === 'recovered') await log.store.endEpoch();
+  } else if (v.mode === 'replaying') {
+    await log.store.pauseCheckpoints();
+    log.store.overlay.removeBelow(v.geometry.stripeStart(v.cursor) / SECTOR_BYTES);
+    v.window.replayTotalBytes = log.store.overlay.liveSectors * SECTOR_BYTES;
+  }
+  refreshLogRecord(v);
+  return done(undefined);
+}
+
+async function formatLog(
+  v: VolumeCore,
+  decision: AssemblyDecision,
+  opened: Opened,
+): Promise<Outcome<void>> {
+  const drives = decision.blankLegs
+    .map((path) => opened.legs.get(path)?.drive)
+    .filter((drive) => drive !== undefined);
+  for (const drive of drives) {
+    const content = await v.environment.foreignContent(drive);
+    if (content !== null) return refuse('drive-has-data', { path: drive.path, content });
+  }
+  const log = await LogStore.format(v.environment, drives, {
+    volumeUuid: v.uuid,
+    volumeName: v.name,
+  });
+  if (!log.ok) return log;
+  attachLog(v, log.value);
+  return done(undefined);
+}
+
+/**
+ * A crash in the middle of a freeze: the newest label says that the window is open, the drive that was to leave has not been
+ * told, and no write was admitted yet. The freeze is completed, so that the drive will be known when it comes back.
+ */
+export async function completeFreeze(v: VolumeCore, opened: Opened): Promise<void> {
+  const window = v.window;
+  if (window === null || v.mode !== 'frozen' || v.log === null || v.log.report().records > 0)
+    return;
+  const member = v.members.at(window.slot);
+  const found = opened.drives.get(member.path);
+  if (found === undefined || found.metadata.superblock.kind !== 'superblock') return;
+  const { label, superblock } = found.metadata;
+  const told = label.kind === 'label' && label.value.window?.token === window.token;
+  const { events } = superblock.value;
+  if ((told && events === window.frozenEvents) || events < window.frozenEvents - 1) return;
+  member.drive = found.drive;
+  v.metadata.labelsOnly = false;
+  window.frozenEvents = v.metadata.events + 1;
+  member.eventsAtChange = window.frozenEvents;
+  await v.metadata.commit(member);
+  await v.members.settled();
+  v.metadata.labelsOnly = true;
+  member.drive = null;
+}
+
+/** 5: whatever a crash left half-written in degraded stripes is written again, in order, whole. */
+export async function redoStripes(v: VolumeCore): Promise<Outcome<void>> {
+  const { log } = v;
+  if (log === null || log.stripes.pendingSegments === 0) return done(undefined);
+  if (v.mode === 'frozen')
+    return refuse('log-damaged', { volume: v.name, reason: 'stripe images in a frozen volume' });
+  const errno = await log.stripes.redo(async (images) => {
+    for (const { slot, memberOffset, address, lengthBytes } of images) {
+      const member = v.members.at(slot);
+      if (member.drive === null || (member.state !== 'online' && member.state !== 'rebuilding'))
+        continue;
+      const written = await v.members.writeData(
+        slot,
+        memberOffset,
+        address as Address,
+        lengthBytes,
+      );
+      if (written !== OK) return written;
+    }
+    return OK;
+  });
+  if (errno !== OK)
+    return refuse('io-error', { what: 'the stripes that a crash left half-written' });
+  if ((await v.flushMembers()) !== OK) return refuse('io-error', { what: 'the members' });
+  await log.stripes.releaseAll();
+  return done(undefined);
+}
