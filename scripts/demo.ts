@@ -12,7 +12,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Locum, shortFolder } from '../tests/support/locum.ts';
-import { DemoFailed, megabytes, Stage } from './demo/stage.ts';
+import { DemoFailed, mebi, megabytes, Stage } from './demo/stage.ts';
 import { type Cast, type Figures, ledgerFor, memberBytes, play, volume } from './demo/story.ts';
 
 const { values } = parseArgs({
@@ -34,15 +34,15 @@ async function main(): Promise<void> {
   const folder = await shortFolder();
   const state = join(folder.path, 'state');
   mkdirSync(state);
-  const locum = new Locum(state, { io: ioOf(values.io) });
+  const locum = new Locum(state, { io: ioOf(values.io), folder: folder.path });
   try {
     stage.act('A volume of four drives');
     stage.say(`Everything happens in ${folder.path}, on image files. Nothing needs root.`);
     stage.command(`locum ${locum.serveArgs().join(' ')} &`);
     await locum.start();
-    stage.command(`export LOCUM_STATE=${state}`);
+    stage.command(`export LOCUM_STATE=${state}; cd ${folder.path}`);
     const drives = [0, 1, 2, 3].map((slot) => join(folder.path, `drive${slot}.img`));
-    await createVolume(stage, locum, folder.path, drives);
+    await createVolume(stage, locum);
 
     const { sizeBytes, io } = await locum.statusOf(volume);
     const figures: Figures = {
@@ -73,13 +73,9 @@ async function main(): Promise<void> {
   }
 }
 
-async function createVolume(
-  stage: Stage,
-  locum: Locum,
-  folder: string,
-  drives: readonly string[],
-): Promise<void> {
-  const legs = ['log-a.img', 'log-b.img'].map((name) => join(folder, name));
+async function createVolume(stage: Stage, locum: Locum): Promise<void> {
+  const drives = ['drive0.img', 'drive1.img', 'drive2.img', 'drive3.img'];
+  const size = `${memberBytes / mebi}MiB`;
   await stage.run(
     locum,
     'volume',
@@ -87,12 +83,15 @@ async function createVolume(
     volume,
     '--level',
     '5',
-    ...drives.flatMap((path) => ['--drive', path]),
-    ...legs.flatMap((path) => ['--log', path]),
+    '--drive',
+    ...drives,
     '--image-size',
-    String(memberBytes),
+    size,
+    '--log',
+    'log-a.img',
+    'log-b.img',
     '--log-size',
-    '64MiB',
+    size,
   );
   await locum.until(volume, 'optimal', (status) => status.state === 'optimal');
   await stage.run(locum, 'status', volume);
@@ -116,7 +115,7 @@ function summary(stage: Stage, figures: Figures, io: string, seconds: number): v
   console.log('   bin/locum serve --state .locum &');
   console.log(
     '   bin/locum volume create first --state .locum --level 1 \\\n' +
-      '       --drive a.img --drive b.img --image-size 256MiB --log l.img --log m.img --log-size 64MiB',
+      '       --drive a.img b.img --image-size 256MiB --log l.img m.img --log-size 64MiB',
   );
   console.log('   bin/locum status --state .locum --watch\n');
 }

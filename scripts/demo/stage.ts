@@ -2,7 +2,7 @@
  * How the demo speaks: headings, plain sentences, and every command as it is run. Colour only on a terminal.
  */
 
-import { spawn } from 'node:child_process';
+import { type StdioOptions, spawn } from 'node:child_process';
 import { type Locum, locumPath } from '../../tests/support/locum.ts';
 
 const onTerminal = process.stdout.isTTY && process.env['NO_COLOR'] === undefined;
@@ -58,7 +58,8 @@ export class Stage {
     if (!onTerminal) return this.run(locum, ...args);
     this.command(`locum ${args.join(' ')}`);
     const env = { ...process.env, LOCUM_STATE: locum.state };
-    const child = spawn(locumPath, args, { env, stdio: ['ignore', 'inherit', 'inherit'] });
+    const stdio: StdioOptions = ['ignore', 'inherit', 'inherit'];
+    const child = spawn(locumPath, args, { env, cwd: locum.folder, stdio });
     const code = await new Promise<number | null>((resolve, reject) => {
       child.on('exit', resolve);
       child.on('error', reject);

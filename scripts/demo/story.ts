@@ -277,12 +277,13 @@ async function compareAll({ stage, locum, ledger, figures }: Cast): Promise<void
 async function replaceFailed(cast: Cast, act: Act): Promise<void> {
   const { stage, locum, folder } = cast;
   stage.step(`Drive ${act.failing} is replaced`);
-  const path = join(folder, `drive${act.failing}-${act.kill ? 'third' : 'second'}.img`);
+  const name = `drive${act.failing}-${act.kill ? 'third' : 'second'}.img`;
+  const path = join(folder, name);
   const file = await open(path, 'wx');
   await file.truncate(memberBytes);
   await file.close();
   const failing = String(act.failing);
-  await stage.runLive(locum, 'drive', 'replace', volume, failing, '--with', path, '--wait');
+  await stage.runLive(locum, 'drive', 'replace', volume, failing, '--with', name, '--wait');
   act.drives[act.failing] = path;
   await locum.until(volume, 'optimal', (status) => status.state === 'optimal');
   await stage.run(locum, 'status', volume);

@@ -30,6 +30,8 @@ export interface LocumOptions {
   readonly io?: 'auto' | 'uring' | 'node';
   /** More arguments of `locum serve`. */
   readonly serveArgs?: readonly string[];
+  /** Where commands run: relative paths of drives and legs start there. */
+  readonly folder?: string;
 }
 
 /** A directory with a short path (a unix socket's path has at most 107 bytes), removed by `remove`. */
@@ -44,6 +46,7 @@ export class Locum {
   readonly state: string;
   readonly nbdPath: string;
   readonly controlPath: string;
+  readonly folder: string;
   readonly #options: LocumOptions;
   #server: ServerProcess | null = null;
 
@@ -51,6 +54,7 @@ export class Locum {
     this.state = state;
     this.nbdPath = join(state, 'nbd.sock');
     this.controlPath = join(state, 'control.sock');
+    this.folder = options.folder ?? process.cwd();
     this.#options = options;
   }
 
@@ -81,7 +85,7 @@ export class Locum {
 
   /** Runs `locum ARGS` against this server and answers with whatever came of it. */
   run(...args: readonly string[]): Promise<Finished> {
-    return runProgram(locumPath, args, { env: this.environment() });
+    return runProgram(locumPath, args, { env: this.environment(), cwd: this.folder });
   }
 
   environment(): NodeJS.ProcessEnv {
