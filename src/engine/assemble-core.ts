@@ -1,3 +1,5 @@
+/** Step 3 of an assembly: the volume in memory, every member in its state, the window where it was. Nothing is written. */
+
 import type { StripeIndex } from '../base/units.ts';
 import { uuidFromBytes } from '../base/uuid.ts';
 import type { AssemblyDecision } from '../core/assembly.ts';

@@ -1,3 +1,14 @@
+/**
+ * Puts a volume together from its members and legs alone and brings it to where it was: optimal, degraded, in a window,
+ * in the middle of a replay. What belongs to what is decided in core/assembly.ts; here it is carried out.
+ *
+ *   1 open and read every drive and leg      4 log opened, its overlay and un-released stripe images recovered
+ *   2 decide                                 5 stripe images redone: degraded stripes add up again
+ *   3 members in their states                6 labels rolled forward   7 resync, rebuild, replay go on
+ *
+ * Step 3 is assemble-core.ts, 4 and 5 are assemble-log.ts.
+ */
+
 import type { StripeIndex } from '../base/units.ts';
 import { type AssemblyDecision, decideAssembly } from '../core/assembly.ts';
 import type { FoundDrive } from '../core/assembly-identity.ts';
