@@ -1,10 +1,12 @@
 /**
- * The window's log: appends of 4 KiB on two legs, and how fast and how large a log comes back after a kill.
+ * The window's log: appends of 4 KiB on two legs, and how fast and how large a log comes back after
+ * a kill.
  *
  *   node dist/bench/micro/log.js [DIRECTORY] [RECORDS]
  *
- * Makes two legs in DIRECTORY (default /dev/shm) that hold RECORDS live records of 4 KiB (default 1 000 000: 4.6 GB a
- * leg), fills them, opens them again without a clean stop. Aims: ready in 2 s, 100 MB for a million records.
+ * Makes two legs in DIRECTORY (default /dev/shm) that hold RECORDS live records of 4 KiB (default 1
+ * 000 000: 4.6 GB a leg), fills them, opens them again without a clean stop. Aims: ready in 2 s,
+ * 100 MB for a million records.
  */
 
 import { spawnSync } from 'node:child_process';
@@ -51,7 +53,10 @@ async function openLegs(paths: readonly string[]): Promise<Drive[]> {
   return drives;
 }
 
-/** Each worker writes its own 4 KiB blocks; together they cover `records` blocks once, in a scattered order. */
+/**
+ * Each worker writes its own 4 KiB blocks; together they cover `records` blocks once, in a
+ * scattered order.
+ */
 async function fill(
   store: LogStore,
   first: number,

@@ -1,25 +1,28 @@
 /**
- * A checkpoint: the overlay and the checksums of what it points to, in one of two slots of the leg, so that recovery
- * reads it and the few segments behind it instead of all of the log.
+ * A checkpoint: the overlay and the checksums of what it points to, in one of two slots of the leg,
+ * so that recovery reads it and the few segments behind it instead of all of the log.
  *
  *     slot   ├─ header ─┬─ body block 0 ─┬─ body block 1 ─┬ …       blocks of 4 KiB
  *
- * The header (`checkpointLayout`) is written last, after the body *and* all segments the overlay points to are flushed.
- * The overlay is taken in slices while the log goes on, so it is fuzzy: it has everything up to `sequence`, and perhaps
- * some of what came later. Applying the segments behind `sequence` once more makes it exact, in whatever state the
- * slices caught it; and `committedThrough` covers everything it can point to.
+ * The header (`checkpointLayout`) is written last, after the body *and* all segments the overlay
+ * points to are flushed. The overlay is taken in slices while the log goes on, so it is fuzzy: it
+ * has everything up to `sequence`, and perhaps some of what came later. Applying the segments
+ * behind `sequence` once more makes it exact, in whatever state the slices caught it; and
+ * `committedThrough` covers everything it can point to.
  *
- * Body block: 4092 bytes and their CRC-32, which starts from `bodySeed` (epoch, nonce, number of the checkpoint and of
- * the block), so a block of another checkpoint never fits in.
+ * Body block: 4092 bytes and their CRC-32, which starts from `bodySeed` (epoch, nonce, number of
+ * the checkpoint and of the block), so a block of another checkpoint never fits in.
  *
  *      0 u32 number of entries, which follow one behind the other:
  *      0 u32 start, low half   4 u16 start, high   6 u16 kind (1 data, 2 zero, 3 trim)
  *      8 u32 sectors          12 u32 location: sector of the leg
  *     16 u32 × blocks the entry touches (data only): CRC-32 of each
  *
- * Entries ascend by start and do not overlap. An entry never spans two blocks of the body; long extents are cut.
+ * Entries ascend by start and do not overlap. An entry never spans two blocks of the body; long
+ * extents are cut.
  *
- * A header is valid if and only if: 1. magic, version, identity and CRC match; 2. its body fits the slot.
+ * A header is valid if and only if: 1. magic, version, identity and CRC match; 2. its body fits the
+ * slot.
  */
 
 import { assert } from '../../base/assert.ts';

@@ -1,6 +1,6 @@
 /**
- * Where things lie on a log leg. All legs of a log have the same layout, computed from the smallest one, and the header
- * of each leg states it, so that a later version may choose differently.
+ * Where things lie on a log leg. All legs of a log have the same layout, computed from the smallest
+ * one, and the header of each leg states it, so that a later version may choose differently.
  *
  *     0            64 KiB        + stripes      + slot       + slot                           capacity
  *     ├─ header ×4 ─┼─ stripe area ─┼─ checkpoint A ─┼─ checkpoint B ─┼─ record area ─────────────────┤
@@ -11,9 +11,9 @@
  *   checkpoints  snapshots of the overlay, A and B in turn
  *   record area  the window's segments, appended from its start; a new window begins at the start again
  *
- * A checkpoint slot is 1/64 of the record area. That holds the overlay of a log full of 4 KiB records twice over; an
- * overlay that is more fragmented than that is not checkpointed (recovery then reads more segments), so the size is
- * never a question of correctness.
+ * A checkpoint slot is 1/64 of the record area. That holds the overlay of a log full of 4 KiB
+ * records twice over; an overlay that is more fragmented than that is not checkpointed (recovery
+ * then reads more segments), so the size is never a question of correctness.
  */
 
 import { BLOCK_BYTES, KIB, MIB, roundDown } from '../../base/units.ts';
@@ -40,7 +40,10 @@ export interface LegLayout {
   readonly recordsBytes: number;
 }
 
-/** The layout for legs of which the smallest has `smallestBytes`; null when that is below LEG_BYTES_MIN. */
+/**
+ * The layout for legs of which the smallest has `smallestBytes`; null when that is below
+ * LEG_BYTES_MIN.
+ */
 export function layoutFor(smallestBytes: number): LegLayout | null {
   if (smallestBytes < LEG_BYTES_MIN) return null;
   const capacityBytes = roundDown(Math.min(smallestBytes, LEG_BYTES_MAX), BLOCK_BYTES);

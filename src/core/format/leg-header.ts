@@ -1,14 +1,17 @@
 /**
- * The header of a log leg: who it belongs to, what its peers are, and which epoch of records counts.
+ * The header of a log leg: who it belongs to, what its peers are, and which epoch of records
+ * counts.
  *
- * One block of 4 KiB in four copies. An update writes copies 0 and 1, flushes, then writes 2 and 3, flushes: at any
- * instant two copies are whole. The newest valid copy on any leg is the truth; a leg whose newest copy is older than
- * that has missed something, and what it missed is said by the newer one (it lists the legs that are out).
+ * One block of 4 KiB in four copies. An update writes copies 0 and 1, flushes, then writes 2 and 3,
+ * flushes: at any instant two copies are whole. The newest valid copy on any leg is the truth; a
+ * leg whose newest copy is older than that has missed something, and what it missed is said by the
+ * newer one (it lists the legs that are out).
  *
  * Valid if and only if
  *   1. magic, version and CRC match, reserved bytes are zero, numbers fit into 2^53;
  *   2. the layout of the areas is sound;
- *   3. it has 1 to 4 legs, its index is below that, and the uuid in its row of the table is its own;
+ *   3. it has 1 to 4 legs, its index is below that, and the uuid in its row of the table is its
+ *      own;
  *   4. all states are known.
  * A block with our magic that is not valid may be of a newer version: it is never taken for blank.
  */

@@ -1,6 +1,6 @@
 /**
- * 64-bit fields and comparisons for the hot formats of the log (segments, checkpoint blocks), without the table walk of
- * base/layout.ts: a window writes tens of thousands of headers a second.
+ * 64-bit fields and comparisons for the hot formats of the log (segments, checkpoint blocks),
+ * without the table walk of base/layout.ts: a window writes tens of thousands of headers a second.
  */
 
 import { assert } from '../../base/assert.ts';

@@ -1,6 +1,6 @@
 /**
- * A segment: the records written to the log in one go. The window's records and the stripes' after-images have the same
- * format in two areas of the leg.
+ * A segment: the records written to the log in one go. The window's records and the stripes'
+ * after-images have the same format in two areas of the leg.
  *
  *     ┌ header: 1…8 blocks ┬ payload of record 1 ─┬ payload of record 3 ──────┬ … ┐   blocks of 4 KiB
  *     └ fixed │ rec│crc crc│rec│rec│crc…          └ last block zero-padded    ┘
@@ -12,16 +12,17 @@
  *  12 u16 slot (IMAGE), else 0                                  16 u32 payload blocks
  *  20 u32 × payload blocks: CRC-32 of each, padding included
  *
- * A header is valid if and only if: 1. magic, version, area, log, volume, epoch and nonce are the expected ones; 2. it
- * lies where it says; 3. its CRC matches; 4. its counts add up. It continues a chain if and only if: 5. its sequence is
- * one more than the previous; 6. it carries the previous header's CRC; 7. its run is the previous one's, or it is the
- * first of its run.
+ * A header is valid if and only if: 1. magic, version, area, log, volume, epoch and nonce are the
+ * expected ones; 2. it lies where it says; 3. its CRC matches; 4. its counts add up. It continues a
+ * chain if and only if: 5. its sequence is one more than the previous; 6. it carries the previous
+ * header's CRC; 7. its run is the previous one's, or it is the first of its run.
  *
- * So a segment of an older window, another log, another place on the leg, or one that was dropped at an earlier
- * recovery, never validates: the first four differ in identity, and the last follows a header that is no longer there.
+ * So a segment of an older window, another log, another place on the leg, or one that was dropped
+ * at an earlier recovery, never validates: the first four differ in identity, and the last follows
+ * a header that is no longer there.
  *
- * `committedThrough` is the highest sequence known to be flushed on every live leg when the header was built. It is what
- * tells a torn tail (beyond it) from damage (up to it).
+ * `committedThrough` is the highest sequence known to be flushed on every live leg when the header
+ * was built. It is what tells a torn tail (beyond it) from damage (up to it).
  */
 
 import { assert } from '../../base/assert.ts';
@@ -87,14 +88,13 @@ export interface SegmentIdentity {
 
 /** Everything of the identity as it lies in a header, made once. */
 export function identityBytes(identity: SegmentIdentity): Uint8Array {
+  const { area, logUuid, volumeUuid, epoch, nonce } = identity;
+  const own = { magic: SEGMENT_MAGIC, version: VERSION, area, logUuid, volumeUuid, epoch, nonce };
   const bytes = new Uint8Array(FIXED_BYTES);
   const unset = { headerBlocks: 0, recordCount: 0, flags: 0, totalBlocks: 0, position: 0, crc: 0 };
   const marks = { sequence: 0, committedThrough: 0, releasedThrough: 0, previousCrc: 0 };
   const run = new Uint8Array(8);
-  segmentLayout.encode(
-    { magic: SEGMENT_MAGIC, version: VERSION, ...identity, ...unset, ...marks, run },
-    bytes,
-  );
+  segmentLayout.encode({ ...own, ...unset, ...marks, run }, bytes);
   return bytes;
 }
 
@@ -116,8 +116,9 @@ export interface SegmentFields {
 }
 
 /**
- * Builds a header in place: `begin`, then for each record `record` and as many `blockCrc` as it has payload blocks, then
- * `finish`. The header's bytes are cleared first, so nothing of an earlier use can leak to the drive.
+ * Builds a header in place: `begin`, then for each record `record` and as many `blockCrc` as it has
+ * payload blocks, then `finish`. The header's bytes are cleared first, so nothing of an earlier use
+ * can leak to the drive.
  */
 export class SegmentEncoder {
   readonly #bytes: Uint8Array;
@@ -222,7 +223,10 @@ export interface Segment extends SegmentFields {
   readonly blockCrcs: Uint32Array;
 }
 
-/** How many blocks the header at `at` claims to have; 0 when there is no segment header. One block must be readable. */
+/**
+ * How many blocks the header at `at` claims to have; 0 when there is no segment header. One block
+ * must be readable.
+ */
 export function claimedHeaderBlocks(bytes: Uint8Array, at: number, identity: Uint8Array): number {
   if (!sameBytes(bytes, at, identity, 0, AT.headerBlocks.offset)) return 0;
   const uuids = AT.logUuid.offset;
@@ -233,8 +237,8 @@ export function claimedHeaderBlocks(bytes: Uint8Array, at: number, identity: Uin
 }
 
 /**
- * The segment whose header begins at `at`, or null unless conditions 1 to 4 hold. All header blocks must be readable
- * (claimedHeaderBlocks). The result shares no memory with `bytes`.
+ * The segment whose header begins at `at`, or null unless conditions 1 to 4 hold. All header blocks
+ * must be readable (claimedHeaderBlocks). The result shares no memory with `bytes`.
  */
 export function decodeSegment(
   bytes: Uint8Array,

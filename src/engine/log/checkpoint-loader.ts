@@ -1,7 +1,8 @@
 /**
- * Loads the newest checkpoint that is whole: each of its blocks from any leg. When the newest cannot be had, the older
- * one does, and when there is none, recovery begins at the first segment. So a lost checkpoint costs time, never data;
- * what its header says about committedThrough counts even if its body is lost.
+ * Loads the newest checkpoint that is whole: each of its blocks from any leg. When the newest
+ * cannot be had, the older one does, and when there is none, recovery begins at the first segment.
+ * So a lost checkpoint costs time, never data; what its header says about committedThrough counts
+ * even if its body is lost.
  */
 
 import { ETIMEDOUT, OK } from '../../base/errno.ts';
@@ -17,7 +18,7 @@ import {
 import type { Overlay, OverlayKind } from '../../core/overlay.ts';
 import type { CrcTable } from './crc-table.ts';
 import { driveOf, type Leg, type Legs, type LogEnvironment } from './legs.ts';
-import { EMPTY_LOG, type LogPosition } from './window-log.ts';
+import { EMPTY_LOG, type LogPosition } from './log-position.ts';
 
 /** An entry has 16 bytes at least. */
 const ENTRIES_PER_BLOCK_MAX = BLOCK_BYTES / 16;

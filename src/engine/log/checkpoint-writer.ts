@@ -1,12 +1,14 @@
 /**
- * Writes checkpoints beside the running log: slice by slice, a millisecond of work at a time, no pause for appends.
+ * Writes checkpoints beside the running log: slice by slice, a millisecond of work at a time, no
+ * pause for appends.
  *
  * The order is what makes a checkpoint true (see core/format/checkpoint.ts):
  *   1. note the position of the log, which is acknowledged and in the overlay;
  *   2. export the overlay in slices; what changes meanwhile may or may not be in;
  *   3. flush: everything the slices can point to is durable, and so are the slices;
  *   4. write the header, flush.
- * Until 4 is done the other slot is the newest checkpoint. A leg that fails on the way is out, as with any write.
+ * Until 4 is done the other slot is the newest checkpoint. A leg that fails on the way is out, as
+ * with any write.
  */
 
 import { OK } from '../../base/errno.ts';
@@ -112,7 +114,10 @@ export class CheckpointWriter {
     return { entries, bodyBlocks };
   }
 
-  /** Extents from sector `from` on, as many as fit into a slice. `next` is where the following slice begins. */
+  /**
+   * Extents from sector `from` on, as many as fit into a slice. `next` is where the following slice
+   * begins.
+   */
   #fillSlice(
     address: number,
     number: number,

@@ -1,9 +1,10 @@
 /**
- * Which of the given drives are legs of this log, which are current, and what is the truth about the log: a pure decision
- * over the headers.
+ * Which of the given drives are legs of this log, which are current, and what is the truth about
+ * the log: a pure decision over the headers.
  *
- * The header with the highest sequence counts. What it calls failed is out; what the volume's labels call failed is out
- * as well, for the leg that failed may be the only one given and knows nothing of it.
+ * The header with the highest sequence counts. What it calls failed is out; what the volume's
+ * labels call failed is out as well, for the leg that failed may be the only one given and knows
+ * nothing of it.
  */
 
 import type { Uuid } from '../../base/uuid.ts';

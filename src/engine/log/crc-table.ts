@@ -1,7 +1,8 @@
 /**
- * The CRC of every payload block in the record area, by its place: 4 bytes for 4 KiB of log, in pages that come as the
- * log grows. Kept apart from the data, so a block that was lost, misdirected or rotted on one leg is told from the right
- * one whatever it holds. A log of 100 GiB that is full takes 100 MiB here.
+ * The CRC of every payload block in the record area, by its place: 4 bytes for 4 KiB of log, in
+ * pages that come as the log grows. Kept apart from the data, so a block that was lost, misdirected
+ * or rotted on one leg is told from the right one whatever it holds. A log of 100 GiB that is full
+ * takes 100 MiB here.
  */
 
 const PAGE_ENTRIES = 16 * 1024;
@@ -15,7 +16,10 @@ export class CrcTable {
     entries[block % PAGE_ENTRIES] = crc;
   }
 
-  /** 0 for a block nobody has set: no payload, so whatever is there will not match (but for one in 2^32). */
+  /**
+   * 0 for a block nobody has set: no payload, so whatever is there will not match (but for one in
+   * 2^32).
+   */
   get(block: number): number {
     return this.#pages[Math.floor(block / PAGE_ENTRIES)]?.[block % PAGE_ENTRIES] ?? 0;
   }

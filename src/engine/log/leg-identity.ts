@@ -1,5 +1,6 @@
 /**
- * Looking at a leg without touching it: whose is it, and which of its four header copies is the newest valid one.
+ * Looking at a leg without touching it: whose is it, and which of its four header copies is the
+ * newest valid one.
  */
 
 import { OK } from '../../base/errno.ts';

@@ -1,15 +1,18 @@
 /**
- * The legs of a log as one thing to write to: every write, flush and header update goes to all of them.
+ * The legs of a log as one thing to write to: every write, flush and header update goes to all of
+ * them.
  *
  * Invariants
- *   1. A leg that failed a write or a flush is out at once and is never written again; a failed flush is not retried.
- *   2. That a leg is out is durable in the headers of the others, and `onLegFailed` has returned, before any write that
- *      it missed is answered. So a restart can never mistake it for current.
- *   3. A write is answered with `true` if and only if it is complete on every leg that is online by then, and there is
- *      at least one.
+ *   1. A leg that failed a write or a flush is out at once and is never written again; a failed
+ *      flush is not retried.
+ *   2. That a leg is out is durable in the headers of the others, and `onLegFailed` has returned,
+ *      before any write that it missed is answered. So a restart can never mistake it for current.
+ *   3. A write is answered with `true` if and only if it is complete on every leg that is online by
+ *      then, and there is at least one.
  *   4. Header updates follow one another, each with a higher sequence.
  *
- * A leg that is out stays open: what it holds may still be read, as the last resort, because every block is verified.
+ * A leg that is out stays open: what it holds may still be read, as the last resort, because every
+ * block is verified.
  */
 
 import { assert } from '../../base/assert.ts';
@@ -33,7 +36,10 @@ export interface Leg {
   readonly index: number;
   uuid: Uuid;
   drive: Drive | null;
-  /** missing: not given at the start, and nothing has been written since. syncing: takes writes, is not trusted yet. */
+  /**
+   * missing: not given at the start, and nothing has been written since. syncing: takes writes, is
+   * not trusted yet.
+   */
   state: 'online' | 'failed' | 'missing' | 'syncing';
   reason: string;
   /** Reads under way, to spread them. */
@@ -52,7 +58,10 @@ export class Legs {
   #settling: Promise<void> | null = null;
   readonly #probing = new Set<Leg>();
   #closing = false;
-  /** Rises with every failure: a buffer that was being written meanwhile may still be in use by a hung request. */
+  /**
+   * Rises with every failure: a buffer that was being written meanwhile may still be in use by a
+   * hung request.
+   */
   failures = 0;
 
   constructor(
@@ -126,9 +135,9 @@ export class Legs {
   }
 
   /**
-   * Is every leg still there? One that is gone is out, as after a write that failed; so it is when it is the last one,
-   * for what is written to a file without a name is lost with the server. A leg that hangs keeps nobody from asking
-   * the others again.
+   * Is every leg still there? One that is gone is out, as after a write that failed; so it is when
+   * it is the last one, for what is written to a file without a name is lost with the server. A leg
+   * that hangs keeps nobody from asking the others again.
    */
   async probe(): Promise<void> {
     const legs = this.online().filter((leg) => !this.#probing.has(leg));

@@ -5,7 +5,9 @@ import { BLOCK_BYTES, MIB } from '../../base/units.ts';
 export interface LogLimits {
   /** A longer append becomes several records. */
   readonly recordBytes: number;
-  /** Records and payload blocks of one segment. With 64 and 512 its header is always a single block. */
+  /**
+   * Records and payload blocks of one segment. With 64 and 512 its header is always a single block.
+   */
   readonly segmentRecords: number;
   readonly segmentBlocks: number;
   /** What arrives while this many segments are being written makes up the next one. */
@@ -14,7 +16,10 @@ export interface LogLimits {
   readonly queueRecords: number;
   /** Extents of the overlay at which the log counts as full: bounds memory, about 60 bytes each. */
   readonly overlayExtents: number;
-  /** Unflushed bytes after which the log flushes by itself, so that recovery never has to verify much. */
+  /**
+   * Unflushed bytes after which the log flushes by itself, so that recovery never has to verify
+   * much.
+   */
   readonly selfSyncBytes: number;
   /** New segments after which a checkpoint is written, at the latest after `checkpointMs`. */
   readonly checkpointBytes: number;

@@ -1,16 +1,16 @@
 /**
- * Reads every segment of the window on every leg and verifies it; repairs nothing. Runs beside appends, up to the
- * position that was acknowledged when it began.
+ * Reads every segment of the window on every leg and verifies it; repairs nothing. Runs beside
+ * appends, up to the position that was acknowledged when it began.
  */
 
 import { BLOCK_BYTES } from '../../base/units.ts';
 import type { Segment } from '../../core/format/segment.ts';
 import type { LogCheck } from '../../core/status.ts';
 import type { Leg, Legs, LogEnvironment } from './legs.ts';
+import { EMPTY_LOG, type LogPosition } from './log-position.ts';
 import { continuesChain, truthOf } from './recover-records.ts';
 import { verifyPayload } from './segment-copy.ts';
 import { type SegmentArea, SegmentCursor } from './segment-cursor.ts';
-import { EMPTY_LOG, type LogPosition } from './window-log.ts';
 
 interface Tally {
   path: string;

@@ -1,49 +1,46 @@
 /**
- * The log of a volume: its legs, the log of the open window if there is one, and the stripe journal.
+ * The log of a volume: its legs, the log of the open window if there is one, and the stripe log.
  *
  *     idle ──beginEpoch(window)──► logging ──endEpoch──► idle
  *
- *   idle      overlay empty, `window` null; the stripe journal works
- *   logging   `window` takes the host's writes; the overlay says what is newer in the log than on the members
+ *   idle      overlay empty, `window` null; the stripe log works
+ *   logging   `window` takes the host's writes; the overlay says what is newer in the log
  *
- * Both changes are durable on every online leg before they are answered. Each epoch has its own nonce, so nothing of an
- * earlier one can be taken for a record of this one, and nothing has to be erased.
+ * Both changes are durable on every online leg before they are answered. Each epoch has its own
+ * nonce, so nothing of an earlier one can be taken for a record of this one, and nothing has to be
+ * erased.
  *
- * The overlay belongs to the log: it changes with the records. The engine may take out (removeIf, removeBelow) what is
- * flushed on the members and recorded as applied in the volume's labels, in that order; after a restart it does so again.
+ * The overlay belongs to the log: it changes with the records. The engine may take out (removeIf,
+ * removeBelow) what is flushed on the members and recorded as applied in the volume's labels, in
+ * that order; after a restart it does so again.
  */
 
 import { assert } from '../../base/assert.ts';
 import { EIO, type Errno, OK } from '../../base/errno.ts';
-import { type Address, BLOCK_BYTES, KIB, MIB, roundDown } from '../../base/units.ts';
-import { NIL_UUID, type Uuid, uuidFromBytes } from '../../base/uuid.ts';
-import { LEGS_MAX, type LogHeader } from '../../core/format/leg-header.ts';
-import { LEG_BYTES_MIN, layoutFor } from '../../core/format/leg-header-layout.ts';
-import {
-  AREA_RECORDS,
-  AREA_STRIPES,
-  identityBytes,
-  SegmentEncoder,
-} from '../../core/format/segment.ts';
+import { type Address, BLOCK_BYTES } from '../../base/units.ts';
+import { NIL_UUID, type Uuid } from '../../base/uuid.ts';
+import { SegmentEncoder } from '../../core/format/segment.ts';
 import { Overlay } from '../../core/overlay.ts';
-import { done, type Outcome, refuse } from '../../core/problems.ts';
+import { done, type Outcome } from '../../core/problems.ts';
 import type { LegStatus, LogCheck, LogReport, LogStatus } from '../../core/status.ts';
 import type { Drive } from '../../io/drive.ts';
 import { type LoadedCheckpoint, loadCheckpoint, NO_CHECKPOINT } from './checkpoint-loader.ts';
 import { CheckpointWriter } from './checkpoint-writer.ts';
 import { chooseLegs, type LogExpectation, type Refused } from './choose-legs.ts';
 import { CrcTable } from './crc-table.ts';
+import { formatLegs, type NewLog } from './format-legs.ts';
 import { viewLeg } from './leg-identity.ts';
-import { type Leg, Legs, type LogEnvironment, type OnLegFailed } from './legs.ts';
+import { Legs, type LogEnvironment, type OnLegFailed } from './legs.ts';
 import { defaultLimits, type LogLimits } from './limits.ts';
+import { recordsArea, reserveBytesOf, stripesArea } from './log-areas.ts';
 import { checkLog } from './log-check.ts';
-import { Maintenance } from './maintenance.ts';
+import { EMPTY_LOG, type LogPosition } from './log-position.ts';
 import { RecordRecovery, type Recovered } from './recover-records.ts';
 import { type FoundStripes, findStripes, NO_STRIPES } from './recover-stripes.ts';
 import { replaceLeg } from './replace-leg.ts';
-import type { SegmentArea } from './segment-cursor.ts';
-import { StripeJournal } from './stripe-journal.ts';
-import { EMPTY_LOG, type LogPosition, WindowLog } from './window-log.ts';
+import { StripeLog } from './stripe-log.ts';
+import { Upkeep } from './upkeep.ts';
+import { WindowLog } from './window-log.ts';
 
 export type { LogExpectation } from './choose-legs.ts';
 export { type LegIdentity, peekLeg } from './leg-identity.ts';
@@ -53,10 +50,7 @@ export interface LogOptions {
   readonly limits?: Partial<LogLimits>;
 }
 
-export interface FormatOptions extends LogOptions {
-  readonly volumeUuid: Uuid;
-  readonly volumeName: string;
-}
+export interface FormatOptions extends LogOptions, NewLog {}
 
 export interface RecoverySummary extends Omit<Recovered, 'kind'> {
   readonly checkpointEntries: number;
@@ -67,22 +61,17 @@ export type OpenedLog =
   | { readonly kind: 'idle'; readonly store: LogStore }
   | Refused;
 
-/** Part of the record area that hosts may not fill. */
-const RESERVE_SHARE = 32;
-const RESERVE_BYTES_MIN = 256 * KIB;
-const RESERVE_BYTES_MAX = 64 * MIB;
-
 export class LogStore {
   /** Always the same object; empty while idle. */
   readonly overlay = new Overlay();
-  readonly stripes: StripeJournal;
+  readonly stripes: StripeLog;
   readonly #environment: LogEnvironment;
   readonly #legs: Legs;
   readonly #limits: LogLimits;
   readonly #crcs = new CrcTable();
   readonly #zeroes: Address;
   #window: WindowLog | null = null;
-  #maintenance: Maintenance | null = null;
+  #upkeep: Upkeep | null = null;
 
   private constructor(
     environment: LogEnvironment,
@@ -96,60 +85,30 @@ export class LogStore {
     this.#limits = limits;
     this.#zeroes = zeroes;
     const { bytes, view } = environment.buffers;
-    const encoder = new SegmentEncoder(bytes, view, stripesArea(legs).identity);
-    this.stripes = new StripeJournal({ environment, legs, limits, encoder, zeroes, found });
+    const encoder = new SegmentEncoder(bytes, view, stripesArea(legs.header).identity);
+    this.stripes = new StripeLog({ environment, legs, limits, encoder, zeroes, found });
   }
 
-  /** Makes a new log. Whatever was on the drives is gone. The drives belong to the store if this succeeds. */
+  /**
+   * Makes a new log. Whatever was on the drives is gone. The drives belong to the store if this
+   * succeeds.
+   */
   static async format(
     environment: LogEnvironment,
     drives: readonly Drive[],
     options: FormatOptions,
   ): Promise<Outcome<LogStore>> {
-    if (drives.length < 1 || drives.length > LEGS_MAX)
-      return refuse('leg-count', { given: drives.length });
-    const smallest = drives.reduce((a, b) => (b.sizeBytes < a.sizeBytes ? b : a));
-    const layout = layoutFor(smallest.sizeBytes);
-    if (layout === null) {
-      const { path, sizeBytes } = smallest;
-      return refuse('leg-too-small', { path, sizeBytes, neededBytes: LEG_BYTES_MIN });
-    }
-    const { random } = environment;
-    const header: LogHeader = {
-      logUuid: newUuid(random),
-      volumeUuid: options.volumeUuid,
-      volumeName: options.volumeName,
-      sequence: 0,
-      layout,
-      epoch: 0,
-      state: 'idle',
-      nonce: random(8),
-      stripeNonce: random(8),
-      stripesReleasedThrough: 0,
-      windowId: NIL_UUID,
-      legs: drives.map(() => ({ uuid: newUuid(random), state: 'online' })),
-    };
-    const all = drives.map((drive, index): Leg => {
-      const { uuid } = header.legs[index]!;
-      return { index, uuid, drive, state: 'online', reason: '', reading: 0 };
-    });
-    const legs = new Legs(environment, header, all, options.onLegFailed ?? nobody);
-    const written = await legs.update({});
-    const lost = all.find((leg) => leg.state !== 'online');
-    // A new log begins with all of its legs or not at all.
-    if (!written || lost) {
-      return refuse('io-error', {
-        path: lost?.drive?.path ?? smallest.path,
-        reason: lost?.reason ?? '',
-      });
-    }
+    const made = await formatLegs(environment, drives, options, options.onLegFailed ?? nobody);
+    if (!made.ok) return made;
     const limits = { ...defaultLimits, ...options.limits };
-    return done(new LogStore(environment, legs, limits, await takeZeroes(environment), NO_STRIPES));
+    const zeroes = await takeZeroes(environment);
+    return done(new LogStore(environment, made.value, limits, zeroes, NO_STRIPES));
   }
 
   /**
-   * Opens the log with the legs that are there. The drives belong to the store if there is one in the answer, to the
-   * caller otherwise. An open epoch is recovered to its last acknowledged record; legs that are missing then are out.
+   * Opens the log with the legs that are there. The drives belong to the store if there is one in
+   * the answer, to the caller otherwise. An open epoch is recovered to its last acknowledged
+   * record; legs that are missing then are out.
    */
   static async open(
     environment: LogEnvironment,
@@ -163,7 +122,7 @@ export class LogStore {
     const chosen = chooseLegs(given, expected);
     if (chosen.kind !== 'chosen') return chosen;
     const legs = new Legs(environment, chosen.header, chosen.legs, options.onLegFailed ?? nobody);
-    const found = await findStripes(environment, legs, stripesArea(legs));
+    const found = await findStripes(environment, legs, stripesArea(legs.header));
     const limits = { ...defaultLimits, ...options.limits };
     const zeroes = await takeZeroes(environment);
     const store = new LogStore(environment, legs, limits, zeroes, found);
@@ -173,6 +132,7 @@ export class LogStore {
       return { kind: 'recovered', store, recovery: refusal.recovery };
     buffers.give(zeroes);
     await store.stripes.close();
+    await legs.settled();
     return refusal;
   }
 
@@ -210,7 +170,10 @@ export class LogStore {
     return this.#legs.onLegFailed;
   }
 
-  /** Called, and waited for, after a leg was recorded as out and before anything it missed is answered. */
+  /**
+   * Called, and waited for, after a leg was recorded as out and before anything it missed is
+   * answered.
+   */
   set onLegFailed(callback: OnLegFailed) {
     this.#legs.onLegFailed = callback;
   }
@@ -235,21 +198,24 @@ export class LogStore {
     return (await this.#legs.update({ state: 'idle', windowId: NIL_UUID })) ? OK : EIO;
   }
 
-  /** For replay, whose `removeIf` runs ahead of the labels: see Maintenance.pause. Ends with the epoch. */
+  /**
+   * For replay, whose `removeIf` runs ahead of the labels: see Upkeep.pause. Ends with the epoch.
+   */
   async pauseCheckpoints(): Promise<void> {
-    await this.#maintenance?.pause();
+    await this.#upkeep?.pause();
   }
 
   resumeCheckpoints(): void {
-    this.#maintenance?.resume();
+    this.#upkeep?.resume();
   }
 
   status(): LogStatus {
+    const { layout } = this.#legs;
     const online = this.#legs.online().length;
     const whole = online === this.#legs.all.length;
     return {
       state: online === 0 || this.#window?.failed ? 'failed' : whole ? this.state : 'degraded',
-      capacityBytes: this.#capacityBytes(),
+      capacityBytes: layout.recordsBytes - reserveBytesOf(layout),
       usedBytes: this.#window?.usedBytes ?? 0,
       legs: this.#legStatus(),
     };
@@ -274,7 +240,7 @@ export class LogStore {
 
   check(): Promise<LogCheck> {
     const end = this.#window?.acknowledged ?? EMPTY_LOG;
-    return checkLog(this.#environment, this.#legs, recordsArea(this.#legs), end);
+    return checkLog(this.#environment, this.#legs, recordsArea(this.#legs.header), end);
   }
 
   /** Bytes of memory for the overlay and the checksums. */
@@ -288,12 +254,32 @@ export class LogStore {
   }
 
   /**
-   * Puts a drive in the place of a leg that is out, copies everything to it while the log goes on, and then counts on
-   * it. The drive belongs to the store from here on, unless it is refused at once as too small or not needed.
+   * Puts a drive in the place of a leg that is out, copies everything to it while the log goes on,
+   * and then counts on it. The drive belongs to the store from here on, unless it is refused at
+   * once as too small or not needed.
    */
   replaceLeg(index: number, drive: Drive): Promise<Outcome<void>> {
     const parts = { stripes: this.stripes, window: () => this.#window };
     return replaceLeg(this.#environment, this.#legs, parts, index, drive);
+  }
+
+  /** Paths of the legs that have a drive, in order. */
+  get legPaths(): string[] {
+    return this.#legs.all.flatMap(({ drive }) => (drive === null ? [] : [drive.path]));
+  }
+
+  holds(drive: Drive): boolean {
+    return this.#legs.all.some((leg) => leg.drive === drive);
+  }
+
+  /**
+   * Closes what is at this path if it is a leg that is out: the same drive may come back as a new
+   * leg.
+   */
+  async letGo(path: string): Promise<void> {
+    for (const { drive, state } of this.#legs.all) {
+      if (drive?.path === path && (state === 'failed' || state === 'missing')) await drive.close();
+    }
   }
 
   /** The engine has stopped using it. Writes a last checkpoint, closes the drives. */
@@ -318,7 +304,7 @@ export class LogStore {
       return refused('damaged', 'no leg can be written');
     }
     const { overlay } = this;
-    const area = recordsArea(this.#legs);
+    const area = recordsArea(this.#legs.header);
     const checkpoint = await loadCheckpoint(
       this.#environment,
       this.#legs,
@@ -345,7 +331,8 @@ export class LogStore {
         `it ends at segment ${position.sequence}, ${expected.lastSequence} was acknowledged`,
       );
     }
-    // Legs that were not given miss everything from here on; their peers say so before the first record.
+    // Legs that were not given miss everything from here on; their peers say so before the first
+    // record.
     if (!(await this.#legs.excludeMissing())) return refused('damaged', 'no leg can be written');
     if (repairHeaders && !(await this.#legs.update({})))
       return refused('damaged', 'no leg can be written');
@@ -367,7 +354,7 @@ export class LogStore {
     const encoder = new SegmentEncoder(
       buffers.bytes,
       buffers.view,
-      recordsArea(this.#legs).identity,
+      recordsArea(this.#legs.header).identity,
     );
     const window = new WindowLog({
       environment: this.#environment,
@@ -379,8 +366,8 @@ export class LogStore {
       from,
       zeroes: this.#zeroes,
       headers,
-      reserveBytes: this.#reserveBytes(),
-      onProgress: () => this.#maintenance?.progress(),
+      reserveBytes: reserveBytesOf(this.#legs.layout),
+      onProgress: () => this.#upkeep?.progress(),
     });
     const writer = new CheckpointWriter(
       this.#environment,
@@ -391,25 +378,16 @@ export class LogStore {
       newest,
     );
     this.#window = window;
-    this.#maintenance = new Maintenance(this.#environment, this.#limits, window, writer);
+    this.#upkeep = new Upkeep(this.#environment, this.#limits, window, writer);
     return window;
   }
 
   async #closeWindow(checkpoint: boolean): Promise<void> {
     await this.#window?.drained();
-    await this.#maintenance?.stop(checkpoint);
+    await this.#upkeep?.stop(checkpoint);
     await this.#window?.close();
     this.#window = null;
-    this.#maintenance = null;
-  }
-
-  #reserveBytes(): number {
-    const share = roundDown(this.#legs.layout.recordsBytes / RESERVE_SHARE, BLOCK_BYTES);
-    return Math.max(RESERVE_BYTES_MIN, Math.min(RESERVE_BYTES_MAX, share));
-  }
-
-  #capacityBytes(): number {
-    return this.#legs.layout.recordsBytes - this.#reserveBytes();
+    this.#upkeep = null;
   }
 
   #legStatus(): LegStatus[] {
@@ -422,25 +400,6 @@ export class LogStore {
 }
 
 const nobody: OnLegFailed = () => Promise.resolve();
-const newUuid = (random: (length: number) => Uint8Array): Uuid => uuidFromBytes(random(16));
-
-function recordsArea(legs: Legs): SegmentArea {
-  const { logUuid, volumeUuid, epoch, nonce, layout } = legs.header;
-  const identity = identityBytes({ area: AREA_RECORDS, logUuid, volumeUuid, epoch, nonce });
-  return { offset: layout.recordsOffset, blocks: layout.recordsBytes / BLOCK_BYTES, identity };
-}
-
-function stripesArea(legs: Legs): SegmentArea {
-  const { logUuid, volumeUuid, stripeNonce, layout } = legs.header;
-  const identity = identityBytes({
-    area: AREA_STRIPES,
-    logUuid,
-    volumeUuid,
-    epoch: 0,
-    nonce: stripeNonce,
-  });
-  return { offset: layout.stripesOffset, blocks: layout.stripesBytes / BLOCK_BYTES, identity };
-}
 
 async function takeZeroes({ buffers }: LogEnvironment): Promise<Address> {
   const address = await buffers.takeLater(BLOCK_BYTES, 'engine');

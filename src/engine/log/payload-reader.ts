@@ -1,10 +1,10 @@
 /**
- * Reads payloads back: whole blocks, each verified against the CRC table, from the leg with less to do; what one leg has
- * lost comes from another, and is written back to the first.
+ * Reads payloads back: whole blocks, each verified against the CRC table, from the leg with less to
+ * do; what one leg has lost comes from another, and is written back to the first.
  *
- * Everything goes through a buffer of our own. That costs a copy (a fraction of the CRC) and buys two things: the
- * caller's buffer never holds a byte that was not verified, and a read that was given up as hung completes, if ever,
- * into a buffer that nobody looks at.
+ * Everything goes through a buffer of our own. That costs a copy (a fraction of the CRC) and buys
+ * two things: the caller's buffer never holds a byte that was not verified, and a read that was
+ * given up as hung completes, if ever, into a buffer that nobody looks at.
  */
 
 import { crc32 } from '../../base/crc32.ts';
@@ -27,7 +27,10 @@ export class PayloadReader {
   readonly #legs: Legs;
   readonly #crcs: CrcTable;
   #turn = 0;
-  /** Blocks that were bad or unreadable on one leg and were rewritten from another; blocks bad on all legs. */
+  /**
+   * Blocks that were bad or unreadable on one leg and were rewritten from another; blocks bad on
+   * all legs.
+   */
   repairedBlocks = 0;
   damagedBlocks = 0;
 
@@ -91,8 +94,8 @@ export class PayloadReader {
   }
 
   /**
-   * The slow way: block by block, from whichever leg has it. Legs that had it wrong get it rewritten. `first` holds what
-   * the leg `tried` answered, null when that was an error.
+   * The slow way: block by block, from whichever leg has it. Legs that had it wrong get it
+   * rewritten. `first` holds what the leg `tried` answered, null when that was an error.
    */
   async #assemble(
     tried: Leg,
@@ -125,11 +128,15 @@ export class PayloadReader {
     return errno;
   }
 
-  /** A buffer with the block, verified, for the caller to give back; null when no leg has it. Repairs `bad`. */
+  /**
+   * A buffer with the block, verified, for the caller to give back; null when no leg has it.
+   * Repairs `bad`.
+   */
   async #recoverBlock(bad: Leg, block: number): Promise<Address | null> {
     const { buffers } = this.#environment;
     const others = this.#readable().filter((leg) => leg !== bad);
-    // The bad leg once more while it is in: its error may have been that of a neighbouring block in the same read.
+    // The bad leg once more while it is in: its error may have been that of a neighbouring block in
+    // the same read.
     for (const leg of bad.state === 'online' ? [bad, ...others] : [...others, bad]) {
       const own = await buffers.takeLater(BLOCK_BYTES, 'engine');
       if ((await this.#readFrom(leg, block, 1, own)) === OK && this.#firstBad(block, 1, own) < 0) {

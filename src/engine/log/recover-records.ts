@@ -1,20 +1,23 @@
 /**
- * Recovery of a window's log: from the newest checkpoint, or from nothing, along the chain of segments to its end.
+ * Recovery of a window's log: from the newest checkpoint, or from nothing, along the chain of
+ * segments to its end.
  *
- * The tail rule. C is the highest committedThrough that any valid segment or checkpoint on any leg carries: everything
- * up to C was once flushed on every leg that was online. So, walking the chain, a segment that is found on
+ * The tail rule. C is the highest committedThrough that any valid segment or checkpoint on any leg
+ * carries: everything up to C was once flushed on every leg that was online. So, walking the chain,
+ * a segment that is found on
  *
- *   @A  all legs                          up to C      applied; its payload is verified when it is read
- *   @B  some legs                         up to C      applied; written again on the others
- *   @C  no leg                            up to C      damage: the log is refused, nothing is cut off
- *   @D  a leg, whole, payload verified    beyond C     applied; written again where it is missing or torn
- *   @E  no leg as a whole                 beyond C     the end: it was never answered, or never flushed and lost with
- *                                                      the power. It and everything behind it is dropped
- *   @F  no leg, and none could be read    beyond C     damage: what cannot be read cannot be called torn
+ *   @A  all legs               up to C    applied; its payload is verified when it is read
+ *   @B  some legs              up to C    applied; written again on the others
+ *   @C  no leg                 up to C    damage: the log is refused, nothing is cut off
+ *   @D  a leg, whole           beyond C   payload verified, applied; written again elsewhere
+ *   @E  no leg as a whole      beyond C   the end: it was never answered, or never flushed and lost
+ *                                         with the power; it and all behind it is dropped
+ *   @F  no leg can be read     beyond C   damage: what cannot be read cannot be called torn
  *
- * For @C and @E the area behind the hole is searched for later segments first, because their committedThrough may prove
- * that the hole is damage. What was dropped can never come back: the next segment starts a new run, which the caller
- * writes at once (WindowLog.mark), and a chain accepts another run only at a segment that says it starts one.
+ * For @C and @E the area behind the hole is searched for later segments first, because their
+ * committedThrough may prove that the hole is damage. What was dropped can never come back: the
+ * next segment starts a new run, which the caller writes at once (WindowLog.mark), and a chain
+ * accepts another run only at a segment that says it starts one.
  *
  * Nothing changes on the legs but repairs; a crash during recovery repeats it.
  */
@@ -25,18 +28,24 @@ import { DATA, type Overlay, type OverlayKind } from '../../core/overlay.ts';
 import type { CrcTable } from './crc-table.ts';
 import type { Leg, Legs, LogEnvironment } from './legs.ts';
 import type { LogLimits } from './limits.ts';
+import type { LogPosition } from './log-position.ts';
 import { copySegment, verifyPayload } from './segment-copy.ts';
 import { type SegmentArea, SegmentCursor } from './segment-cursor.ts';
-import type { LogPosition } from './window-log.ts';
 
-/** How far behind a hole proof of damage is looked for: a self-sync, and what is written while it flushes. */
+/**
+ * How far behind a hole proof of damage is looked for: a self-sync, and what is written while it
+ * flushes.
+ */
 const evidenceBlocks = (limits: LogLimits): number =>
   limits.selfSyncBytes / BLOCK_BYTES + 8 * limits.segmentBlocks;
 
 export interface Recovered {
   readonly kind: 'recovered';
   readonly position: LogPosition;
-  /** Segments applied behind the checkpoint; of these beyond C; written again on a leg; dropped as never answered. */
+  /**
+   * Segments applied behind the checkpoint; of these beyond C; written again on a leg; dropped as
+   * never answered.
+   */
   readonly scannedSegments: number;
   readonly verifiedSegments: number;
   readonly repairedSegments: number;
@@ -67,8 +76,9 @@ export function continuesChain(
 }
 
 /**
- * Of what the legs hold at one place, the segment that counts. They differ only after a crash in the first write of a
- * run: one leg has that, the other still has what the recovery before it dropped. The one that starts a run is later.
+ * Of what the legs hold at one place, the segment that counts. They differ only after a crash in
+ * the first write of a run: one leg has that, the other still has what the recovery before it
+ * dropped. The one that starts a run is later.
  */
 export function truthOf(here: readonly (Segment | null)[]): Segment | null | 'conflict' {
   const found = here.filter((segment) => segment !== null);

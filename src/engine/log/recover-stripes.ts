@@ -1,11 +1,12 @@
 /**
- * What the stripe journal left behind: the after-images that must be written again.
+ * What the stripe log left behind: the after-images that must be written again.
  *
- * Each half is a chain of segments from its start; the first one may have any sequence. Of all that is found, what is
- * not released is redone, in the order of the sequences. A segment that is whole on no leg was never answered, so none
- * of its images was ever written in place: it is skipped, and the ones behind it are redone all the same, because
- * images of different stripes do not depend on each other, and those of one stripe never are under way together.
- * Only if a later segment says that it was committed, it is counted as lost.
+ * Each half is a chain of segments from its start; the first one may have any sequence. Of all that
+ * is found, what is not released is redone, in the order of the sequences. A segment that is whole
+ * on no leg was never answered, so none of its images was ever written in place: it is skipped, and
+ * the ones behind it are redone all the same, because images of different stripes do not depend on
+ * each other, and those of one stripe never are under way together. Only if a later segment says
+ * that it was committed, it is counted as lost.
  *
  * Redo must follow before anything is written to the members; nothing here changes a leg.
  */
@@ -25,7 +26,7 @@ import { driveOf, type Leg, type Legs, type LogEnvironment } from './legs.ts';
 import { continuesChain } from './recover-records.ts';
 import { verifyPayload } from './segment-copy.ts';
 import { type SegmentArea, SegmentCursor } from './segment-cursor.ts';
-import type { StripeImage } from './stripe-journal.ts';
+import type { StripeImage } from './stripe-log.ts';
 
 export interface PendingSegment {
   readonly segment: Segment;
@@ -114,7 +115,10 @@ async function chainFrom(cursor: SegmentCursor, start: number, end: number): Pro
   return chain;
 }
 
-/** The images of a segment in one buffer, verified; for the caller to give back. Null when no leg has them any more. */
+/**
+ * The images of a segment in one buffer, verified; for the caller to give back. Null when no leg
+ * has them any more.
+ */
 export async function readImages(
   environment: LogEnvironment,
   legs: Legs,

@@ -1,14 +1,17 @@
 /**
  * A new leg in the place of one that is out, while the log goes on.
  *
- *   1. Its header copies are erased: whatever it was, it is nobody's leg until the copy is complete.
- *   2. It becomes `syncing`: from here on it gets every write and flush, but nobody reads it or counts on it.
- *   3. What was written before that is copied: the record area up to where it had come, which never changes; and the
- *      stripe segments in use, while the stripe journal waits.
+ *   1. Its header copies are erased: whatever it was, it is nobody's leg until the copy is
+ *      complete.
+ *   2. It becomes `syncing`: from here on it gets every write and flush, but nobody reads it or
+ *      counts on it.
+ *   3. What was written before that is copied: the record area up to where it had come, which never
+ *      changes; and the stripe segments in use, while the stripe log waits.
  *   4. It is flushed, becomes `online`, and all headers say so.
  *
- * An error on the new leg ends it: the leg is out, as before. A crash before 4 leaves the old state; in 4, the newest
- * header decides, and what it says is true of both legs. Checkpoints are not copied: the next one goes to all legs.
+ * An error on the new leg ends it: the leg is out, as before. A crash before 4 leaves the old
+ * state; in 4, the newest header decides, and what it says is true of both legs. Checkpoints are
+ * not copied: the next one goes to all legs.
  */
 
 import { type Errno, OK } from '../../base/errno.ts';
@@ -18,13 +21,13 @@ import { HEADER_COPIES } from '../../core/format/leg-header-layout.ts';
 import { done, type Outcome, refuse } from '../../core/problems.ts';
 import type { Drive } from '../../io/drive.ts';
 import { driveOf, type Leg, type Legs, type LogEnvironment } from './legs.ts';
-import type { StripeJournal } from './stripe-journal.ts';
+import type { StripeLog } from './stripe-log.ts';
 import type { WindowLog } from './window-log.ts';
 
 const PIECE_BYTES = 256 * KIB;
 
 export interface LogParts {
-  readonly stripes: StripeJournal;
+  readonly stripes: StripeLog;
   /** Null while idle. */
   readonly window: () => WindowLog | null;
 }
@@ -100,8 +103,8 @@ async function eraseHeaders({ buffers }: LogEnvironment, drive: Drive): Promise<
 }
 
 /**
- * As it is, without looking at it: a block that is bad on the source stays bad here, and its checksum shows it. False
- * when the target cannot be written or no source is left.
+ * As it is, without looking at it: a block that is bad on the source stays bad here, and its
+ * checksum shows it. False when the target cannot be written or no source is left.
  */
 async function copyRange(
   environment: LogEnvironment,

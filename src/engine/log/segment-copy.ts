@@ -17,8 +17,8 @@ export interface PayloadVerdict {
 }
 
 /**
- * Walks over the payload in pieces; `each` gets the piece in a buffer of its own and which of its blocks are right. The
- * blocks of a piece that cannot be read count as bad.
+ * Walks over the payload in pieces; `each` gets the piece in a buffer of its own and which of its
+ * blocks are right. The blocks of a piece that cannot be read count as bad.
  */
 async function forEachPiece(
   environment: LogEnvironment,
@@ -81,8 +81,9 @@ export function verifyPayload(
 }
 
 /**
- * Writes what `from` has of the segment to `to`: payload first, header last, so that an interrupted copy leaves no
- * valid header without its payload. Blocks that are bad on `from` are left alone. Not flushed.
+ * Writes what `from` has of the segment to `to`: payload first, header last, so that an interrupted
+ * copy leaves no valid header without its payload. Blocks that are bad on `from` are left alone.
+ * Not flushed.
  */
 export async function copySegment(
   environment: LogEnvironment,

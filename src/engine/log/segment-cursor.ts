@@ -1,7 +1,8 @@
 /**
- * Finds segment headers on one leg, for recovery and for `check`: reads ahead in a small window when segments are short,
- * only the header when they are long. It looks, it never judges: what it finds is valid by itself (identity, place,
- * checksum); whether it continues the chain is for the caller to say.
+ * Finds segment headers on one leg, for recovery and for `check`: reads ahead in a small window
+ * when segments are short, only the header when they are long. It looks, it never judges: what it
+ * finds is valid by itself (identity, place, checksum); whether it continues the chain is for the
+ * caller to say.
  */
 
 import { ETIMEDOUT, OK } from '../../base/errno.ts';
@@ -108,7 +109,10 @@ export class SegmentCursor {
     return (this.#window + (position - this.#from) * BLOCK_BYTES) as Address;
   }
 
-  /** Makes sure that `least` blocks from `position` are in the window; reads `wanted` if it has to read. */
+  /**
+   * Makes sure that `least` blocks from `position` are in the window; reads `wanted` if it has to
+   * read.
+   */
   async #hold(position: number, least: number, wanted: number): Promise<boolean> {
     if (position >= this.#from && position + least <= this.#to) return true;
     const count = Math.min(Math.max(least, wanted), this.#area.blocks - position);

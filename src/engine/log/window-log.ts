@@ -1,25 +1,28 @@
 /**
  * The log of one window: every write of the host goes here while a drive is away, and nowhere else.
  *
- *   append ──► queue ──► segment (≤ 64 records, ≤ 2 MiB) ──► one gathered write per leg ──► acknowledge in order
- *                 ▲ what arrives while segments are being written              │
- *                 └ becomes the next one: no timer                             └ overlay, then the host's reply
+ *   append ─► queue ─► segment (≤ 64 records, ≤ 2 MiB) ─► one gathered write per leg ─► answer
+ *               ▲ what arrives while segments are being written           │       in order
+ *               └ becomes the next one: no timer                          └ overlay first
  *
  * Invariants
- *   1. Segments lie one behind the other, sequences rise by one, each carries the CRC of the previous header.
- *   2. A record is answered when its segment *and every earlier one* is on all legs that are online. That is what makes
- *      it right, after a crash, to cut the log at its first hole: nothing behind the hole was ever answered.
- *   3. The overlay changes in the order of the sequences, just before the answer; so a read that follows an answered
- *      write finds it, and one that runs beside it sees the old or the new, sector by sector.
- *   4. committedThrough ≤ acknowledged ≤ written. Only a flush of all online legs raises the first, and only to what was
- *      acknowledged before the flush began.
- *   5. Room is reserved before a record enters the queue: what was admitted fits, and ENOSPC comes at once.
+ *   1. Segments lie one behind the other, sequences rise by one, each carries the CRC of the
+ *      previous header.
+ *   2. A record is answered when its segment *and every earlier one* is on all legs that are
+ *      online. That is what makes it right, after a crash, to cut the log at its first hole:
+ *      nothing behind the hole was ever answered.
+ *   3. The overlay changes in the order of the sequences, just before the answer; so a read that
+ *      follows an answered write finds it, and one that runs beside it sees the old or the new,
+ *      sector by sector.
+ *   4. committedThrough ≤ acknowledged ≤ written. Only a flush of all online legs raises the first,
+ *      and only to what was acknowledged before the flush began.
+ *   5. Room is reserved before a record enters the queue: what was admitted fits, and ENOSPC comes
+ *      at once.
  *
  * Callers' buffers are borrowed until the answer and go to the legs as they are, without a copy.
  */
 
 import { assert } from '../../base/assert.ts';
-import { crc32 } from '../../base/crc32.ts';
 import { EIO, ENOSPC, type Errno, OK } from '../../base/errno.ts';
 import { type Address, BLOCK_BYTES, SECTOR_BYTES } from '../../base/units.ts';
 import {
@@ -29,32 +32,13 @@ import {
   type SegmentEncoder,
 } from '../../core/format/segment.ts';
 import { DATA, type Overlay, type OverlayKind } from '../../core/overlay.ts';
-import type { Part } from '../../io/drive.ts';
 import type { CrcTable } from './crc-table.ts';
 import type { Legs, LogEnvironment } from './legs.ts';
 import type { LogLimits } from './limits.ts';
+import type { LogPosition } from './log-position.ts';
 import { PayloadReader } from './payload-reader.ts';
-
-/** The end of the chain, where the next segment goes. */
-export interface LogPosition {
-  /** Of the last segment; 0 for none. */
-  readonly sequence: number;
-  readonly headerCrc: number;
-  readonly run: bigint;
-  /** In blocks from the start of the record area. */
-  readonly endBlocks: number;
-  readonly committedThrough: number;
-  readonly records: number;
-}
-
-export const EMPTY_LOG: LogPosition = {
-  sequence: 0,
-  headerCrc: 0,
-  run: 0n,
-  endBlocks: 0,
-  committedThrough: 0,
-  records: 0,
-};
+import { type BuiltSegment, type ChainRecord, RecordChain } from './record-chain.ts';
+import { SyncGroup } from './sync-group.ts';
 
 /** One host request; several records when it is long. */
 interface Append {
@@ -63,22 +47,11 @@ interface Append {
   resolve: (errno: Errno) => void;
 }
 
-interface Pending {
+interface Pending extends ChainRecord {
   readonly append: Append;
-  readonly kind: OverlayKind;
-  readonly start: number;
-  readonly sectors: number;
-  readonly address: Address;
-  readonly blocks: number;
-  readonly flags: number;
 }
 
-interface InFlight {
-  readonly sequence: number;
-  readonly positionBlocks: number;
-  readonly headerBlocks: number;
-  readonly endBlocks: number;
-  readonly headerCrc: number;
+interface InFlight extends BuiltSegment {
   readonly records: readonly Pending[];
   state: 'writing' | 'written' | 'lost';
 }
@@ -95,7 +68,10 @@ export interface WindowLogOptions {
   readonly zeroes: Address;
   /** One buffer for a header per segment in flight; given back by `close`. */
   readonly headers: readonly Address[];
-  /** What hosts may not use: for the marks that end a run, and to be able to say that the log is full. */
+  /**
+   * What hosts may not use: for the marks that end a run, and to be able to say that the log is
+   * full.
+   */
   readonly reserveBytes: number;
   /** Called after records were acknowledged. */
   readonly onProgress: () => void;
@@ -110,12 +86,8 @@ export class WindowLog {
   readonly #environment: LogEnvironment;
   readonly #legs: Legs;
   readonly #limits: LogLimits;
-  readonly #crcs: CrcTable;
-  readonly #encoder: SegmentEncoder;
-  readonly #zeroes: Address;
+  readonly #chain: RecordChain;
   readonly #headers: Address[];
-  readonly #run: bigint;
-  readonly #areaBlocks: number;
   readonly #quotaBytes: number;
   readonly #onProgress: () => void;
 
@@ -127,46 +99,35 @@ export class WindowLog {
   #reservedBytes = 0;
   #queuedRecords = 0;
 
-  /** Of the newest segment built. */
-  #sequence: number;
-  #endBlocks: number;
-  #headerCrc: number;
-  #runStarted = false;
   #acknowledged: LogPosition;
-  #committedThrough: number;
-  #committedBlocks: number;
-  /** Newest segment that holds records; and what the newest header says is committed. */
-  #lastWithRecords = 0;
-  #carried = 0;
-  #syncing: Promise<Errno> | null = null;
-  #syncCovers = 0;
-  #nextSync: Promise<Errno> | null = null;
+  readonly #syncs: SyncGroup;
   #failed = false;
   #idle: (() => void) | null = null;
   readonly #reaching: { readonly endBlocks: number; readonly resolve: () => void }[] = [];
 
   constructor(options: WindowLogOptions) {
-    const { environment, legs, from } = options;
+    const { environment, legs, limits, crcs, encoder, zeroes, from } = options;
+    const { segmentRecords, segmentBlocks, recordBytes } = limits;
+    assert(
+      headerBlocksFor(segmentRecords, segmentBlocks) === 1,
+      'a header of records is one block',
+    );
+    assert(recordBytes <= segmentBlocks * BLOCK_BYTES, 'a record fits into a segment');
     this.#environment = environment;
     this.#legs = legs;
-    this.#limits = options.limits;
+    this.#limits = limits;
     this.overlay = options.overlay;
-    this.#crcs = options.crcs;
-    this.#encoder = options.encoder;
-    this.#zeroes = options.zeroes;
+    const areaBlocks = legs.layout.recordsBytes / BLOCK_BYTES;
+    this.#chain = new RecordChain(environment, encoder, crcs, zeroes, areaBlocks, from);
     this.#headers = [...options.headers];
-    this.reader = new PayloadReader(environment, legs, options.crcs);
-    this.#areaBlocks = legs.layout.recordsBytes / BLOCK_BYTES;
+    this.reader = new PayloadReader(environment, legs, crcs);
     this.#quotaBytes = legs.layout.recordsBytes - options.reserveBytes;
     this.#onProgress = options.onProgress;
-    const random = environment.random(8);
-    this.#run = new DataView(random.buffer, random.byteOffset, 8).getBigUint64(0, true);
-    this.#sequence = from.sequence;
-    this.#endBlocks = from.endBlocks;
-    this.#headerCrc = from.headerCrc;
     this.#acknowledged = from;
-    this.#committedThrough = from.committedThrough;
-    this.#committedBlocks = from.endBlocks;
+    const fail = (): void => {
+      this.#failed = true;
+    };
+    this.#syncs = new SyncGroup(legs, from, () => this.#acknowledged, fail);
   }
 
   /** What hosts may use in all. */
@@ -175,7 +136,7 @@ export class WindowLog {
   }
 
   get usedBytes(): number {
-    return this.#endBlocks * BLOCK_BYTES;
+    return this.#chain.endBlocks * BLOCK_BYTES;
   }
 
   get freeBytes(): number {
@@ -192,16 +153,16 @@ export class WindowLog {
   }
 
   get committedThrough(): number {
-    return this.#committedThrough;
+    return this.#syncs.committedThrough;
   }
 
   get unflushedBytes(): number {
-    return (this.#acknowledged.endBlocks - this.#committedBlocks) * BLOCK_BYTES;
+    return (this.#acknowledged.endBlocks - this.#syncs.committedBlocks) * BLOCK_BYTES;
   }
 
   /**
-   * Logs the range; `address` is ignored for ranges of zeroes and trims. With `fua` the answer comes after a flush.
-   * ENOSPC when the log is full; EIO when no leg is left, and then for good.
+   * Logs the range; `address` is ignored for ranges of zeroes and trims. With `fua` the answer
+   * comes after a flush. ENOSPC when the log is full; EIO when no leg is left, and then for good.
    */
   async append(
     kind: OverlayKind,
@@ -230,14 +191,7 @@ export class WindowLog {
   /** Durable on all online legs: everything that was answered before this call. */
   sync(): Promise<Errno> {
     if (this.#failed) return Promise.resolve(EIO);
-    if (this.#nextSync !== null) return this.#nextSync;
-    const { sequence } = this.#acknowledged;
-    if (this.#syncing !== null) {
-      if (this.#syncCovers >= sequence) return this.#syncing;
-      this.#nextSync = this.#syncing.then(() => this.#startSync());
-      return this.#nextSync;
-    }
-    return sequence === this.#committedThrough ? Promise.resolve(OK) : this.#startSync();
+    return this.#syncs.sync();
   }
 
   /** See PayloadReader. `location` as the overlay gives it: a sector of the leg. */
@@ -245,37 +199,41 @@ export class WindowLog {
     return this.reader.read(location, sectors, address);
   }
 
-  /** An empty segment, flushed: ends what an earlier run may have left behind, and carries committedThrough. */
+  /**
+   * An empty segment, flushed: ends what an earlier run may have left behind, and carries
+   * committedThrough.
+   */
   async mark(): Promise<Errno> {
     await this.drained();
     if (this.#failed) return EIO;
-    if (this.#endBlocks < this.#areaBlocks) await this.#writeSegment([], 0);
+    if (!this.#chain.isFull) await this.#writeSegment([]);
     return this.sync();
   }
 
   /**
-   * Once hosts are quiet, nothing on the legs says that the last records were flushed, and should they rot they would
-   * look like a torn tail. Called now and then; writes an empty segment that says so, if it is missing.
+   * Once hosts are quiet, nothing on the legs says that the last records were flushed, and should
+   * they rot they would look like a torn tail. Called now and then; writes an empty segment that
+   * says so, if it is missing.
    */
   async markWhenQuiet(): Promise<void> {
-    const owed =
-      this.#lastWithRecords > this.#carried && this.#lastWithRecords <= this.#committedThrough;
-    const quiet = this.#isIdle() && this.#endBlocks < this.#areaBlocks;
-    if (owed && quiet && !this.#failed) await this.#writeSegment([], 0);
+    const quiet = this.#isIdle() && !this.#failed && !this.#chain.isFull;
+    if (quiet && this.#chain.owesMark(this.committedThrough)) await this.#writeSegment([]);
   }
 
   /** After the last append has been answered. */
   async close(): Promise<void> {
     await this.drained();
-    await this.#nextSync;
-    await this.#syncing;
+    await this.#syncs.finished();
     this.#failed = true;
     for (const header of this.#headers.splice(0)) this.#environment.buffers.give(header);
   }
 
-  /** Resolves when everything that has begun to be written by now is acknowledged, or the log has failed. */
+  /**
+   * Resolves when everything that has begun to be written by now is acknowledged, or the log has
+   * failed.
+   */
   async reached(): Promise<void> {
-    const endBlocks = this.#endBlocks;
+    const { endBlocks } = this.#chain;
     if (this.#failed || this.#acknowledged.endBlocks >= endBlocks) return;
     await new Promise<void>((resolve) => this.#reaching.push({ endBlocks, resolve }));
   }
@@ -346,7 +304,7 @@ export class WindowLog {
       this.#queuedRecords -= count;
       for (const wake of this.#waiting.splice(0, count)) wake();
       // Owned by #inFlight: it cannot reject, its outcome is acknowledged in order.
-      void this.#writeSegment(records, blocks);
+      void this.#writeSegment(records);
     }
     if (this.#isIdle()) {
       this.#idle?.();
@@ -354,83 +312,30 @@ export class WindowLog {
     }
   }
 
-  async #writeSegment(records: readonly Pending[], payloadBlocks: number): Promise<void> {
-    const headerBlocks = headerBlocksFor(records.length, payloadBlocks);
-    const positionBlocks = this.#endBlocks;
+  async #writeSegment(records: readonly Pending[]): Promise<void> {
     const header = this.#headers.pop();
-    assert(header !== undefined && headerBlocks <= 1, 'there is a buffer for the header');
-    assert(positionBlocks + headerBlocks + payloadBlocks <= this.#areaBlocks, 'room was reserved');
-    this.#endBlocks += headerBlocks + payloadBlocks;
-    this.#sequence++;
-    const sequence = this.#sequence;
-    if (records.length > 0) this.#lastWithRecords = sequence;
-    this.#carried = this.#committedThrough;
-    const runStart = !this.#runStarted;
-    this.#runStarted = true;
-    this.#encoder.begin(header, headerBlocks);
-    const parts: Part[] = [{ address: header, lengthBytes: headerBlocks * BLOCK_BYTES }];
-    let block = positionBlocks + headerBlocks;
-    for (const record of records) {
-      this.#encoder.record(
-        record.kind,
-        record.flags,
-        record.start,
-        record.sectors,
-        0,
-        record.blocks,
-      );
-      if (record.blocks > 0) block = this.#addPayload(record, block, parts);
-    }
-    this.#headerCrc = this.#encoder.finish({
-      run: this.#run,
-      runStart,
-      sequence,
-      committedThrough: this.#committedThrough,
-      releasedThrough: 0,
-      positionBlocks,
-      previousCrc: this.#headerCrc,
-    });
-    const endBlocks = this.#endBlocks;
-    const headerCrc = this.#headerCrc;
-    const place = { sequence, positionBlocks, headerBlocks, endBlocks, headerCrc };
-    const segment: InFlight = { ...place, records, state: 'writing' };
+    assert(header !== undefined, 'there is a buffer for the header');
+    const built = this.#chain.build(records, header, this.committedThrough);
+    const segment: InFlight = { ...built, records, state: 'writing' };
     this.#inFlight.push(segment);
     const failures = this.#legs.failures;
-    const offset = this.#legs.layout.recordsOffset + positionBlocks * BLOCK_BYTES;
-    segment.state = (await this.#legs.write(offset, parts)) ? 'written' : 'lost';
+    const offset = this.#legs.layout.recordsOffset + built.positionBlocks * BLOCK_BYTES;
+    segment.state = (await this.#legs.write(offset, built.parts)) ? 'written' : 'lost';
     if (failures === this.#legs.failures) this.#headers.push(header);
     this.#acknowledge();
     this.#pump();
     if (failures !== this.#legs.failures) await this.#replaceHeader(header);
   }
 
-  /** A hung write may still be reading it: the pool holds it back, and another one takes its place. */
+  /**
+   * A hung write may still be reading it: the pool holds it back, and another one takes its place.
+   */
   async #replaceHeader(header: Address): Promise<void> {
     const { buffers } = this.#environment;
     const fresh = await buffers.takeLater(BLOCK_BYTES, 'engine');
     buffers.give(header);
     this.#headers.push(fresh);
     this.#pump();
-  }
-
-  /** Payload to the parts, its checksums to the header and the table; answers the block behind it. */
-  #addPayload(record: Pending, firstBlock: number, parts: Part[]): number {
-    const { bytes } = this.#environment.buffers;
-    const lengthBytes = record.sectors * SECTOR_BYTES;
-    const padBytes = record.blocks * BLOCK_BYTES - lengthBytes;
-    parts.push({ address: record.address, lengthBytes });
-    if (padBytes > 0) parts.push({ address: this.#zeroes, lengthBytes: padBytes });
-    const end = record.address + lengthBytes;
-    let block = firstBlock;
-    for (let at: number = record.address; at < end; at += BLOCK_BYTES) {
-      let crc = crc32(bytes.subarray(at, Math.min(end, at + BLOCK_BYTES)));
-      if (at + BLOCK_BYTES > end)
-        crc = crc32(bytes.subarray(this.#zeroes, this.#zeroes + padBytes), crc);
-      this.#encoder.blockCrc(crc);
-      this.#crcs.set(block, crc);
-      block++;
-    }
-    return block;
   }
 
   /** Answers what is complete, strictly in order. */
@@ -456,7 +361,7 @@ export class WindowLog {
   #settle(segment: InFlight): void {
     const base = this.#legs.layout.recordsOffset / BLOCK_BYTES + segment.positionBlocks;
     const perBlock = BLOCK_BYTES / SECTOR_BYTES;
-    let payload = base + segment.headerBlocks;
+    let payload = base + 1;
     for (const { kind, start, sectors, blocks } of segment.records) {
       // Ranges without payload are known by their header.
       this.overlay.insert(start, sectors, kind, (kind === DATA ? payload : base) * perBlock);
@@ -465,32 +370,11 @@ export class WindowLog {
     this.#acknowledged = {
       sequence: segment.sequence,
       headerCrc: segment.headerCrc,
-      run: this.#run,
+      run: this.#chain.run,
       endBlocks: segment.endBlocks,
-      committedThrough: this.#committedThrough,
+      committedThrough: this.committedThrough,
       records: this.#acknowledged.records + segment.records.length,
     };
-  }
-
-  #startSync(): Promise<Errno> {
-    this.#nextSync = null;
-    const { sequence, endBlocks } = this.#acknowledged;
-    this.#syncCovers = sequence;
-    const run = this.#flush(sequence, endBlocks);
-    this.#syncing = run;
-    return run;
-  }
-
-  async #flush(sequence: number, endBlocks: number): Promise<Errno> {
-    const done = await this.#legs.flush();
-    this.#syncing = null;
-    if (!done) {
-      this.#failed = true;
-      return EIO;
-    }
-    this.#committedThrough = Math.max(this.#committedThrough, sequence);
-    this.#committedBlocks = Math.max(this.#committedBlocks, endBlocks);
-    return OK;
   }
 
   #isIdle(): boolean {

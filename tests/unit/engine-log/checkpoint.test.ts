@@ -1,3 +1,8 @@
+/**
+ * Checkpoints: they shorten recovery, agree with the log, and may be lost in any combination
+ * without losing data.
+ */
+
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { OK } from '../../../src/base/errno.ts';
@@ -80,7 +85,8 @@ test('a spoilt checkpoint costs nothing but time: other leg, other slot, or all 
   await store.close();
   const { checkpointOffset, slotBytes } = layoutOf(images[0]!);
   const places = [0, 4096, slotBytes, slotBytes + 4096].map((at) => checkpointOffset + at);
-  // Every combination of the headers and first body blocks of both slots, on one leg, the other, or both.
+  // Every combination of the headers and first body blocks of both slots, on one leg, the other, or
+  // both.
   for (let mask = 1; mask < 16; mask++) {
     for (const spoilt of [[0], [1], [0, 1]]) {
       const copies = images.map((drive) => drive.copy());

@@ -1,3 +1,8 @@
+/**
+ * Kills and power cuts at every drive operation, also one after the other and inside recovery,
+ * against a flat model.
+ */
+
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { DATA } from '../../../src/core/overlay.ts';
@@ -9,7 +14,10 @@ type Crash = 'kill' | 'power' | 'then-power';
 const image = (drive: TestDrive, crash: Crash, world: World): TestDrive =>
   crash === 'power' ? drive.afterPowerCut(world) : drive.afterKill(world);
 
-/** Writes until the n-th operation, then restarts, up to three times in a row, crashing inside recovery as well. */
+/**
+ * Writes until the n-th operation, then restarts, up to three times in a row, crashing inside
+ * recovery as well.
+ */
 async function crashRun(
   seed: number,
   stopAt: number,
@@ -107,7 +115,8 @@ test('what recovery dropped never comes back, even if the drive had it whole all
   let again = await reopen(world, [broken]);
   assert.equal(again.report().records, 1);
   await again.close();
-  // Now the first block of the hole is what it was before, as if the corruption had only been a bad read.
+  // Now the first block of the hole is what it was before, as if the corruption had only been a bad
+  // read.
   const healed = broken.copy();
   healed.put(records + holeAt + 4096, whole.get(records + holeAt + 4096, 2 * 4096));
   again = await reopen(world, [healed]);

@@ -1,3 +1,8 @@
+/**
+ * Spoilt, unreadable and foreign bytes: one leg is repaired from the other, and damage is never
+ * taken for the end.
+ */
+
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { EIO, OK } from '../../../src/base/errno.ts';
@@ -196,7 +201,7 @@ test('garbage, zeroes, an older epoch and a foreign log behind the end are not r
   await store.close();
 });
 
-test('once hosts are quiet the log notes what was flushed last, so that rot there is not taken for a torn tail', async () => {
+test('once hosts are quiet the log notes what was flushed: rot there is no torn tail', async () => {
   const world = new World(12);
   const drives = legs(world, 1);
   const store = await logging(world, drives, single);

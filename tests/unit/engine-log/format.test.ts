@@ -1,3 +1,8 @@
+/**
+ * The bytes: what is encoded is decoded, what is spoilt is refused, and the page in docs/format
+ * says the same.
+ */
+
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { test } from 'node:test';

@@ -1,3 +1,8 @@
+/**
+ * Legs that fail, are missing, stale, foreign or cloned: who counts, who knows of it, and in which
+ * order.
+ */
+
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { EIO, ETIMEDOUT, OK } from '../../../src/base/errno.ts';
@@ -127,7 +132,8 @@ test('a leg that is missing at the start is out from then on', async () => {
   assert.equal(alone.status().state, 'degraded');
   await model.put(alone, DATA, 8, 8);
   await alone.close();
-  // The stale leg comes back beside the good one: it does not count. Alone, only the labels can know.
+  // The stale leg comes back beside the good one: it does not count. Alone, only the labels can
+  // know.
   const both = await reopen(
     world,
     images.map((drive) => drive.copy()),

@@ -1,7 +1,7 @@
 /**
- * A small volume seen through the log, against a flat model. Every sector knows the versions that were written to it, in
- * order, and how far each of the two promises reaches: what was answered (survives a kill) and what was flushed
- * (survives a power cut).
+ * A small volume seen through the log, against a flat model. Every sector knows the versions that
+ * were written to it, in order, and how far each of the two promises reaches: what was answered
+ * (survives a kill) and what was flushed (survives a power cut).
  */
 
 import assert from 'node:assert/strict';
@@ -75,7 +75,10 @@ const SECTOR = 512;
 
 export class Model {
   readonly sectors: number;
-  /** Versions by sector, in the order of writing; version 0 is what the members have. Negative: zeroes. */
+  /**
+   * Versions by sector, in the order of writing; version 0 is what the members have. Negative:
+   * zeroes.
+   */
   readonly #versions: number[][];
   /** Index into the versions: the last that was answered, the last that was flushed. */
   readonly #answered: number[];
@@ -149,7 +152,10 @@ export class Model {
     return errno;
   }
 
-  /** Reads all of the volume and holds it against the model: the last answered version, or one still under way. */
+  /**
+   * Reads all of the volume and holds it against the model: the last answered version, or one still
+   * under way.
+   */
   async checkLive(store: LogStore): Promise<void> {
     const seen = await readAll(store, this.sectors);
     seen.forEach((value, sector) => this.#expect(sector, value, this.#answered[sector]!, 'live'));

@@ -1,3 +1,5 @@
+/** A new leg in the place of one that is out, with writes, crashes and errors on the way. */
+
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { OK } from '../../../src/base/errno.ts';

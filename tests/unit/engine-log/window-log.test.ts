@@ -1,3 +1,5 @@
+/** Appends, reads, syncs and room of the log of one window, without any fault. */
+
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { EIO, ENOSPC, OK } from '../../../src/base/errno.ts';

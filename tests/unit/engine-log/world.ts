@@ -1,6 +1,7 @@
 /**
- * The world of the log's tests: drives in memory that forget what was not flushed when the power goes, answer in any
- * order, fail on request, and a way to stop everything at the n-th drive operation. Seeded; nothing depends on time.
+ * The world of the log's tests: drives in memory that forget what was not flushed when the power
+ * goes, answer in any order, fail on request, and a way to stop everything at the n-th drive
+ * operation. Seeded; nothing depends on time.
  */
 
 import assert from 'node:assert/strict';
@@ -60,8 +61,9 @@ export class TestClock implements Clock {
 
 export type Operation = 'read' | 'write' | 'flush';
 /**
- * What a stopped world answers. Nobody may believe it: it only lets the code unwind, so that one pool serves thousands of
- * crashes. Nothing reaches a drive any more, so no leg can record that another one failed, so nothing is acknowledged.
+ * What a stopped world answers. Nobody may believe it: it only lets the code unwind, so that one
+ * pool serves thousands of crashes. Nothing reaches a drive any more, so no leg can record that
+ * another one failed, so nothing is acknowledged.
  */
 const STOPPED = 108;
 
@@ -104,8 +106,8 @@ export class World {
 }
 
 /**
- * One for all tests of a process. Garbage in taken buffers and poison in free ones show every stale byte; but not where
- * recovery runs a thousand times, which that would slow down by three.
+ * One for all tests of a process. Garbage in taken buffers and poison in free ones show every stale
+ * byte; but not where recovery runs a thousand times, which that would slow down by three.
  */
 const debug = !(process.argv[1] ?? '').includes('crash');
 export const sharedPool = new BufferPool({ sizeBytes: 64 * 1024 * 1024, debug });
@@ -172,7 +174,8 @@ export class TestDrive implements Drive {
     if (this.#world.stopped) return STOPPED;
     this.#inFlight.delete(write);
     if (errno !== OK) return errno;
-    // What the buffers hold now, as a transfer that ends now may have it: buffers used again too early show.
+    // What the buffers hold now, as a transfer that ends now may have it: buffers used again too
+    // early show.
     write.data.set(gather(parts, lengthBytes));
     apply(this.#sectors, write, () => true);
     this.#unflushed.push(write);
@@ -203,7 +206,10 @@ export class TestDrive implements Drive {
     return Promise.resolve();
   }
 
-  /** The drive as another process finds it after kill -9: what was under way is there, or not, or in part. */
+  /**
+   * The drive as another process finds it after kill -9: what was under way is there, or not, or in
+   * part.
+   */
   afterKill(world: World): TestDrive {
     const next = new TestDrive(world, this.path, this.sizeBytes, new Map(this.#sectors));
     // The cache of the system outlives the process, and is as volatile as before.

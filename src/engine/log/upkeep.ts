@@ -1,6 +1,7 @@
 /**
- * What a running window log does by itself: flush after a while, so that recovery has little to verify, and write
- * checkpoints, so that it has little to scan. One piece of work at a time; failures show in the legs.
+ * What a running window log does by itself: flush after a while, so that recovery has little to
+ * verify, and write checkpoints, so that it has little to scan. One piece of work at a time;
+ * failures show in the legs.
  */
 
 import { BLOCK_BYTES } from '../../base/units.ts';
@@ -14,7 +15,7 @@ const TICK_MS = 1000;
 /** Checkpoints may cost a quarter of what is logged. */
 const CHECKPOINT_SHARE = 4;
 
-export class Maintenance {
+export class Upkeep {
   readonly #environment: LogEnvironment;
   readonly #limits: LogLimits;
   readonly #window: WindowLog;
@@ -69,8 +70,9 @@ export class Maintenance {
   }
 
   /**
-   * No checkpoint from here on, not even at the end: in replay the overlay forgets what is on the members before the labels
-   * say so, and a checkpoint of it would make that final. Recovery scans from the last one instead.
+   * No checkpoint from here on, not even at the end: in replay the overlay forgets what is on the
+   * members before the labels say so, and a checkpoint of it would make that final. Recovery scans
+   * from the last one instead.
    */
   async pause(): Promise<void> {
     this.#paused = true;

@@ -1,16 +1,24 @@
+/**
+ * After-images of stripes: durable before they are used, redone in order, released only when all is
+ * in place.
+ */
+
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { EIO, OK } from '../../../src/base/errno.ts';
 import { type Address, KIB, type MemberOffset, type Slot } from '../../../src/base/units.ts';
 import { decodeLegHeader } from '../../../src/core/format/leg-header.ts';
 import { LogStore } from '../../../src/engine/log/log-store.ts';
-import type { StripeImage } from '../../../src/engine/log/stripe-journal.ts';
+import type { StripeImage } from '../../../src/engine/log/stripe-log.ts';
 import { format, legs, open, smallLimits } from './model.ts';
 import { Random, sharedPool, type TestDrive, World } from './world.ts';
 
 const UNIT = 4 * KIB;
 
-/** Members as plain bytes: one number for each 4 KiB of each slot, and what a flush has made durable. */
+/**
+ * Members as plain bytes: one number for each 4 KiB of each slot, and what a flush has made
+ * durable.
+ */
 class Members {
   now = new Map<string, number>();
   durable = new Map<string, number>();
@@ -28,7 +36,10 @@ interface Stripe {
   value: number;
 }
 
-/** An after-image of one row: three members, each with a value that belongs to the row and its version. */
+/**
+ * An after-image of one row: three members, each with a value that belongs to the row and its
+ * version.
+ */
 function imagesOf({ row, value }: Stripe): StripeImage[] {
   return [0, 1, 2].map((slot) => {
     const lengthBytes = slot === 1 ? UNIT : 512;
@@ -184,7 +195,7 @@ test('an image that is not applied keeps its half: nothing overwrites it, howeve
   await again.close();
 });
 
-test('crash at every drive operation: each row is what was applied last, or a later one that was under way', async () => {
+test('crash at every drive operation: each row is what was applied last, or a later one', async () => {
   for (const crash of ['kill', 'power'] as const) {
     for (let stopAt = 0; ; stopAt += 7) {
       const world = new World(stopAt);
@@ -329,7 +340,7 @@ test('without legs there are no tickets', async () => {
   await store.close();
 });
 
-test('the journal works beside a window and outlives its epochs', async () => {
+test('the stripe log works beside a window and outlives its epochs', async () => {
   const world = new World(9);
   const drives = legs(world);
   const store = await format(world, drives);

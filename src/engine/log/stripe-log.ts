@@ -1,31 +1,32 @@
 /**
- * The stripe journal closes the write hole of a degraded volume. A stripe with a member absent cannot be changed in
- * place atomically: torn by a crash, its data and parity no longer agree, and the absent member's chunk is gone. So its
- * after-image is made durable here first, and after a crash it is simply written again.
+ * The stripe log closes the write hole of a degraded volume. A stripe with a member absent cannot
+ * be changed in place atomically: torn by a crash, its data and parity no longer agree, and the
+ * absent member's chunk is gone. So its after-image is made durable here first, and after a crash
+ * it is simply written again.
  *
- *   logImages ──► segment + one fdatasync (for all that came together) ──► in-place writes ──► applied
+ *   logImages ──► segment, one fdatasync for all that came together ──► in place ──► applied
  *
  *   stripe area   ├─ half 0 ── seg 7│8│9│10 ───────┼─ half 1 ── seg 11│12│13 ┄┄┄┄┄┄┄┤
  *                   every image applied, members      being filled
  *                   flushed: released, free again
  *
  * Invariants
- *   1. `logImages` answers after a flush of all online legs. All images of one call are in one segment, so they are
- *      redone together or not at all.
- *   2. A half is used again only after every ticket of it was applied and `flushMembers` has succeeded since.
- *   3. Redo goes in the order of the sequences, from the first that is not released. Whatever was applied in between is
- *      written again, and the newest image of a stripe comes last: redo is idempotent, and a late release is harmless.
+ *   1. `logImages` answers after a flush of all online legs. All images of one call are in one
+ *      segment, so they are redone together or not at all.
+ *   2. A half is used again only after every ticket of it was applied and `flushMembers` has
+ *      succeeded since.
+ *   3. Redo goes in the order of the sequences, from the first that is not released. Whatever was
+ *      applied in between is written again, and the newest image of a stripe comes last: redo is
+ *      idempotent, and a late release is harmless.
  *   4. `releaseAll` is durable before it answers: no redo can undo a write that was not logged.
  */
 
 import { assert } from '../../base/assert.ts';
-import { crc32 } from '../../base/crc32.ts';
 import { EIO, type Errno, OK } from '../../base/errno.ts';
 import {
   type Address,
   BLOCK_BYTES,
   type MemberOffset,
-  roundUp,
   SECTOR_BYTES,
   type Slot,
 } from '../../base/units.ts';
@@ -38,6 +39,7 @@ import {
 import type { Part } from '../../io/drive.ts';
 import type { Legs, LogEnvironment } from './legs.ts';
 import type { LogLimits } from './limits.ts';
+import { addPayload } from './payload-parts.ts';
 import { type FoundStripes, readImages } from './recover-stripes.ts';
 
 export interface StripeImage {
@@ -78,7 +80,7 @@ interface Half {
   allApplied: (() => void) | null;
 }
 
-export interface StripeJournalOptions {
+export interface StripeLogOptions {
   readonly environment: LogEnvironment;
   readonly legs: Legs;
   readonly limits: LogLimits;
@@ -99,7 +101,7 @@ const newHalf = (index: number): Half => ({
   allApplied: null,
 });
 
-export class StripeJournal {
+export class StripeLog {
   /** Flushes every online member; called before a half is used again. */
   flushMembers: () => Promise<Errno> = () => Promise.resolve(EIO);
   readonly #environment: LogEnvironment;
@@ -126,7 +128,7 @@ export class StripeJournal {
   /** While set, no commit begins. */
   #held: Promise<void> | null = null;
 
-  constructor(options: StripeJournalOptions) {
+  constructor(options: StripeLogOptions) {
     const { environment, legs, limits, found } = options;
     this.#environment = environment;
     this.#legs = legs;
@@ -204,7 +206,8 @@ export class StripeJournal {
   }
 
   /**
-   * Everything that was logged is in place, and the caller has flushed the members since: durable when this answers OK.
+   * Everything that was logged is in place, and the caller has flushed the members since: durable
+   * when this answers OK.
    */
   async releaseAll(): Promise<Errno> {
     await this.#running;
@@ -212,7 +215,7 @@ export class StripeJournal {
       this.#halves.every((half) => half.outstanding === 0),
       'everything logged has been applied',
     );
-    await Promise.all(this.#halves.map((half) => half.releasing));
+    for (const half of this.#halves) await half.releasing;
     const through = this.#sequence;
     if (this.#legs.header.stripesReleasedThrough < through) {
       if (!(await this.#legs.update({ stripesReleasedThrough: through }))) return EIO;
@@ -229,8 +232,8 @@ export class StripeJournal {
   }
 
   /**
-   * Hands out what was found at the start, segment by segment, oldest first; the buffers are good until `apply` has
-   * answered. Then flush the members and call `releaseAll`.
+   * Hands out what was found at the start, segment by segment, oldest first; the buffers are good
+   * until `apply` has answered. Then flush the members and call `releaseAll`.
    */
   async redo(apply: (images: readonly StripeImage[]) => Promise<Errno>): Promise<Errno> {
     for (const pending of this.#found.pending) {
@@ -243,7 +246,10 @@ export class StripeJournal {
     return OK;
   }
 
-  /** Runs `work` while nothing is written to the stripe area; calls wait. Ranges in use, in blocks of the area. */
+  /**
+   * Runs `work` while nothing is written to the stripe area; calls wait. Ranges in use, in blocks
+   * of the area.
+   */
   async exclusive<T>(work: (used: readonly BlockRange[]) => Promise<T>): Promise<T> {
     while (this.#held !== null) await this.#held;
     let free = (): void => {};
@@ -339,28 +345,28 @@ export class StripeJournal {
   #addImage(image: StripeImage, parts: Part[]): void {
     const { bytes } = this.#environment.buffers;
     const { slot, memberOffset, address, lengthBytes } = image;
-    const blocks = blocksOf(image);
-    const padBytes = roundUp(lengthBytes, BLOCK_BYTES) - lengthBytes;
     const sectors = lengthBytes / SECTOR_BYTES;
-    this.#encoder.record(RECORD_IMAGE, 0, memberOffset / SECTOR_BYTES, sectors, slot, blocks);
-    parts.push({ address, lengthBytes });
-    if (padBytes > 0) parts.push({ address: this.#zeroes, lengthBytes: padBytes });
-    const end = address + lengthBytes;
-    for (let at: number = address; at < end; at += BLOCK_BYTES) {
-      let crc = crc32(bytes.subarray(at, Math.min(end, at + BLOCK_BYTES)));
-      if (at + BLOCK_BYTES > end)
-        crc = crc32(bytes.subarray(this.#zeroes, this.#zeroes + padBytes), crc);
-      this.#encoder.blockCrc(crc);
-    }
+    this.#encoder.record(
+      RECORD_IMAGE,
+      0,
+      memberOffset / SECTOR_BYTES,
+      sectors,
+      slot,
+      blocksOf(image),
+    );
+    addPayload(bytes, this.#zeroes, this.#encoder, parts, address, lengthBytes, () => {});
   }
 
-  /** To the other half, as soon as that is free; the one that is full is released in the background. */
+  /**
+   * To the other half, as soon as that is free; the one that is full is released in the background.
+   */
   async #switchHalf(): Promise<boolean> {
     const full = this.#active;
     const next = this.#halves[1 - full.index]!;
     if (!next.free && (await this.#release(next)) !== OK) return false;
     this.#startHalf(next);
-    // Owned by half.releasing: whoever needs the half waits for it, and tries again if it has failed.
+    // Owned by half.releasing: whoever needs the half waits for it, and tries again if it has
+    // failed.
     void this.#release(full);
     return true;
   }
