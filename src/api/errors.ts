@@ -317,6 +317,16 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
     '{path} is a log leg already[ of volume {volume}][: {content}].',
     'Use another leg.',
   ),
+  'leg-unknown': entry(
+    notFound,
+    'No leg of the log is called {leg}[; it has {known}].',
+    'Name it by its number or its path: `locum log show {volume}` shows both.',
+  ),
+  'leg-online': entry(
+    refused,
+    '{leg} is online; only a log leg that is out is replaced.',
+    '`locum log show {volume}` shows the legs and their state.',
+  ),
   'log-missing': entry(
     refused,
     'Volume {volume} cannot start: the log of its open window is missing[ ({missing})][ ({reason})]. It holds every write acknowledged since the freeze; the members alone are an old image.',
@@ -343,7 +353,20 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
   'log-none': entry(
     refused,
     'Volume {volume} has no log, so that nothing can stand in for a drive.',
-    'Create volumes with `--log`; give existing ones a log with `locum volume assemble NAME --log PATH --log PATH`.',
+    'Create volumes with `--log`; give existing ones a log with `locum log add {volume} PATH PATH`.',
+  ),
+  'log-lost': entry(
+    refused,
+    'No other leg of the log of volume {volume} is online: there is nothing to copy from.',
+    'With a window open, bring the drive back: `locum window close {volume} --wait`. Without one, ' +
+      'give the volume a new log: `locum log add {volume} PATH PATH`.',
+    EIO,
+  ),
+  'log-exists': entry(
+    refused,
+    'Volume {volume} has a log already.',
+    'To replace a leg that is out: `locum log replace {volume} LEG --with PATH`.',
+    EEXIST,
   ),
 
   // --- windows -------------------------------------------------------------------------------------------------------
@@ -465,6 +488,7 @@ const defaultWords: Readonly<Record<string, string>> = {
   path: 'the drive',
   volume: 'the volume',
   drive: 'the drive',
+  leg: 'the leg',
   name: 'this',
   other: 'another drive',
   level: 'this level',

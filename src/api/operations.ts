@@ -36,6 +36,8 @@ export const operations = {
   scrubStatus: { method: 'GET', path: '/v1/volumes/:volume/scrub' },
   logShow: { method: 'GET', path: '/v1/volumes/:volume/log' },
   logCheck: { method: 'POST', path: '/v1/volumes/:volume/log/check' },
+  logReplace: { method: 'POST', path: '/v1/volumes/:volume/log/replace' },
+  logAdd: { method: 'POST', path: '/v1/volumes/:volume/log' },
   events: { method: 'GET', path: '/v1/events' },
 } as const satisfies Record<string, { method: 'GET' | 'POST'; path: string }>;
 
@@ -89,6 +91,8 @@ export interface Operations {
   scrubStatus: OnVolume<Empty, schema.JobReply>;
   logShow: OnVolume<Empty, schema.LogReply>;
   logCheck: OnVolume<Empty, schema.LogCheckReply>;
+  logReplace: OnVolume<schema.LogReplaceBody, schema.StatusReply>;
+  logAdd: OnVolume<schema.LogAddBody, schema.StatusReply>;
   events: { params: Empty; query: schema.EventsQuery; body: Empty; reply: schema.EventsReply };
 }
 

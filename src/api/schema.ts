@@ -255,6 +255,25 @@ export const DriveReplaceBody = Type.Object(
   closed,
 );
 
+/** `leg` is a number or a path; a missing image is made when `sizeBytes` is given. */
+export const LogReplaceBody = Type.Object(
+  {
+    leg: DriveName,
+    with: AbsolutePath,
+    sizeBytes: Type.Optional(Bytes),
+    force: Type.Optional(Type.Boolean()),
+  },
+  closed,
+);
+export const LogAddBody = Type.Object(
+  {
+    logs: Type.Array(AbsolutePath, { maxItems: 8 }),
+    sizeBytes: Type.Optional(Bytes),
+    force: Type.Optional(Type.Boolean()),
+  },
+  closed,
+);
+
 export const WindowBody = Type.Object(
   {
     drive: DriveName,
@@ -348,6 +367,8 @@ export type DestroyBody = Static<typeof DestroyBody>;
 export type DriveAddBody = Static<typeof DriveAddBody>;
 export type DriveBody = Static<typeof DriveBody>;
 export type DriveReplaceBody = Static<typeof DriveReplaceBody>;
+export type LogReplaceBody = Static<typeof LogReplaceBody>;
+export type LogAddBody = Static<typeof LogAddBody>;
 export type WindowBody = Static<typeof WindowBody>;
 export type CloseBody = Static<typeof CloseBody>;
 export type ExtendBody = Static<typeof ExtendBody>;

@@ -350,8 +350,8 @@ export class Control implements ControlPlane {
     return await shape(outcome.value);
   }
 
-  /** For calls that change drives: their reply is the new status, given when the new paths are durable. */
-  #change<M extends 'addDrive' | 'failDrive' | 'removeDrive' | 'replaceDrive'>(
+  /** For calls that change drives or legs: their reply is the new status, given when the new paths are durable. */
+  #change<M extends Changing>(
     volume: string,
     method: M,
     args: Parameters<VolumeCalls[M]>,
@@ -486,6 +486,18 @@ export class Control implements ControlPlane {
         this.#ask(params.volume, 'logReport', [], (log) => reply({ log }), QUICK_MS),
       logCheck: ({ params }) =>
         this.#ask(params.volume, 'checkLog', [], (check) => reply({ check })),
+      logReplace: async ({ params: { volume }, body }) => {
+        const free = claimed(volume, body.with);
+        if (!free.ok) return free;
+        const { leg, with: path, sizeBytes = null, force = false } = body;
+        return this.#change(volume, 'replaceLeg', [{ leg, path, sizeBytes, force }]);
+      },
+      logAdd: async ({ params: { volume }, body }) => {
+        const free = this.#claims.check(volume, body.logs);
+        if (!free.ok) return free;
+        const { logs: paths, sizeBytes = null, force = false } = body;
+        return this.#change(volume, 'addLog', [{ paths, sizeBytes, force }]);
+      },
       events: async ({ query }) => {
         const limit = Math.min(EVENTS_MAX, Number(query.limit ?? EVENTS_DEFAULT));
         return reply({
@@ -611,6 +623,8 @@ export class Control implements ControlPlane {
     await this.#save();
   }
 }
+
+type Changing = 'addDrive' | 'failDrive' | 'removeDrive' | 'replaceDrive' | 'replaceLeg' | 'addLog';
 
 type ValueOf<M extends keyof VolumeCalls> =
   ReturnType<VolumeCalls[M]> extends Promise<Outcome<infer T>> ? T : never;

@@ -14,9 +14,11 @@ import type {
   WindowReport,
 } from '../core/status.ts';
 import type {
+  AddLogRequest,
   AssembleRequest,
   CloseRequest,
   CreateRequest,
+  ReplaceLegRequest,
   WindowRequest,
 } from '../engine/contract.ts';
 
@@ -67,6 +69,8 @@ export interface VolumeCalls {
   scrubStatus(): Answer<JobStatus>;
   logReport(): Answer<LogReport>;
   checkLog(): Answer<LogCheck>;
+  replaceLeg(request: ReplaceLegRequest): Answer<void>;
+  addLog(request: AddLogRequest): Answer<void>;
 }
 
 export type VolumeNotice =

@@ -126,4 +126,7 @@ export class VolumeHost implements VolumeCalls {
   scrubStatus: VolumeCalls['scrubStatus'] = () => this.#with((volume) => volume.scrubStatus());
   logReport: VolumeCalls['logReport'] = () => this.#with((volume) => volume.logReport());
   checkLog: VolumeCalls['checkLog'] = () => this.#with((volume) => volume.checkLog());
+  replaceLeg: VolumeCalls['replaceLeg'] = (request) =>
+    this.#with((volume) => volume.replaceLeg(request));
+  addLog: VolumeCalls['addLog'] = (request) => this.#with((volume) => volume.addLog(request));
 }

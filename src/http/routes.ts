@@ -51,5 +51,7 @@ export const requestSchemas: Readonly<Record<OperationName, RequestSchemas>> = {
   scrubStatus: getOfVolume,
   logShow: getOfVolume,
   logCheck: postToVolume(nothing),
+  logReplace: postToVolume(schema.LogReplaceBody),
+  logAdd: postToVolume(schema.LogAddBody),
   events: { querystring: schema.EventsQuery },
 };

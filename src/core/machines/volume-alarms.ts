@@ -152,20 +152,22 @@ function logAlarms(facts: VolumeFacts, add: Add): void {
   if (log === null) return;
   const lost = log.legs.filter(({ state }) => state !== 'online');
   const none = lost.length === log.legs.length;
-  const next = window === null ? `Give it new legs: ${commands.newLog(facts)}` : back;
+  const newLog = window === null ? `Give it new legs: ${commands.newLog(facts)}` : back;
   if (none && lost.length > 0) {
     const meaning =
       window === null
         ? 'Writes go on, but no window can be opened.'
         : 'It may be the only copy of what was written since the drive left.';
-    add('log-lost', 'critical', `No leg of the log takes a write. ${meaning} ${next}`);
+    add('log-lost', 'critical', `No leg of the log takes a write. ${meaning} ${newLog}`);
   }
-  for (const leg of lost) {
+  for (const [index, leg] of log.legs.entries()) {
+    if (leg.state === 'online') continue;
     const what = leg.reason === '' ? leg.state : `${leg.state}: ${leg.reason}`;
     const meaning =
       window === null
         ? 'The log has one copy fewer.'
         : 'What was written since the drive left has one copy fewer.';
+    const next = none ? newLog : `Give it a new leg: ${commands.newLeg(facts, index)}`;
     add('leg-lost', 'critical', `Log leg ${leg.path} is ${sentence(what)} ${meaning} ${next}`);
   }
   const mark = logMarkOf(log.usedBytes, log.capacityBytes);

@@ -27,12 +27,10 @@ export const mend = (facts: VolumeFacts, drive: DriveFacts): string =>
     ? replace(facts, drive)
     : `${replace(facts, drive)} (or, if the drive itself is good, ${addBack(facts, drive.path)})`;
 
-/** A log of new legs. A leg that failed is not taken back: it has missed records. */
-export const newLog = (facts: VolumeFacts): string => {
-  const paths = facts.drives.map(({ path }) => path).filter((path) => path !== '');
-  const legs = facts.log === null || facts.log.legs.length > 1 ? 'NEW_LEG NEW_LEG' : 'NEW_LEG';
-  return (
-    `locum volume stop ${facts.name} && ` +
-    `locum volume assemble ${facts.name} --drive ${paths.join(' ')} --log ${legs}`
-  );
-};
+/** A new leg in the place of one that is out, at any time: the other one has everything. */
+export const newLeg = ({ name }: VolumeFacts, index: number): string =>
+  `locum log replace ${name} ${index} --with NEW_LEG`;
+
+/** A new log where there is none, or no leg is left to copy from; with no window open only. */
+export const newLog = ({ name, log }: VolumeFacts): string =>
+  `locum log add ${name} ${log?.legs.length === 1 ? 'NEW_LEG' : 'NEW_LEG NEW_LEG'}`;

@@ -75,6 +75,8 @@ const replies: Record<OperationName, object> = {
   scrubStatus: { job: { ...job, state: 'done' } },
   logShow: { log },
   logCheck: { check },
+  logReplace: { volumes: [optimalStatus()] },
+  logAdd: { volumes: [optimalStatus()] },
   events: { events: [sampleEvent()] },
 };
 
@@ -170,6 +172,13 @@ const contract: [string, OperationName, object?][] = [
   ['scrub status v1', 'scrubStatus'],
   ['log show v1', 'logShow'],
   ['log check v1', 'logCheck', {}],
+  ['log replace v1 0 --with n', 'logReplace', { leg: '0', with: '@/n', force: false }],
+  [
+    'log replace v1 ./l0 --with /n --log-size 64MiB --force',
+    'logReplace',
+    { leg: '@/l0', with: '/n', sizeBytes: 2 ** 26, force: true },
+  ],
+  ['log add v1 a /b', 'logAdd', { logs: ['@/a', '/b'], force: false }],
   ['event ls', 'events'],
   ['export uri v1', 'volumeExport'],
 ];

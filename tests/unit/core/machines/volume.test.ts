@@ -230,6 +230,7 @@ test('every alarm of something wrong ends with a command, volume and drive fille
     usedBytes: 990,
     legs: log.legs.map((leg) => ({ ...leg, state: 'failed' })),
   };
+  const out = { path: '/log/a', state: 'failed', reason: 'it is gone' } as const;
   const noisy: VolumeFacts = {
     ...second,
     log: failedLog,
@@ -243,10 +244,11 @@ test('every alarm of something wrong ends with a command, volume and drive fille
     noisy,
     degraded,
     { ...degraded, log: failedLog },
+    { ...degraded, log: { ...log, legs: log.legs.map((leg, i) => (i === 0 ? out : leg)) } },
     { ...healthy, haltReason: 'x' },
   ];
   for (const { code, message } of worlds.flatMap((facts) => deriveVolume(facts).alarms)) {
-    assert.match(message, /locum (window|drive|volume|scrub) [a-z]+ v( |$|&|;|\))/, code);
+    assert.match(message, /locum (window|drive|volume|scrub|log) [a-z]+ v( |$|&|;|\))/, code);
     assert.doesNotMatch(message, /undefined|null|NaN| {2}|\.\.|: $/, code);
     assert.doesNotMatch(message, /locum drive (add|replace) v( --with|$)/, code);
   }
