@@ -164,6 +164,29 @@ test('a drive that was added is claimed and remembered', async (t) => {
   assert.deepEqual(known.value.get('v1')?.drives, paths('a', 'b', 'c'));
 });
 
+test('new legs are claimed and remembered, the former ones are free again', async (t) => {
+  const { state, create, handlers, paths } = await scene(t);
+  await create('v1', paths('a', 'b'));
+  await create('v2', paths('c', 'd'));
+  const [leg0, leg1, leg2, taken] = paths('l0', 'l1', 'l2', 'c') as [
+    string,
+    string,
+    string,
+    string,
+  ];
+  const taking = on('v1', { logs: [leg0, taken] });
+  assert.equal(code(await handlers.logAdd(taking)), 'drive-in-other-volume');
+  assert.equal(code(await handlers.logAdd(on('v1', { logs: [leg0, leg1] }))), 'ok');
+  const stealing = on('v1', { leg: '0', with: taken });
+  assert.equal(code(await handlers.logReplace(stealing)), 'drive-in-other-volume');
+  assert.equal(code(await handlers.logReplace(on('v1', { leg: '0', with: leg2 }))), 'ok');
+  assert.equal(code(await handlers.driveAdd(on('v2', { path: leg2 }))), 'leg-in-use');
+  assert.equal(code(await handlers.driveAdd(on('v2', { path: leg0 }))), 'ok');
+  const known = await KnownVolumes.load(join(state, 'volumes.json'));
+  assert.ok(known.ok);
+  assert.deepEqual(known.value.get('v1')?.logs, [leg2, leg1]);
+});
+
 test('a start that is refused leaves nothing: no volume, no claim, no thread', async (t) => {
   const { create, handlers, prepare, volumes, paths } = await scene(t);
   prepare.push((volume) => {

@@ -112,6 +112,14 @@ export class FakeVolume {
         this.drives.push(path);
         return did(`add ${path}`);
       },
+      replaceLeg: ({ leg, path }) => {
+        this.logs[Number(leg)] = path;
+        return did(`replace leg ${leg}`);
+      },
+      addLog: ({ paths }) => {
+        this.logs = [...paths];
+        return did('add log');
+      },
       failDrive: (drive) => did(`fail ${drive}`),
       openWindow: () => window({}),
       closeWindow: () =>

@@ -1,0 +1,197 @@
+/**
+ * The volumes of this server by name, and what changes that list: a start, an end, a crash, a volume forgotten.
+ *
+ * Invariants:
+ *   1. A volume is in `entries` from the moment its start is tried until it is forgotten or destroyed; `volumes.json`
+ *      has the same names (those whose first start succeeded).
+ *   2. At most one start, stop or destruction of a volume is under way (`exclusively`).
+ *   3. No drive or leg is claimed by two volumes, running or not (claims.ts).
+ *   4. A volume that cannot start stays, with the reason, and is tried again only on request.
+ */
+
+import { explain } from '../api/errors.ts';
+import { done, type Outcome, type Problem, refuse } from '../core/problems.ts';
+import type { LocumEvent, VolumeStatus } from '../core/status.ts';
+import type { AssembleRequest, CreateRequest } from '../engine/contract.ts';
+import { type ClaimedPaths, Claims } from './claims.ts';
+import type { ControlOptions } from './control-options.ts';
+import type { NewEvent } from './event-log.ts';
+import { lastSeenOf } from './known-volumes.ts';
+import { named } from './replies.ts';
+import type { Snapshot } from './volume-calls.ts';
+import { VolumeHandle } from './volume-handle.ts';
+
+/** Clients get this long to see the end of what they have under way. */
+export const DISCONNECT_MS = 2_000;
+export const STOP_MS = 6_000;
+
+export interface Entry {
+  handle: VolumeHandle | null;
+  /** Why it does not run; null while it does, and when it was stopped on request. */
+  problem: Problem | null;
+}
+
+export class VolumeTable {
+  readonly options: ControlOptions;
+  readonly entries = new Map<string, Entry>();
+  readonly claims = new Claims();
+  readonly #changing = new Set<string>();
+  /** The server ends: nothing is started or stopped on request any more. */
+  closing = false;
+
+  constructor(options: ControlOptions) {
+    this.options = options;
+  }
+
+  /** Runs `change` unless another one of the same volume is under way. */
+  async exclusively<T>(volume: string, change: () => Promise<Outcome<T>>): Promise<Outcome<T>> {
+    if (this.closing)
+      return refuse('volume-wrong-state', { volume, state: 'being stopped with the server' });
+    if (this.#changing.has(volume)) {
+      return refuse('volume-wrong-state', { volume, state: 'being started or stopped' });
+    }
+    this.#changing.add(volume);
+    try {
+      return await change();
+    } finally {
+      this.#changing.delete(volume);
+    }
+  }
+
+  /** `name` is the volume's, or a stand-in for an assembly that learns it from the drives. */
+  start(name: string, method: 'create', request: CreateRequest): Promise<Outcome<VolumeStatus>>;
+  start(name: string, method: 'assemble', request: AssembleRequest): Promise<Outcome<VolumeStatus>>;
+  async start(
+    name: string,
+    method: 'create' | 'assemble',
+    request: CreateRequest | AssembleRequest,
+  ): Promise<Outcome<VolumeStatus>> {
+    const before = this.options.known.get(name);
+    const paths: ClaimedPaths = { drives: request.drivePaths, logs: request.logPaths };
+    const free = this.claims.check(name, [...paths.drives, ...paths.logs]);
+    if (!free.ok) return free;
+    this.claims.set(name, paths);
+
+    // Until the drives have said it, the name may be a stand-in; notices come only after the start.
+    let known = name;
+    const handle: VolumeHandle = new VolumeHandle({
+      name,
+      thread: this.options.startThread(name),
+      onSnapshot: (snapshot) => this.#sawSnapshot(known, handle, snapshot),
+      onNotice: (notice) => {
+        if (notice.kind === 'event') this.#append(notice.event);
+        else if (notice.kind === 'disconnected')
+          this.options.onDisconnected(notice.id, notice.reason);
+      },
+      onLost: (reason) => this.#lost(known, handle, reason),
+      ...(this.options.timing ? { timing: this.options.timing } : {}),
+    });
+    const outcome = await handle.start(method, request);
+    const problem = outcome.ok ? this.#nameConflict(name, outcome.value.status) : outcome.problem;
+    if (!outcome.ok || problem) {
+      if (outcome.ok) await handle.call('stop', [], STOP_MS);
+      await handle.end();
+      if (before) this.claims.set(name, before);
+      else this.claims.release(name);
+      const entry = this.entries.get(name);
+      const named: Problem = { ...problem!, detail: { volume: name, ...problem!.detail } };
+      if (entry) entry.problem = named;
+      return { ok: false, problem: named };
+    }
+    const { status } = outcome.value;
+    this.claims.release(name);
+    known = status.name;
+    this.entries.set(known, { handle, problem: null });
+    await this.remember(known, outcome.value);
+    return done(status);
+  }
+
+  /** A volume found on drives may have the name of another one that is known here. */
+  #nameConflict(asked: string, { name, uuid }: VolumeStatus): Problem | null {
+    if (name === asked) return null;
+    const other = this.options.known.get(name);
+    const running = this.entries.get(name)?.handle;
+    return running || (other && other.lastSeen.uuid !== uuid)
+      ? { code: 'volume-exists', detail: { volume: name } }
+      : null;
+  }
+
+  /** Ends the volume's thread in an orderly way: clients first, then the volume. */
+  async end(volume: string, handle: VolumeHandle, how: 'stop' | 'destroy'): Promise<Outcome<void>> {
+    await handle.call('disconnect', [DISCONNECT_MS], DISCONNECT_MS + 500);
+    const ended = await handle.call(how, []);
+    if (!ended.ok) return named(volume, ended);
+    this.entries.set(volume, { handle: null, problem: null });
+    await handle.end();
+    return done(undefined);
+  }
+
+  #sawSnapshot(name: string, handle: VolumeHandle, snapshot: Snapshot): void {
+    this.#followWindow(snapshot);
+    if (this.entries.get(name)?.handle !== handle || this.#changing.has(name)) return;
+    void this.remember(name, snapshot);
+  }
+
+  async remember(name: string, { status, paths }: Snapshot, stopped = false): Promise<void> {
+    this.claims.set(name, paths);
+    const { drives, logs } = paths;
+    this.options.known.set({
+      name,
+      drives: [...drives],
+      logs: [...logs],
+      stopped,
+      lastSeen: lastSeenOf(status),
+    });
+    await this.save();
+  }
+
+  /** A list that cannot be written is trouble for the next start, and no reason to refuse anything now. */
+  async save(): Promise<void> {
+    try {
+      await this.options.known.save();
+    } catch (error) {
+      this.options.onTrouble(`volumes.json cannot be written: ${(error as Error).message}`);
+    }
+  }
+
+  /** Keeps the reports of windows; one whose volume has forgotten it is closed as it was last seen. */
+  #followWindow({ status, report }: Snapshot): void {
+    const { history } = this.options;
+    if (report) history.record(report);
+    for (const open of history.open(status.name)) {
+      if (open.id === report?.id || open.id === status.window?.id) continue;
+      const closedAt = new Date(this.options.wallMs()).toISOString();
+      history.record({ ...open, state: 'closed', closedAt, outcome: open.outcome || 'ended' });
+    }
+  }
+
+  #lost(name: string, handle: VolumeHandle, reason: string): void {
+    const entry = this.entries.get(name);
+    if (entry?.handle !== handle) return;
+    entry.problem = { code: 'volume-crashed', detail: { volume: name, reason } };
+    const { message, fix } = explain(entry.problem);
+    this.announce(name, 'volume-crashed', 'critical', `${message} ${fix}`, { reason });
+    this.options.onVolumeLost(name);
+  }
+
+  #append(event: NewEvent): void {
+    this.options.events.append(event);
+  }
+
+  announce(
+    volume: string,
+    kind: string,
+    severity: LocumEvent['severity'],
+    message: string,
+    detail: LocumEvent['detail'] = {},
+  ): void {
+    this.#append({ volume, kind, severity, message, detail });
+  }
+
+  async forget(volume: string): Promise<void> {
+    this.entries.delete(volume);
+    this.claims.release(volume);
+    this.options.known.delete(volume);
+    await this.save();
+  }
+}
