@@ -231,7 +231,9 @@ function splitByLabel(member: Member, newest: Member, members: readonly Member[]
   // well, and one that the table does not know was replaced: it is left out below, whatever it did since.
   if (!known && !recordedOut && record !== undefined)
     return `the others do not know its generation ${own.generation} (@H2)`;
-  if (!recordedOut && truth.sequence - own.sequence > 1) {
+  // A crash in the middle of a return leaves a superblock ahead of its label, which is still that of the freeze.
+  const ofFreeze = truth.window !== null && own.window?.token === truth.window.token;
+  if (!recordedOut && !ofFreeze && truth.sequence - own.sequence > 1) {
     const current = members.filter((other) => other.label?.sequence === truth.sequence);
     const highest = Math.max(...current.map((other) => other.superblock.events));
     if (member.superblock.events > highest) {

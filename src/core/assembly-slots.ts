@@ -205,8 +205,7 @@ function assembleSlot(
  */
 function isFrozen(member: Member | null, verdict: SlotVerdict, { window }: Authority): boolean {
   if (window === null || member?.label?.window?.token !== window.token) return false;
-  const moving = window.state === 'replaying' || window.state === 'thawing';
-  return !moving || verdict === 'in-sync' || verdict === 'away';
+  return !isMoving(window) || verdict === 'in-sync' || verdict === 'away';
 }
 
 /**
@@ -214,9 +213,18 @@ function isFrozen(member: Member | null, verdict: SlotVerdict, { window }: Autho
  * they are then, and a crash in the middle of a return can leave some of them ahead of the others.
  */
 function isOfFreeze(member: Member, window: LabelWindow | null): boolean {
-  if (window === null || member.label?.window?.token !== window.token) return false;
-  return window.state !== 'replaying' && window.state !== 'thawing';
+  return window !== null && !isMoving(window) && member.label?.window?.token === window.token;
 }
+
+/** Its own label knows of no replay: its data is that of the freeze. */
+export function isLabelledFrozen(member: Member, window: LabelWindow): boolean {
+  const own = member.label?.window ?? null;
+  return own !== null && own.token === window.token && !isMoving(own);
+}
+
+/** Members are changing again. */
+export const isMoving = (window: LabelWindow): boolean =>
+  window.state === 'replaying' || window.state === 'thawing';
 
 /** The label's member of a slot whose drive is not here. */
 function absentRecord(slot: number, authority: Authority): LabelMember | null {
@@ -240,8 +248,13 @@ function factsOf(
 ): SlotFacts {
   const { label, events, window } = authority;
   const recorded = record?.state ?? null;
-  // Once it was back and then failed in the replay, it is a member that missed writes like any other.
-  const left = window?.state === 'replaying' && (recorded === 'failed' || recorded === 'missing');
+  // From the replay on it is a member like any other: it may have failed, or be an older image, restored. But for the
+  // first moment: its label may still be that of the freeze, and nothing but what the log repeats was written yet.
+  const left =
+    window?.state === 'replaying' &&
+    recorded !== 'away' &&
+    recorded !== 'returning' &&
+    !(member !== null && window.cursorStripe === 0 && isLabelledFrozen(member, window));
   const windowSlot = window?.slot === slot && !left;
   if (member === null) {
     return {
@@ -256,8 +269,10 @@ function factsOf(
   }
   const { superblock } = member;
   const labelLag = label === null ? 0 : label.sequence - (member.label?.sequence ?? 0);
-  // A member that lost its label (or got none yet, while an array was being adopted) must be exactly current.
-  const allowed = label !== null && member.label === null ? 0 : 1;
+  // A member that lost its label must be exactly current; one that got none yet, while an array was being adopted by a
+  // server that crashed, may be the usual step behind.
+  const lostLabel = label !== null && member.label === null && label.sequence > 1;
+  const allowed = lostLabel ? 0 : 1;
   const behind =
     !isOfFreeze(member, window) &&
     (events - superblock.events > allowed || (member.label !== null && labelLag > 1));

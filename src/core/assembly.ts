@@ -23,7 +23,12 @@ import {
   wasReplaced,
 } from './assembly-identity.ts';
 import { type AssembledLeg, decideLegs, type FoundLeg } from './assembly-legs.ts';
-import { type AssembledSlot, type AssembledSpare, classifySlots } from './assembly-slots.ts';
+import {
+  type AssembledSlot,
+  type AssembledSpare,
+  classifySlots,
+  isMoving,
+} from './assembly-slots.ts';
 import type { Label, LabelWindow } from './format/label.ts';
 import { layoutOfSuperblock, type MemberLayout } from './format/member-layout.ts';
 import type { Superblock } from './format/superblock.ts';
@@ -108,6 +113,12 @@ export function decideAssembly(
 
   const chunkBytes = level.mirrored ? level.defaultChunkBytes : chunkOfMd;
   const { slots, spares } = classifySlots(members, authority, chunkBytes, trail);
+  const restored = slots.find(({ rule }) => rule === '@O1' || rule === '@O2');
+  if (restored !== undefined && label !== null && !options.force) {
+    const events = restored.superblock?.events ?? 0;
+    const reason = 'the others have it in use, so this is an older copy of the drive';
+    return refuse('drive-stale', { path: restored.path ?? '', events, reason });
+  }
   const inSync = slots.filter((slot) => slot.verdict === 'in-sync');
   const decidedLegs = decideLegs(legs, superblock.setUuid, name, authority, trail);
   if (!decidedLegs.ok) return decidedLegs;
@@ -212,13 +223,18 @@ interface StartFacts {
 function mayStart(facts: StartFacts): Outcome<{ readonly forced: boolean }> {
   const { name, level, slots, window, unclean, logUsable, force, trail } = facts;
   const tolerated = level.tolerates(slots.length);
-  const inSync = slots.filter((slot) => slot.verdict === 'in-sync').length;
+  // The drive of a window whose replay has only just begun is as good as the others.
+  const returned = window?.state === 'replaying' ? 'away' : 'in-sync';
+  const inSync = slots.filter(
+    ({ verdict, path }) => path !== null && (verdict === 'in-sync' || verdict === returned),
+  ).length;
   const missing = slots.filter((slot) => slot.verdict === 'missing');
   const listed = missing.map((slot) => `slot ${slot.slot}${slot.uuid ? ` (${slot.uuid})` : ''}`);
   const refused = (given: number, needed: number): Outcome<{ forced: boolean }> =>
     refuse('members-missing', { volume: name, given, needed, missing: listed.join(', ') });
 
-  if (window !== null) {
+  const moving = window !== null && isMoving(window);
+  if (window !== null && !moving) {
     // Frozen members cannot go on by themselves, and what was acknowledged since is in the log, which has been checked.
     // So one more than usual may be absent, recorded or not: reads that need both wait for either to come back.
     const frozen = slots.filter((slot) => slot.path !== null && slot.frozenGeneration).length;
@@ -232,7 +248,8 @@ function mayStart(facts: StartFacts): Outcome<{ readonly forced: boolean }> {
   if (inSync < needed) return refused(inSync, needed);
   const unrecorded = missing.filter((slot) => !slot.recorded);
   let forced = false;
-  if (unrecorded.length > 0) {
+  // In a replay every stripe that a crash may have left half-written is in the log whole, whoever was there.
+  if (unrecorded.length > 0 && !moving) {
     if (!force) return refused(inSync, slots.length);
     trail.push(`@Q2 forced: ${unrecorded.length} missing members that no record calls missing`);
     forced = true;
@@ -240,7 +257,7 @@ function mayStart(facts: StartFacts): Outcome<{ readonly forced: boolean }> {
   // Mirrors agree with themselves; parity that may be wrong makes the absent chunk wrong. While the absence is on
   // record every write of a degraded stripe was in the log first, and redoing those makes parity right again.
   const degraded = inSync < slots.length;
-  const holeClosed = level.parityChunks === 0 || (logUsable && unrecorded.length === 0);
+  const holeClosed = level.parityChunks === 0 || (logUsable && (moving || unrecorded.length === 0));
   if (unclean && degraded && !holeClosed) {
     if (!force) return refuse('dirty-and-degraded', { volume: name });
     trail.push('@Q3 forced: unclean, degraded and without a log that covers it');

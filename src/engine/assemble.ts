@@ -144,10 +144,12 @@ function goOn(v: VolumeCore, volume: Volume, decision: AssemblyDecision): void {
   v.own(startRebuildOfSpare(v));
 }
 
-/** A member that is here but out of date comes back by itself: a short resync by bitmap, or a full rebuild. */
+/**
+ * A member that was known to be gone and is here again comes back by itself with a short resync, if the bitmap says what it
+ * missed. One that would have to be rebuilt completely is left alone until somebody adds it.
+ */
 function reAdd(v: VolumeCore, slot: AssembledSlot): void {
-  if ((slot.verdict !== 'stale' && slot.verdict !== 'stale-by-bitmap') || slot.path === null)
-    return;
+  if (slot.verdict !== 'stale-by-bitmap' || slot.path === null) return;
   const { path, superblock } = slot;
   const member = v.members.at(slot.slot);
   v.own(
@@ -157,8 +159,7 @@ function reAdd(v: VolumeCore, slot: AssembledSlot): void {
       member.drive = opened.value;
       member.path = path;
       member.superblock ??= superblock;
-      const kind = slot.verdict === 'stale-by-bitmap' ? 'bitmap' : 'full';
-      await startRebuild(v, member, recoveryFor(v, kind, 0 as StripeIndex));
+      await startRebuild(v, member, recoveryFor(v, 'bitmap', 0 as StripeIndex));
     })(),
   );
 }

@@ -4,7 +4,7 @@
  */
 
 import { OK } from '../base/errno.ts';
-import { BLOCK_BYTES, type DriveOffset, type StripeIndex } from '../base/units.ts';
+import { BLOCK_BYTES, type DriveOffset, roundUp, type StripeIndex } from '../base/units.ts';
 import { decideDrive } from '../core/machines/drive.ts';
 import { done, type Outcome, refuse } from '../core/problems.ts';
 import type { Drive } from '../io/drive.ts';
@@ -280,19 +280,23 @@ export async function contentOf(
   return v.environment.foreignContent(drive);
 }
 
-/** Makes a drive unrecognisable as a member: superblock and both labels are zeroed. */
+/** Makes a drive nobody's: superblock, bitmap and both labels are zeroed. The data stays. */
 export async function wipeMember(v: VolumeCore, member: Member): Promise<boolean> {
   const { drive, layout } = member;
   if (drive === null || layout === null) return false;
   const { buffers } = v.environment;
-  const zeroes = await buffers.takeLater(BLOCK_BYTES, 'engine');
+  const bitmapBytes = roundUp(layout.bitmapBytes, BLOCK_BYTES);
+  const zeroes = await buffers.takeLater(bitmapBytes, 'engine');
   if (zeroes === 0) return false;
   try {
-    buffers.slice(zeroes, BLOCK_BYTES).fill(0);
-    const offsets = [layout.superOffset, layout.bitmapOffset, ...layout.labelOffsets];
-    const results = await Promise.all(
-      offsets.map((offset) => drive.write(offset as DriveOffset, zeroes, BLOCK_BYTES)),
-    );
+    buffers.slice(zeroes, bitmapBytes).fill(0);
+    const blank = (offset: number, lengthBytes: number): Promise<number> =>
+      drive.write(offset as DriveOffset, zeroes, lengthBytes);
+    const results = await Promise.all([
+      blank(layout.superOffset, BLOCK_BYTES),
+      ...(layout.bitmapPresent ? [blank(layout.bitmapOffset, bitmapBytes)] : []),
+      ...layout.labelOffsets.map((offset) => blank(offset, BLOCK_BYTES)),
+    ]);
     return results.every((errno) => errno === OK) && (await drive.flush()) === OK;
   } finally {
     buffers.give(zeroes);

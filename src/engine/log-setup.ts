@@ -11,8 +11,8 @@ import type { LogStore } from './log/log-store.ts';
 import type { VolumeCore } from './volume-core.ts';
 import { tellWindow } from './window-state.ts';
 
-/** The header copies and the first blocks of the stripe area: enough for a leg to be nobody's. */
-const LEG_WIPE_BLOCKS = 8;
+/** The header copies and the first blocks of the stripe area: the leg is nobody's, and looks blank. */
+const LEG_WIPE_BLOCKS = 64;
 
 export function attachLog(v: VolumeCore, log: LogStore): void {
   v.log = log;

@@ -97,8 +97,8 @@ async function xorOfOthers(
 }
 
 /**
- * Whether all usable members agree over a range: mirrors equal, or XOR zero (which takes every member). `address` is scratch of `lengthBytes` for the
- * caller to look at: what is left there is the difference (parity) or the first copy (mirrored).
+ * Whether all usable members agree over a range: mirrors equal, or XOR zero (which takes every member). `address` is
+ * scratch of `lengthBytes` for the caller to look at: what is left there is the difference (parity) or the first copy.
  */
 export async function consistent(
   from: Sources,

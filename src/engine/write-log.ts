@@ -9,8 +9,8 @@ import type { OverlayKind } from '../core/overlay.ts';
 import type { VolumeCore } from './volume-core.ts';
 
 /**
- * The log is full, or no leg of it can be written: the write is held until a drive comes back, the window ends, or replay has
- * passed its stripes.
+ * The log is full, or no leg of it can be written: the write is held until a drive comes back, the window ends, or
+ * replay has passed its stripes.
  */
 export function logRefuses(v: VolumeCore, errno: Errno): boolean {
   const logged = v.mode === 'frozen' || v.mode === 'replaying';

@@ -1,6 +1,6 @@
 /**
- * Step 5 of a write (write.ts): in place. Intent bits first, then mirrors in one go or parity stripe by stripe, each under the
- * locks of its stripes.
+ * Step 5 of a write (write.ts): in place. Intent bits first, then mirrors in one go or parity stripe by stripe, each
+ * under the locks of its stripes.
  */
 
 import { EIO, type Errno, OK } from '../base/errno.ts';

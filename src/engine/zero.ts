@@ -109,7 +109,8 @@ async function zeroMembers(
 ): Promise<Errno> {
   const g = v.geometry;
   const whole = lengthBytes === g.columnsOf(stripe) * g.dataChunks;
-  if (whole && !how.keepAllocated && !v.degraded) {
+  // Not in a replay: its stripes are in the journal, and redoing them would bring back what was punched.
+  if (whole && !how.keepAllocated && !v.degraded && v.mode === 'direct') {
     const errno = await punchStripe(v, stripe);
     if (errno === OK) return OK;
   }
@@ -133,11 +134,16 @@ async function punchStripe(v: VolumeCore, stripe: StripeIndex): Promise<Errno> {
   try {
     if (v.degraded) return ENOSPC;
     const offset = g.memberOffset(stripe, 0);
-    const punches = v.members.slots.map((member) =>
-      v.members.punchData(member.slot, offset, g.columnsOf(stripe)),
-    );
-    // Where one cannot, the caller writes zeroes over all of them: the stripe is made whole again.
-    for (const errno of await Promise.all(punches)) if (errno !== OK) return errno;
+    v.beginUnlogged();
+    try {
+      const punches = v.members.slots.map((member) =>
+        v.members.punchData(member.slot, offset, g.columnsOf(stripe)),
+      );
+      // Where one cannot, the caller writes zeroes over all of them: the stripe is made whole again.
+      for (const errno of await Promise.all(punches)) if (errno !== OK) return errno;
+    } finally {
+      v.endUnlogged();
+    }
     return OK;
   } finally {
     v.locks.unlock(stripe);

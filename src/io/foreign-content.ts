@@ -75,7 +75,7 @@ const recognisers: readonly Recognise[] = [
 ];
 
 /**
- * A short name with its article, or null when nothing is recognised (or the drive cannot be read).
+ * A short name with its article, or null when the drive is empty at its front (or cannot be read).
  */
 export async function foreignContent(drive: Drive, buffers: Buffers): Promise<string | null> {
   const sizeBytes = roundDown(drive.sizeBytes, SECTOR_BYTES);
@@ -88,7 +88,13 @@ export async function foreignContent(drive: Drive, buffers: Buffers): Promise<st
     const found = recognise(ends);
     if (found !== null) return found;
   }
-  return null;
+  // Not in the table, but not empty either: somebody's raw data.
+  return isZero(head) ? null : 'data of an unknown kind';
+}
+
+function isZero(view: DataView): boolean {
+  const bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+  return bytes.every((byte) => byte === 0);
 }
 
 async function readBytes(

@@ -48,5 +48,6 @@ test('every alarm has its line, and no line is of an alarm that does not exist',
   const table = page('volume').split('## Alarms')[1] ?? '';
   const rows = table.split('\n').filter((line) => line.startsWith('| `'));
   const shownCodes = rows.flatMap((row) => [...(row.split('|')[1] ?? '').matchAll(/`([^`]+)`/g)]);
-  assert.deepEqual(shownCodes.map(([, code]) => code).sort(), [...alarmCodes].sort());
+  assert.deepEqual(new Set(shownCodes.map(([, code]) => code)), new Set(alarmCodes));
+  assert.equal(shownCodes.length, alarmCodes.length);
 });
