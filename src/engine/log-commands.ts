@@ -16,6 +16,7 @@ import { LogStore, peekLeg } from './log/log-store.ts';
 import { attachLog, checkPlaces, refreshLogRecord } from './log-setup.ts';
 import { readMemberMetadata } from './member-metadata.ts';
 import type { VolumeCore } from './volume-core.ts';
+import { tellWindow } from './window-state.ts';
 
 export function replaceLeg(v: VolumeCore, request: ReplaceLegRequest): Promise<Outcome<void>> {
   return alone(v, () => replace(v, request));
@@ -67,6 +68,7 @@ async function replace(v: VolumeCore, request: ReplaceLegRequest): Promise<Outco
   v.legSharesFileSystem = places.value.sharesFileSystem;
   refreshLogRecord(v);
   await v.metadata.commit();
+  tellWindow(v, 'leg-restored');
   const message = `Log leg ${path} is in the place of ${former}: the log of ${v.name} has two copies again`;
   v.emit('leg-replaced', 'info', message, { path, former });
   return done(undefined);

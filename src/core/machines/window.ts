@@ -52,6 +52,8 @@ export const windowEvents = [
    */
   'redundancy-lost',
   'leg-lost',
+  /** Another leg is in its place and holds everything. */
+  'leg-restored',
   'log-lost',
   'drive-returned',
   'drive-verified',
@@ -114,6 +116,7 @@ const ended: Partial<Record<WindowEvent, WindowCell>> = {
   'second-failed': 'ignored',
   'second-returned': 'ignored',
   'leg-lost': 'ignored',
+  'leg-restored': 'ignored',
   'log-lost': 'ignored',
   'drive-returned': 'refused',
   abort: 'refused',
@@ -130,6 +133,7 @@ export const windowMachine: Machine<WindowState, WindowEvent, WindowEffect> = {
       'freeze-failed': to('aborted', 'undo-freeze'),
       'second-failed': to('aborted', 'undo-freeze'),
       'leg-lost': to('aborted', 'undo-freeze'),
+      'leg-restored': 'ignored',
       'log-lost': to('aborted', 'undo-freeze'),
       // A moment later it is open, and can be called off.
       abort: 'refused',
@@ -152,6 +156,7 @@ export const windowMachine: Machine<WindowState, WindowEvent, WindowEffect> = {
         second: to('open', 'admit-writes'),
       },
       'leg-lost': to('open', 'recall'),
+      'leg-restored': { alone: to('open', 'end-recall'), second: to('open') },
       // Alone, what the log still answers can be brought home. Second: only waiting keeps every way
       // open.
       'log-lost': {
@@ -178,6 +183,7 @@ export const windowMachine: Machine<WindowState, WindowEvent, WindowEffect> = {
       // It could not be compared, or only in part: now it can.
       'second-returned': to('returning', 'verify', 'admit-writes'),
       'leg-lost': to('returning', 'warn'),
+      'leg-restored': 'ignored',
       'log-lost': to('returning', 'suspend'),
       'drive-returned': 'refused',
       abort: 'refused',
@@ -196,6 +202,7 @@ export const windowMachine: Machine<WindowState, WindowEvent, WindowEffect> = {
       'second-returned': 'ignored',
       'redundancy-lost': to('replaying', 'halt'),
       'leg-lost': to('replaying', 'warn'),
+      'leg-restored': 'ignored',
       'log-lost': to('replaying', 'suspend'),
       'drive-returned': 'refused',
       abort: 'refused',
@@ -212,6 +219,7 @@ export const windowMachine: Machine<WindowState, WindowEvent, WindowEffect> = {
       'second-returned': 'ignored',
       'redundancy-lost': to('thawing', 'halt'),
       'leg-lost': to('thawing', 'warn'),
+      'leg-restored': 'ignored',
       'log-lost': to('thawing', 'suspend'),
       // It has missed writes by now; once the thaw is done it comes back by a short resync.
       'drive-returned': 'refused',

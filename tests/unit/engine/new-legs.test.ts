@@ -56,6 +56,7 @@ test('a leg is replaced in a window, under writes; then the new one alone has ev
   assert.deepEqual(world.v.paths().logs, ['new', 'leg1']);
   assert.ok(scene.said('leg-replaced'), scene.recent);
   assert.ok(!scene.alarms().includes('leg-lost'), scene.alarms().join());
+  assert.equal(scene.core.window?.recall, false, 'the drive is not wanted in a hurry any more');
   await scene.fill(10);
   scene.crash(false);
   withLegs(scene, 'new');

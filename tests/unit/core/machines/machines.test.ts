@@ -65,6 +65,7 @@ const windowCells: Record<WindowEvent, string> = {
   'second-returned': 'ignored open returning ignored ignored ignored ignored',
   'redundancy-lost': '- - - replaying thawing - -',
   'leg-lost': 'aborted open returning replaying thawing ignored ignored',
+  'leg-restored': 'ignored open ignored ignored ignored ignored ignored',
   'log-lost': 'aborted thawing/open returning replaying thawing ignored ignored',
   'drive-returned': 'refused returning refused refused refused refused refused',
   'drive-verified': '- - replaying - - - -',
