@@ -3,7 +3,7 @@
  * the stripes that a crash left half-written.
  */
 
-import { OK } from '../base/errno.ts';
+import { EIO, OK } from '../base/errno.ts';
 import { type Address, SECTOR_BYTES } from '../base/units.ts';
 import type { AssemblyDecision } from '../core/assembly.ts';
 import { done, type Outcome, refuse } from '../core/problems.ts';
@@ -108,9 +108,15 @@ export async function completeFreeze(v: VolumeCore, opened: Opened): Promise<voi
 }
 
 /** 5: whatever a crash left half-written in degraded stripes is written again, in order, whole. */
-export async function redoStripes(v: VolumeCore): Promise<Outcome<void>> {
+export async function redoStripes(v: VolumeCore, force: boolean): Promise<Outcome<void>> {
   const { log } = v;
-  if (log === null || log.stripes.pendingSegments === 0) return done(undefined);
+  if (log === null) return done(undefined);
+  const lost = log.stripes.lostSegments;
+  if (lost > 0 && v.degraded && !force) {
+    const reason = `${lost} stripe images that were flushed are on no leg: what they covered may be half written`;
+    return refuse('log-damaged', { volume: v.name, reason });
+  }
+  if (log.stripes.pendingSegments === 0) return done(undefined);
   if (v.mode === 'frozen')
     return refuse('log-damaged', { volume: v.name, reason: 'stripe images in a frozen volume' });
   const errno = await log.stripes.redo(async (images) => {
@@ -124,10 +130,12 @@ export async function redoStripes(v: VolumeCore): Promise<Outcome<void>> {
         address as Address,
         lengthBytes,
       );
-      if (written !== OK) return written;
+      // One that does not take it is out; the image is whole on the others.
+      if (written !== OK) v.members.fail(member, `write failed (errno ${written})`, 'write-error');
     }
-    return OK;
+    return v.halted ? EIO : OK;
   });
+  await v.members.settled();
   if (errno !== OK)
     return refuse('io-error', { what: 'the stripes that a crash left half-written' });
   if ((await v.flushMembers()) !== OK) return refuse('io-error', { what: 'the members' });

@@ -70,7 +70,7 @@ async function assemble(
 
   const logged = await openLog(v, decision, opened); // 4
   if (!logged.ok) return logged;
-  const redone = await redoStripes(v); // 5
+  const redone = await redoStripes(v, request.force); // 5
   if (!redone.ok) return redone;
   await completeFreeze(v, opened);
   const closing = [...opened.drives.values()]
