@@ -115,6 +115,7 @@ export class Metadata {
   }
 
   async #write(last: Member | null): Promise<void> {
+    if (this.#v.degraded && this.#v.log !== null) await this.#v.unloggedWritten();
     this.sequence++;
     if (!this.labelsOnly) this.events++;
     // All content is made here, in one moment: members must not carry different labels of one number.

@@ -76,7 +76,7 @@ async function carryOut(
 
 /**
  * The write hole: no crash may leave a stripe half written while a chunk of it exists only through its parity, so in a
- * degraded volume the after-image is durable in the log first.
+ * degraded volume the after-image is durable in the log first. In a replay always: a member may be lost with the crash.
  *
  * Not only where the plan sees a hazard: images are redone in order after a crash, so while one of a stripe may still be
  * in the journal every later write of that stripe must be there too, or the redo would bring back what it replaced. That
@@ -88,7 +88,14 @@ async function writeLogged(
   plan: WritePlanned,
   addressOf: (transfer: Transfer) => Address,
 ): Promise<Errno> {
-  if (v.log === null || !v.degraded) return writeAll(v, stripe, plan, addressOf);
+  if (v.log === null || (!v.degraded && v.mode !== 'replaying')) {
+    v.beginUnlogged();
+    try {
+      return await writeAll(v, stripe, plan, addressOf);
+    } finally {
+      v.endUnlogged();
+    }
+  }
   const images = plan.writes.map((transfer) => ({
     slot: transfer.slot,
     memberOffset: v.geometry.memberOffset(stripe, transfer.from),

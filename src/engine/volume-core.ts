@@ -153,6 +153,29 @@ export class VolumeCore {
     return this.resync === null || !this.resync.has(stripe);
   }
 
+  #unloggedStripes = 0;
+  #unloggedDone: (() => void)[] = [];
+
+  /** A stripe is being written in place without an after-image in the log. */
+  beginUnlogged(): void {
+    this.#unloggedStripes++;
+  }
+
+  endUnlogged(): void {
+    if (--this.#unloggedStripes > 0) return;
+    for (const wake of this.#unloggedDone.splice(0)) wake();
+  }
+
+  /**
+   * A member's absence is put on record only when this is reached: from then on every stripe that a crash may leave
+   * half-written is in the log whole. Before it, a start without the member is refused.
+   */
+  async unloggedWritten(): Promise<void> {
+    while (this.#unloggedStripes > 0) {
+      await new Promise<void>((resolve) => this.#unloggedDone.push(resolve));
+    }
+  }
+
   get absentCount(): number {
     return bitCount(this.members.absentMask);
   }
