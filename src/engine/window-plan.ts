@@ -121,13 +121,18 @@ function checkLog(v: VolumeCore, request: WindowRequest, check: AddCheck): void 
       'The volume has a log',
       'block',
       'without a log nothing can stand in for the drive',
-      'assemble the volume with --log',
+      `locum log add ${v.name} PATH PATH`,
     );
     return;
   }
   check('WP006', 'The volume has a log', 'pass');
   const legs = log.status().legs;
   const online = legs.filter((leg) => leg.state === 'online').length;
+  const lost = legs.findIndex((leg) => leg.state !== 'online');
+  const second =
+    lost < 0
+      ? 'give the volume a log of two legs'
+      : `replace the leg that is lost: locum log replace ${v.name} ${lost} --with PATH`;
   const why =
     'in a window the log is the only copy of what is written: with one leg, its loss is loss of data';
   if (online >= 2) check('WP007', 'The log has two legs', 'pass');
@@ -137,17 +142,16 @@ function checkLog(v: VolumeCore, request: WindowRequest, check: AddCheck): void 
       'The log has two legs',
       'block',
       'no leg of the log is online',
-      'replace the failed legs',
+      `give it a new log: locum log add ${v.name} PATH PATH`,
     );
-  else if (request.allowSingleLog)
-    check('WP007', 'The log has two legs', 'warn', why, 'give the volume a second leg');
+  else if (request.allowSingleLog) check('WP007', 'The log has two legs', 'warn', why, second);
   else
     check(
       'WP007',
       'The log has two legs',
       'block',
       why,
-      'give the volume a second leg, or accept this with --allow-single-log',
+      `${second}, or accept this with --allow-single-log`,
     );
   if (v.legSharesFileSystem) {
     check(
