@@ -113,7 +113,13 @@ export function decideAssembly(
 
   const chunkBytes = level.mirrored ? level.defaultChunkBytes : chunkOfMd;
   const { slots, spares } = classifySlots(members, authority, chunkBytes, trail);
-  const restored = slots.find(({ rule }) => rule === '@O1' || rule === '@O2');
+  // One that was being taken back is none: its own label comes last, and a crash may have kept it from being written.
+  const rebuilding = label?.members.filter(({ state }) => state === 'rebuilding') ?? [];
+  const restored = slots.find(
+    (slot) =>
+      (slot.rule === '@O1' || slot.rule === '@O2') &&
+      !rebuilding.some(({ uuid }) => uuid === slot.uuid),
+  );
   if (restored !== undefined && label !== null && !options.force) {
     const events = restored.superblock?.events ?? 0;
     const reason = 'the others have it in use, so this is an older copy of the drive';

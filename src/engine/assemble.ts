@@ -80,6 +80,11 @@ async function assemble(
   const volume = new Volume(v);
   await v.intent.writeAll();
   if (decision.forced) v.metadata.newGeneration();
+  for (const member of v.members.present()) {
+    const label = opened.drives.get(member.path)?.metadata.label;
+    const sequence = label?.kind === 'label' ? label.value.sequence : 0;
+    if (sequence < decision.sequence) v.metadata.behind.add(member);
+  }
   await v.metadata.commit(); // 6
   await v.members.settled();
   goOn(v, volume, decision); // 7

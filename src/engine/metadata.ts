@@ -66,6 +66,8 @@ export class Metadata {
   /** The log as the labels know it, also while its legs are missing. */
   log: LabelLog | null = null;
   scrub: LabelScrub | null = null;
+  /** Written before the others by the next commit: a crash left them one behind, and one more would look like an old copy. */
+  readonly behind = new Set<Member>();
   /** While true only labels are written (invariant 3). */
   labelsOnly = false;
   /** Members with no superblock on the drive yet: it goes there before the label, which alone would look like damage. */
@@ -120,7 +122,10 @@ export class Metadata {
     if (!this.labelsOnly) this.events++;
     // All content is made here, in one moment: members must not carry different labels of one number.
     const contents = this.#v.members.present().map((member) => this.#contentFor(member));
-    const others = contents.filter(({ member }) => member !== last);
+    const first = contents.filter(({ member }) => this.behind.has(member));
+    await Promise.all(first.map((content) => this.#writeMember(content)));
+    const others = contents.filter(({ member }) => member !== last && !this.behind.has(member));
+    this.behind.clear();
     await Promise.all(others.map((content) => this.#writeMember(content)));
     for (const content of contents) if (content.member === last) await this.#writeMember(content);
   }
