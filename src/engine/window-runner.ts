@@ -264,7 +264,7 @@ export class WindowRunner {
         why: 'another drive has failed: only the drive that left can complete the volume',
       });
     }
-    const prepared = await v.metadata.adopt(member, drive, path);
+    const prepared = v.metadata.adopt(member, drive, path);
     if (!prepared.ok) return prepared;
     v.members.refresh();
     v.emit(
