@@ -17,6 +17,7 @@ import type { Drive } from './drive.ts';
 import { holdersOf, isSwapFile, loopDeviceOf, mountedAt, sysfsOf } from './drive-users.ts';
 import { lockFile } from './file-lock.ts';
 import { type IoOutcome, opened, type Refusal, refused } from './io-outcome.ts';
+import { MemoryFileDrive } from './memory-file-drive.ts';
 import { native } from './native.ts';
 import { NodeDrive } from './node-drive.ts';
 import { errnoOf, identityOf, type OpenFile } from './open-file.ts';
@@ -73,7 +74,21 @@ function openImage(path: string, backend: DriveBackend): IoOutcome<Drive> {
     identity: identityOf(stat),
     release,
   };
-  return opened(driveOn(file, backend));
+  const drive = driveOn(file, backend);
+  const system = native();
+  if (backend.ring === null || system === null || !isInMemory(path)) return opened(drive);
+  return opened(new MemoryFileDrive(system, backend.buffers, fd, drive));
+}
+
+/** tmpfs and ramfs, by their magic numbers. */
+const MEMORY_FILE_SYSTEMS: readonly number[] = [0x0102_1994, 0x8584_58f6];
+
+function isInMemory(path: string): boolean {
+  try {
+    return MEMORY_FILE_SYSTEMS.includes(fs.statfsSync(path).type);
+  } catch {
+    return false;
+  }
 }
 
 function openDevice(path: string, device: number, backend: DriveBackend): IoOutcome<Drive> {
