@@ -70,7 +70,7 @@ export class Metadata {
   readonly behind = new Set<Member>();
   /** While true only labels are written (invariant 3). */
   labelsOnly = false;
-  /** Members with no superblock on the drive yet: it goes there before the label, which alone would look like damage. */
+  /** Members with no superblock on the drive yet: it goes there first; a label alone would look like damage. */
   readonly #fresh = new Set<Member>();
   #running: Promise<void> | null = null;
   #next: Promise<void> | null = null;

@@ -19,7 +19,13 @@ const SAMPLED = 8;
 
 type Story = 'secondFailure' | 'lateReturn';
 
-async function crashAt(level: number, story: Story, point: number, how: Death, twice: boolean): Promise<void> {
+async function crashAt(
+  level: number,
+  story: Story,
+  point: number,
+  how: Death,
+  twice: boolean,
+): Promise<void> {
   const life = new Life(level, level);
   const random = new Random(1_000 * level + point);
   let where = '';
@@ -62,10 +68,13 @@ for (const story of ['secondFailure', 'lateReturn'] as const) {
         const step = every > 0 ? every : Math.max(1, Math.floor(operations / SAMPLED));
         const phase = (level * 7 + how.length + Number(twice)) % step;
         const points = only > 0 ? [only] : [];
-        for (let point = 1 + phase; only === 0 && point <= operations; point += step) points.push(point);
+        for (let point = 1 + phase; only === 0 && point <= operations; point += step)
+          points.push(point);
         const failures: string[] = [];
         for (const point of points) {
-          await crashAt(level, story, point, how, twice).catch((error: Error) => failures.push(error.message));
+          await crashAt(level, story, point, how, twice).catch((error: Error) =>
+            failures.push(error.message),
+          );
         }
         const shown = failures.slice(0, 8).join('\n');
         assert.equal(failures.length, 0, `${failures.length} of ${points.length}:\n${shown}`);

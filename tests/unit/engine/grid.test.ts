@@ -22,14 +22,24 @@ function edgeRanges(scene: Scene): Range[] {
   const chunk = g.chunkBytes / SECTOR;
   const stripe = chunk * g.dataChunks;
   const total = scene.model.sectors;
-  const edges = [0, chunk, stripe - chunk, stripe, 2 * stripe, total - stripe, total - chunk, total];
+  const edges = [
+    0,
+    chunk,
+    stripe - chunk,
+    stripe,
+    2 * stripe,
+    total - stripe,
+    total - chunk,
+    total,
+  ];
   const lengths = [1, 2, chunk - 1, chunk, chunk + 1, 2 * chunk, stripe, stripe + 2, 2 * stripe];
   const ranges = new Map<string, Range>();
   for (const edge of edges) {
     for (const shift of [-1, 0, 1]) {
       for (const sectors of lengths) {
         const start = edge + shift;
-        if (start >= 0 && start + sectors <= total) ranges.set(`${start}+${sectors}`, { start, sectors });
+        if (start >= 0 && start + sectors <= total)
+          ranges.set(`${start}+${sectors}`, { start, sectors });
       }
     }
   }
@@ -37,7 +47,12 @@ function edgeRanges(scene: Scene): Range[] {
 }
 
 /** With both absent and nothing in the log: is this sector to be had? */
-function readable(scene: Scene, sector: number, absent: readonly number[], logged: ReadonlySet<number>): boolean {
+function readable(
+  scene: Scene,
+  sector: number,
+  absent: readonly number[],
+  logged: ReadonlySet<number>,
+): boolean {
   if (logged.has(sector)) return true;
   const g = scene.core.geometry;
   if (g.level.mirrored) return absent.length < g.members;
@@ -69,7 +84,9 @@ async function readWithTwoAbsent(
 function subsets(members: number, most: number): number[][] {
   const sets: number[][] = [];
   for (let mask = 0; mask < 1 << members; mask++) {
-    const set = Array.from({ length: members }, (_, slot) => slot).filter((slot) => mask & (1 << slot));
+    const set = Array.from({ length: members }, (_, slot) => slot).filter(
+      (slot) => mask & (1 << slot),
+    );
     if (set.length <= most) sets.push(set);
   }
   return sets;
@@ -91,7 +108,13 @@ const sizes = [1, 3, 4, 5].flatMap((level) => {
 for (const { level, members } of sizes) {
   const title = `RAID ${level} of ${members}`;
   const pairs = subsets(members, 2).filter((set) => set.length === 2);
-  const ordered = pairs.flatMap(([a, b]) => [[a, b], [b, a]] as [number, number][]);
+  const ordered = pairs.flatMap(
+    ([a, b]) =>
+      [
+        [a, b],
+        [b, a],
+      ] as [number, number][],
+  );
 
   test(`${title}, direct: every absent set, every edge`, async () => {
     for (const absent of subsets(members, level === 1 ? members - 1 : 1)) {
@@ -99,7 +122,8 @@ for (const { level, members } of sizes) {
       const { world } = scene;
       const where = `absent ${absent.join(' and ') || 'nobody'}`;
       await scene.put(0, scene.model.sectors);
-      for (const slot of absent) assert.ok((await world.until(world.v.failDrive(String(slot)))).ok, where);
+      for (const slot of absent)
+        assert.ok((await world.until(world.v.failDrive(String(slot)))).ok, where);
       for (const range of shuffle(scene, edgeRanges(scene))) {
         await scene.put(range.start, range.sectors);
         await readAround(scene, range, `${where}, ${range.start}+${range.sectors}`);
@@ -108,14 +132,17 @@ for (const { level, members } of sizes) {
     }
   });
 
-  for (const [how, early] of [['fails in the window', false], ['failed before', true]] as const) {
+  for (const [how, early] of [
+    ['fails in the window', false],
+    ['failed before', true],
+  ] as const) {
     test(`${title}, frozen: every pair of which the second ${how}, replay, replacement`, async () => {
       for (const [away, failed] of ordered) {
         const where = `${away} away, ${failed} ${how}`;
         const scene = await Scene.make(level, { members, seed: 10 * away + failed });
         const { world } = scene;
         const fail = async (): Promise<void> =>
-          void assert.ok((await world.until(world.v.failDrive(String(failed)))).ok, where);
+          assert.ok((await world.until(world.v.failDrive(String(failed)))).ok, where);
         await scene.put(0, scene.model.sectors);
         if (early) await fail();
         await scene.open(String(away), { onDoubleAbsence: 'error', allowDegraded: true });
@@ -131,12 +158,16 @@ for (const { level, members } of sizes) {
           if (!early) await readAround(scene, range, where);
         }
         if (!early) await fail();
-        for (const range of ranges) await readWithTwoAbsent(scene, range, [away, failed], logged, where);
+        for (const range of ranges)
+          await readWithTwoAbsent(scene, range, [away, failed], logged, where);
         for (const range of ranges.slice(12, 24)) await put(range);
         for (const range of ranges.slice(0, 40))
           await readWithTwoAbsent(scene, range, [away, failed], logged, where);
         frozen.forEach((bytes, slot) => {
-          assert.ok(Buffer.compare(bytes, scene.region(slot)) === 0, `${where}: slot ${slot} changed while frozen`);
+          assert.ok(
+            Buffer.compare(bytes, scene.region(slot)) === 0,
+            `${where}: slot ${slot} changed while frozen`,
+          );
         });
         await scene.closeAndWait();
         assert.equal(scene.state, 'degraded', where);

@@ -86,7 +86,10 @@ for (const [what, befall] of accidents) {
     await world.assemble();
     await scene.check('both given');
     assert.deepEqual(
-      world.v.status().log?.legs.map(({ state }) => state).sort(),
+      world.v
+        .status()
+        .log?.legs.map(({ state }) => state)
+        .sort(),
       ['failed', 'online'],
     );
     await scene.closeAndWait();
@@ -108,7 +111,8 @@ test('records of one leg rot while the server is down: the other has them', asyn
   await scene.flush();
   scene.crash(false);
   const leg = world.at('leg1');
-  for (let at = 5 * MIB; at < leg.sizeBytes; at += 64 * KIB) leg.overwrite(at, new Uint8Array(24 * KIB).fill(0x5a));
+  for (let at = 5 * MIB; at < leg.sizeBytes; at += 64 * KIB)
+    leg.overwrite(at, new Uint8Array(24 * KIB).fill(0x5a));
   await world.assemble();
   await scene.check('one leg rotten');
   await scene.closeAndWait();
@@ -338,7 +342,10 @@ test('the log is full and a second drive has failed: writes are held, reads go o
     held.push(write);
   }
   await world.pass(120_000);
-  assert.ok(held.every(({ answered }) => !answered), 'held for as long as it takes');
+  assert.ok(
+    held.every(({ answered }) => !answered),
+    'held for as long as it takes',
+  );
   assert.equal(scene.state, 'suspended');
   assert.ok(scene.alarms().includes('writes-held'), scene.alarms().join());
   assert.equal(scene.core.window?.state, 'open');

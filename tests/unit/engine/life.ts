@@ -73,7 +73,10 @@ export class Life {
       if (this.dead) throw new Crashed('crashed');
       if (settled) return promise;
       const { events } = this.world;
-      assert.ok(this.world.clock.step(deadline), `nothing settled: ${events.slice(-5).join(' | ')}`);
+      assert.ok(
+        this.world.clock.step(deadline),
+        `nothing settled: ${events.slice(-5).join(' | ')}`,
+      );
     }
   }
 
@@ -95,7 +98,11 @@ export class Life {
     const done = this.world.write(start * SECTOR, data, fua).then((errno) => {
       // What is answered after the end was not answered: nobody was there to hear it.
       if (this.dead) return;
-      assert.equal(errno, 0, `write of ${start}+${sectors}: ${this.world.events.slice(-4).join(' | ')}`);
+      assert.equal(
+        errno,
+        0,
+        `write of ${start}+${sectors}: ${this.world.events.slice(-4).join(' | ')}`,
+      );
       this.model.answered(start, values, fua);
     });
     await this.until(done);
@@ -110,7 +117,9 @@ export class Life {
       const all: Promise<void>[] = [];
       for (let part = 0; part < parts; part++) {
         const sectors = 1 + random.below(20);
-        all.push(this.write(part * width + random.below(width - sectors), sectors, random.chance(0.1)));
+        all.push(
+          this.write(part * width + random.below(width - sectors), sectors, random.chance(0.1)),
+        );
       }
       const results = await Promise.allSettled(all);
       for (const result of results) if (result.status === 'rejected') throw result.reason;
@@ -216,7 +225,9 @@ export class Life {
     const { world, level } = this;
     const volume = await this.#begin(target);
     this.chapter = 'freeze';
-    const opened = await this.until(volume.openWindow(windowRequest('1', { onDoubleAbsence: 'error' })));
+    const opened = await this.until(
+      volume.openWindow(windowRequest('1', { onDoubleAbsence: 'error' })),
+    );
     assert.ok(opened.ok, JSON.stringify(opened));
     this.chapter = 'window open';
     await this.writes(2);
@@ -283,7 +294,9 @@ export class Life {
   async plainWindow(target: number): Promise<void> {
     const volume = await this.#begin(target);
     this.chapter = 'freeze';
-    const opened = await this.until(volume.openWindow(windowRequest('1', { onDoubleAbsence: 'error' })));
+    const opened = await this.until(
+      volume.openWindow(windowRequest('1', { onDoubleAbsence: 'error' })),
+    );
     if (!opened.ok) return;
     this.chapter = 'window open';
     await this.writes(3);

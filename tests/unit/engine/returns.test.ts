@@ -5,7 +5,15 @@ import { test } from 'node:test';
 import { EIO } from '../../../src/base/errno.ts';
 import type { VolumeOffset } from '../../../src/base/units.ts';
 import { SECTOR } from './flat-model.ts';
-import { closeRequest, KIB, MIB, Scene, SMALL_MEMBER_BYTES, type SceneOptions, windowRequest } from './scene.ts';
+import {
+  closeRequest,
+  KIB,
+  MIB,
+  Scene,
+  type SceneOptions,
+  SMALL_MEMBER_BYTES,
+  windowRequest,
+} from './scene.ts';
 
 /** A volume full of data with a window on drive 1 and more data in the log. */
 async function inWindow(level: number, options: SceneOptions = {}, writes = 25): Promise<Scene> {
@@ -43,7 +51,10 @@ for (const level of [1, 3, 4, 5]) {
   });
 
   test(`RAID ${level}: a blank drive comes back, with a crash half-way through its rebuild`, async () => {
-    const scene = await inWindow(level, { seed: 51, limits: { sweepBytesPerSecond: 20 * KIB, sweepStepBytes: 4 * KIB } });
+    const scene = await inWindow(level, {
+      seed: 51,
+      limits: { sweepBytesPerSecond: 20 * KIB, sweepStepBytes: 4 * KIB },
+    });
     const { world } = scene;
     world.medium('blank', SMALL_MEMBER_BYTES);
     void world.v.closeWindow(closeRequest({ drivePath: 'blank' })).catch(() => {});
@@ -64,13 +75,18 @@ for (const level of [1, 3, 4, 5]) {
     await world.until(world.v.failDrive('0'));
     world.medium('blank', SMALL_MEMBER_BYTES);
     for (const rebuild of [false, true]) {
-      const closed = await world.until(world.v.closeWindow(closeRequest({ drivePath: 'blank', rebuild })));
+      const closed = await world.until(
+        world.v.closeWindow(closeRequest({ drivePath: 'blank', rebuild })),
+      );
       assert.ok(!closed.ok);
       assert.equal(closed.problem.code, 'drive-blank');
       assert.match(String(closed.problem.detail['why']), /another drive/);
     }
     assert.equal(scene.core.window?.state, 'open');
-    assert.ok(world.at('blank').bytes.every((byte) => byte === 0), 'nothing was written to it');
+    assert.ok(
+      world.at('blank').bytes.every((byte) => byte === 0),
+      'nothing was written to it',
+    );
     await scene.fill(5);
     await scene.closeAndWait();
     await scene.settle('the right one came back');
@@ -160,7 +176,8 @@ test('superblock or label of the drive are gone or damaged: named for what it is
   assert.equal(await scene.closeRefused(), 'superblock-corrupt');
   world.at('d1').restore(good);
   const { labelOffsets } = scene.core.members.at(1).layout ?? assert.fail();
-  for (const offset of labelOffsets) world.at('d1').overwrite(offset + 64, new Uint8Array(512).fill(9));
+  for (const offset of labelOffsets)
+    world.at('d1').overwrite(offset + 64, new Uint8Array(512).fill(9));
   assert.equal(await scene.closeRefused(), 'label-corrupt');
   world.at('d1').restore(good);
   await scene.closeAndWait();
@@ -275,17 +292,21 @@ test('a second window is refused with the check that fails', async () => {
   const scene = await inWindow(5, { seed: 67 });
   const { world } = scene;
   for (const drive of ['1', '2']) {
-    const second = await world.until(world.v.openWindow(windowRequest(drive, { allowDegraded: true })));
+    const second = await world.until(
+      world.v.openWindow(windowRequest(drive, { allowDegraded: true })),
+    );
     assert.ok(!second.ok);
     assert.equal(second.problem.code, 'window-refused');
-    assert.ok(second.problem.checks?.some(({ id, result }) => id === 'WP001' && result === 'block'));
+    assert.ok(
+      second.problem.checks?.some(({ id, result }) => id === 'WP001' && result === 'block'),
+    );
   }
   const both = [world.v.openWindow(windowRequest('2')), world.v.openWindow(windowRequest('3'))];
   await scene.closeAndWait();
   await Promise.all(both);
   const racing = [world.v.openWindow(windowRequest('2')), world.v.openWindow(windowRequest('3'))];
   const results = await world.until(Promise.all(racing));
-  assert.deepEqual(results.map(({ ok }) => ok).sort(), [false, true]);
+  assert.equal(results.filter(({ ok }) => ok).length, 1);
   await scene.closeAndWait();
   await scene.settle('one at a time');
 });
@@ -309,13 +330,18 @@ test('a window on a degraded volume: refused with the exposure, opened when that
 });
 
 test('a window on a volume that is rebuilding or resyncing is refused', async () => {
-  const scene = await Scene.make(5, { seed: 69, limits: { sweepBytesPerSecond: 4 * KIB, sweepStepBytes: 4 * KIB } });
+  const scene = await Scene.make(5, {
+    seed: 69,
+    limits: { sweepBytesPerSecond: 4 * KIB, sweepStepBytes: 4 * KIB },
+  });
   const { world } = scene;
   await scene.put(0, scene.model.sectors);
   await scene.replace(3);
   await world.pass(100);
   assert.equal(scene.state, 'rebuilding');
-  const rebuilding = await world.until(world.v.openWindow(windowRequest('1', { allowDegraded: true })));
+  const rebuilding = await world.until(
+    world.v.openWindow(windowRequest('1', { allowDegraded: true })),
+  );
   assert.ok(!rebuilding.ok);
   assert.equal(rebuilding.problem.code, 'window-refused');
   await scene.until('optimal');
@@ -323,7 +349,9 @@ test('a window on a volume that is rebuilding or resyncing is refused', async ()
   scene.crash(false);
   await world.assemble();
   assert.equal(scene.state, 'resyncing');
-  const resyncing = await world.until(world.v.openWindow(windowRequest('1', { allowDegraded: true })));
+  const resyncing = await world.until(
+    world.v.openWindow(windowRequest('1', { allowDegraded: true })),
+  );
   assert.ok(!resyncing.ok);
   assert.equal(resyncing.problem.code, 'window-refused');
 });
@@ -339,7 +367,9 @@ test('one leg: refused without --allow-single-log, and without a log at all', as
   await scene.closeAndWait();
   await scene.settle('one leg');
   const bare = await Scene.make(5, { seed: 71, legs: 0 });
-  const none = await bare.world.until(bare.world.v.openWindow(windowRequest('1', { allowSingleLog: true })));
+  const none = await bare.world.until(
+    bare.world.v.openWindow(windowRequest('1', { allowSingleLog: true })),
+  );
   assert.ok(!none.ok);
   assert.equal(none.problem.code, 'window-refused');
 });
@@ -492,7 +522,11 @@ for (const phase of ['verify', 'replay'] as const) {
         for (const after of [0, 1, 2, 4, 7, 12, 20]) {
           for (const vanish of [false, true]) {
             const seed = 1_000 * slot + 10 * after + Number(vanish);
-            const scene = await inWindow(level, { seed, members, limits: { replayZoneBytes: 8 * KIB, sweepStepBytes: 8 * KIB } });
+            const scene = await inWindow(level, {
+              seed,
+              members,
+              limits: { replayZoneBytes: 8 * KIB, sweepStepBytes: 8 * KIB },
+            });
             const { world } = scene;
             const medium = world.at(`d${slot}`);
             const where = `slot ${slot} ${vanish ? 'vanishes' : 'fails'} after ${after}`;
@@ -527,7 +561,11 @@ test('the drive that came back fails in replay, the server is killed, the drive 
     for (const power of [false, true]) {
       const scene = await inWindow(
         5,
-        { seed: 79 + after, operationMs: 1, limits: { replayZoneBytes: 4 * KIB, replayStripesAtOnce: 1 } },
+        {
+          seed: 79 + after,
+          operationMs: 1,
+          limits: { replayZoneBytes: 4 * KIB, replayStripesAtOnce: 1 },
+        },
         60,
       );
       const { world } = scene;
@@ -538,7 +576,8 @@ test('the drive that came back fails in replay, the server is killed, the drive 
         return 0;
       };
       await scene.close();
-      for (let i = 0; i < 2_000 && scene.core.members.at(1).state !== 'failed'; i++) await world.pass(1);
+      for (let i = 0; i < 2_000 && scene.core.members.at(1).state !== 'failed'; i++)
+        await world.pass(1);
       // The replay goes on without it for a while, and stripes that it has been given already are written.
       await world.pass(20);
       await scene.put(0, 8);
@@ -581,7 +620,8 @@ for (const how of ['stop', 'kill', 'power cut'] as const) {
     const closing = (scene: Scene): void =>
       void scene.world.v.closeWindow(closeRequest({ verify: 'full' })).catch(() => {});
     const reached = async (scene: Scene, state: string): Promise<void> => {
-      for (let i = 0; i < 4_000 && scene.core.window?.state !== state; i++) await scene.world.pass(1);
+      for (let i = 0; i < 4_000 && scene.core.window?.state !== state; i++)
+        await scene.world.pass(1);
       assert.equal(scene.core.window?.state, state);
       await scene.world.pass(15);
       assert.equal(scene.core.window?.state, state);
@@ -591,23 +631,35 @@ for (const how of ['stop', 'kill', 'power cut'] as const) {
     const states: [string, (scene: Scene) => Promise<void>][] = [
       ['open', async () => {}],
       ['open, two absent', lose],
-      ['returning', async (scene) => {
-        closing(scene);
-        await reached(scene, 'returning');
-      }],
-      ['replaying', async (scene) => {
-        closing(scene);
-        await reached(scene, 'replaying');
-      }],
-      ['replaying, one absent', async (scene) => {
-        await lose(scene);
-        closing(scene);
-        await reached(scene, 'replaying');
-      }],
-      ['thawing', async (scene) => {
-        scene.world.v.extendWindow(-30 * 60_000 + 2_000);
-        await reached(scene, 'thawing');
-      }],
+      [
+        'returning',
+        async (scene) => {
+          closing(scene);
+          await reached(scene, 'returning');
+        },
+      ],
+      [
+        'replaying',
+        async (scene) => {
+          closing(scene);
+          await reached(scene, 'replaying');
+        },
+      ],
+      [
+        'replaying, one absent',
+        async (scene) => {
+          await lose(scene);
+          closing(scene);
+          await reached(scene, 'replaying');
+        },
+      ],
+      [
+        'thawing',
+        async (scene) => {
+          await scene.world.v.extendWindow(-30 * 60_000 + 2_000);
+          await reached(scene, 'thawing');
+        },
+      ],
     ];
     for (const [state, enter] of states) {
       const limits = { replayZoneBytes: 4 * KIB, replayStripesAtOnce: 1, sweepStepBytes: 4 * KIB };
@@ -644,7 +696,10 @@ test('exactness: a whole window leaves every member with the bytes of one image,
     await world.until(world.v.failDrive('2'));
     await scene.fill(30);
     frozen.forEach((bytes, slot) =>
-      assert.ok(Buffer.compare(bytes, scene.region(slot)) === 0, `RAID ${level}: slot ${slot} changed`),
+      assert.ok(
+        Buffer.compare(bytes, scene.region(slot)) === 0,
+        `RAID ${level}: slot ${slot} changed`,
+      ),
     );
     await scene.closeAndWait();
     await scene.settle(`RAID ${level}`);

@@ -209,11 +209,13 @@ export class Scene {
     const first = regions[0] as Uint8Array;
     const rest = regions.slice(1);
     if (geometry.level.mirrored) {
-      for (const other of rest) assert.ok(Buffer.compare(first, other) === 0, `${where}: copies differ`);
+      for (const other of rest)
+        assert.ok(Buffer.compare(first, other) === 0, `${where}: copies differ`);
       return;
     }
     const sum = first.slice();
-    for (const other of rest) for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) ^ (other[i] as number);
+    for (const other of rest)
+      for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) ^ (other[i] as number);
     const at = sum.findIndex((byte) => byte !== 0);
     assert.equal(at, -1, `${where}: parity is wrong at member offset ${at}`);
   }
