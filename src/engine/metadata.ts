@@ -66,7 +66,7 @@ export class Metadata {
   /** The log as the labels know it, also while its legs are missing. */
   log: LabelLog | null = null;
   scrub: LabelScrub | null = null;
-  /** Written before the others by the next commit: a crash left them one behind, and one more would look like an old copy. */
+  /** Left one behind by a crash; written first by the next commit, for two behind would look like an old copy. */
   readonly behind = new Set<Member>();
   /** While true only labels are written (invariant 3). */
   labelsOnly = false;
