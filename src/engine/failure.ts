@@ -38,6 +38,7 @@ export async function memberFailed(
     halt(v, `drive ${member.path} failed (${reason}) and no redundancy is left`);
     return;
   }
+  noteDoubt(v, member);
   member.reason = reason;
   member.reasonCode = code;
   member.eventsAtChange = v.metadata.events;
@@ -103,4 +104,20 @@ export function halt(v: VolumeCore, reason: string): void {
   v.haltReason = reason;
   v.emit('volume-halted', 'critical', `Volume ${v.name} is halted: ${reason}`, { reason });
   v.changed.raise();
+}
+
+/**
+ * Lost after an unclean stop and before the resync: the chunk of this member exists only through parity, and in regions
+ * that were being written that parity may be old. Two faults, which one parity cannot cover; but never silently.
+ */
+function noteDoubt(v: VolumeCore, member: Member): void {
+  if (v.resync === null || v.geometry.level.parityChunks === 0 || member.slot < 0) return;
+  const regions = v.intent.bits.setCount;
+  v.dataInDoubt = { path: member.path, regions };
+  v.emit(
+    'data-in-doubt',
+    'critical',
+    `Drive ${member.path} failed before ${v.name} was in sync again: data in ${regions} regions may be wrong`,
+    { path: member.path, regions },
+  );
 }

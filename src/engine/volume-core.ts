@@ -125,6 +125,8 @@ export class VolumeCore {
   stopping = false;
   /** Lockstep levels: reads whose stripe did not add up. */
   parityErrors = 0;
+  /** A member was lost while the parity of written regions was in doubt: until the volume is started anew. */
+  dataInDoubt: { readonly path: string; readonly regions: number } | null = null;
 
   constructor(
     environment: EngineEnvironment,

@@ -56,6 +56,7 @@ function factsOf(v: VolumeCore, log: LogStatus | null): VolumeFacts {
     log,
     writesHeld: v.writesHeld,
     legSharesFileSystem: v.legSharesFileSystem,
+    dataInDoubt: v.dataInDoubt,
     parityErrors: v.parityErrors,
     scrub: { mismatches: v.scrubJob?.mismatches ?? 0, repairing: v.scrubRepair },
   };

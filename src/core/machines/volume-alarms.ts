@@ -35,6 +35,7 @@ export const alarmCodes = [
   'log-85',
   'log-95',
   'write-hole',
+  'data-in-doubt',
   'parity-mismatch',
   'scrub-mismatch',
   'leg-shares-file-system',
@@ -185,6 +186,16 @@ function logAlarms(facts: VolumeFacts, add: Add): void {
 function contentAlarms(facts: VolumeFacts, add: Add): void {
   const { parityErrors, legSharesFileSystem } = facts;
   const { mismatches, repairing } = facts.scrub;
+  if (facts.dataInDoubt !== null) {
+    const { path, regions } = facts.dataInDoubt;
+    add(
+      'data-in-doubt',
+      'critical',
+      `Drive ${path} failed after an unclean stop and before the resync: in ${count(regions, 'region')} ` +
+        'that had been written to, what only it held may be wrong. Check or restore that data; ' +
+        `if the drive still works, stop the volume and assemble it with the drive: ${commands.restart(facts)}`,
+    );
+  }
   if (parityErrors > 0) {
     add(
       'parity-mismatch',

@@ -50,6 +50,8 @@ export interface VolumeFacts {
   readonly writesHeld: number;
   readonly legSharesFileSystem: boolean;
   /** Lockstep levels: reads whose stripe did not add up. */
+  /** A member was lost while parity was in doubt; null when that did not happen. */
+  readonly dataInDoubt: { readonly path: string; readonly regions: number } | null;
   readonly parityErrors: number;
   readonly scrub: { readonly mismatches: number; readonly repairing: boolean };
 }

@@ -42,6 +42,7 @@ const healthy: VolumeFacts = {
   log: null,
   writesHeld: 0,
   legSharesFileSystem: false,
+  dataInDoubt: null,
   parityErrors: 0,
   scrub: { mismatches: 0, repairing: false },
 };
@@ -236,6 +237,7 @@ test('every alarm of something wrong ends with a command, volume and drive fille
     log: failedLog,
     window: { ...open, recall: true, overdue: true, heldReads: 1 },
     writesHeld: 1,
+    dataInDoubt: { path: '/dev/sdd', regions: 3 },
     parityErrors: 1,
     scrub: { mismatches: 2, repairing: false },
   };
@@ -279,6 +281,7 @@ test('every alarm code is raised by something', () => {
     },
     {
       ...healthy,
+      dataInDoubt: { path: '/dev/sdd', regions: 3 },
       parityErrors: 1,
       scrub: { mismatches: 2, repairing: false },
       legSharesFileSystem: true,
