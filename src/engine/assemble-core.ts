@@ -98,6 +98,10 @@ export function coreFrom(
     member.recovery = recoveryFor(v, slot.recovery.kind, slot.recovery.cursorStripe as StripeIndex);
   }
   v.members.refresh();
+  // From the first moment on: a member that fails before the resync has begun must not be made from parity in doubt.
+  if (decision.unclean && v.mode === 'direct' && (!v.degraded || decision.level.mirrored)) {
+    v.resync = recoveryFor(v, 'bitmap', 0 as StripeIndex);
+  }
   return v;
 }
 

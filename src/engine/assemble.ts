@@ -132,10 +132,11 @@ async function openPresent(
 /** 7: whatever was under way goes on. */
 function goOn(v: VolumeCore, volume: Volume, decision: AssemblyDecision): void {
   if (v.mode === 'frozen') return;
-  if (decision.unclean && (!v.degraded || v.geometry.level.mirrored)) {
+  // In a replay every stripe of parity is in the journal first, so nothing is in doubt before this.
+  if (decision.unclean && v.mode === 'replaying' && (!v.degraded || v.geometry.level.mirrored)) {
     v.resync = recoveryFor(v, 'bitmap', 0 as StripeIndex);
-    startResync(v);
   }
+  startResync(v);
   if (v.mode === 'replaying') {
     volume.windows.resumeReplay();
     return;

@@ -10,6 +10,7 @@ import { setMemberState } from './member-state.ts';
 import { bit, type Member } from './members.ts';
 import { reconstruct } from './reconstruct.ts';
 import type { Recovery } from './recovery-map.ts';
+import { startResync } from './resync.ts';
 import type { StepResult, Sweep } from './sweep.ts';
 import { recoveryFor, sweepOver } from './sweep-job.ts';
 import type { VolumeCore } from './volume-core.ts';
@@ -137,6 +138,8 @@ async function finishRebuild(
   v.emit('rebuild-done', 'info', `Drive ${member.path} (slot ${member.slot}) is rebuilt`, {
     slot: member.slot,
   });
+  // A resync that the absence interrupted goes on.
+  if (!v.degraded && v.resync !== null) startResync(v);
   if (!v.degraded) v.emit('volume-optimal', 'info', `Volume ${v.name} is optimal`);
   await startRebuildOfSpare(v);
 }

@@ -50,7 +50,8 @@ function factsOf(v: VolumeCore, log: LogStatus | null): VolumeFacts {
     })),
     haltReason: v.halted ? v.haltReason : '',
     frozen,
-    replaying: v.mode === 'replaying',
+    // Between the record that ends a window and the change of mode there is nothing left to replay.
+    replaying: v.mode === 'replaying' && v.window !== null,
     resyncing: v.resync !== null,
     window: windowFactsOf(v),
     log,
