@@ -15,9 +15,10 @@
  *   6  the cursor moves; the writes that waited go on, to the members
  *
  * A crash before 5 finds the old cursor and does the zone again: the same bytes go to the same places (idempotent). A crash
- * after 5 ignores log records below the cursor: what is on the members there is as new or newer. With a member absent
- * every stripe's after-image is durable in the stripe journal before its first in-place write (stripe-write.ts), so a
- * zone that is done again starts from stripes that add up.
+ * after 5 ignores log records below the cursor: what is on the members there is as new or newer. The
+ * after-image of every stripe with parity is durable in the stripe journal before its first in-place write
+ * (stripe-write.ts), so a zone that is done again starts from stripes that add up, also when a member is lost with the
+ * crash.
  */
 
 import { EIO, ENOMEM, type Errno, OK } from '../base/errno.ts';

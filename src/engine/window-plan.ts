@@ -91,15 +91,21 @@ function checkRedundancy(
   check: AddCheck,
 ): void {
   const title = 'The other members are complete';
-  const absent = v.members.absentMask & ~bit(slot);
+  // The drive of an open window is the business of WP001: bringing it back is all that helps there.
+  const away = v.window === null ? 0 : bit(v.window.slot);
+  const absent = v.members.absentMask & ~bit(slot) & ~away;
   if (absent === 0) {
     check('WP005', title, 'pass');
     return;
   }
   const failed = v.members.slots.filter((member) => (absent & bit(member.slot)) !== 0);
-  const names = failed.map((member) => `${member.slot} (${member.path})`).join(', ');
+  const names = failed
+    .map(
+      (member) => `slot ${member.slot} (${member.path || 'no drive'}) is already ${member.state}`,
+    )
+    .join(', ');
   const exposure =
-    `slot ${names} is already ${failed[0]?.state ?? 'failed'}: while this drive is away, reads of what only it holds ` +
+    `${names}: while this drive is away, reads of what only it holds ` +
     'wait for it, and if it does not come back that data is lost';
   if (request.allowDegraded)
     check('WP005', title, 'warn', exposure, 'replace the failed drive first if you can');
