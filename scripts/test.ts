@@ -96,7 +96,7 @@ const { values, positionals } = parseArgs({
   options: { name: { type: 'string' }, 'no-lint': { type: 'boolean', default: false } },
 });
 
-const sources = ['src', 'tests', 'scripts', 'bench'];
+const sources = ['src', 'tests', 'scripts', 'bench', 'sim', 'torture'];
 const notes = values['no-lint']
   ? []
   : [

@@ -49,11 +49,15 @@ function holds(
 describe('the tree', () => {
   holds(
     'each source file opens with its reason',
-    inFolder('src', 'scripts', 'bench'),
+    inFolder('src', 'scripts', 'bench', 'sim', 'torture'),
     rules.header,
   );
-  holds('source files hold one idea', inFolder('src', 'scripts', 'bench'), rules.size);
-  holds('lines fit', inFolder('src', 'scripts', 'bench', 'tests'), rules.columns);
+  holds(
+    'source files hold one idea',
+    inFolder('src', 'scripts', 'bench', 'sim', 'torture'),
+    rules.size,
+  );
+  holds('lines fit', inFolder('src', 'scripts', 'bench', 'tests', 'sim', 'torture'), rules.columns);
   holds('nothing is left over in the sources', sources, rules.leftovers);
   holds('core is plain and synchronous', inFolder('src/core'), rules.plainCore);
   holds('one word per thing', sources, rules.glossaryWords);
