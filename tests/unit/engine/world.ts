@@ -96,6 +96,8 @@ export class World {
   readonly #options: WorldOptions;
   clock = new VirtualClock();
   buffers: BufferPool;
+  /** Of the life before: what is left of that one ends in there. */
+  #formerBuffers: BufferPool | null = null;
   environment: EngineEnvironment;
   volume: Volume | null = null;
 
@@ -124,7 +126,7 @@ export class World {
   }
 
   #pool(): BufferPool {
-    return new BufferPool({ sizeBytes: this.#options.poolBytes ?? 16 * MIB, debug: true });
+    return new BufferPool({ sizeBytes: this.#options.poolBytes ?? 8 * MIB, debug: true });
   }
 
   #environment(): EngineEnvironment {
@@ -219,7 +221,10 @@ export class World {
     // Time does not go back over a restart.
     this.clock.after(clock.nowMs(), () => {});
     this.clock.step();
-    this.buffers = this.#pool();
+    const next = this.#formerBuffers ?? this.#pool();
+    this.#formerBuffers = this.buffers;
+    next.reset();
+    this.buffers = next;
     this.environment = this.#environment();
     this.volume = null;
   }

@@ -147,6 +147,45 @@ test('the debug mode notices a write to a buffer that was given back', () => {
   assert.throws(() => takeAll(pool, 4096, 'engine'), /given back/);
 });
 
+test('the debug mode notices a write to any single byte', () => {
+  const pool = small();
+  for (const at of [0, 1, 2047, 4094, 4095]) {
+    const address = pool.take(4096, 'engine');
+    pool.give(address);
+    const before = pool.bytes[address + at]!;
+    pool.bytes[address + at] = before ^ 1;
+    assert.throws(() => pool.take(4096, 'engine'), /given back/, `byte ${at}`);
+    pool.reset();
+  }
+});
+
+test('after a reset a pool is as new, whatever was going on in it', async () => {
+  const pool = small();
+  const whole = pool.freeBytes;
+  const order = takeAll(pool, 4096, 'client').slice(0, 20);
+  const state = (): Address[] => takeAll(pool, 4096, 'client').slice(0, 20);
+  // Given back while pinned, given back and written to, waited for, pinned and kept.
+  pool.pin(order[3]!);
+  pool.give(order[3]!);
+  takeAll(pool, 4096, 'engine');
+  pool.give(order[4]!);
+  pool.bytes.fill(1, order[4]!, order[4]! + 4096);
+  const waiting = pool.takeLater(64 * KIB, 'engine');
+  assert.equal(await settledSoon(waiting), 'waiting');
+  pool.reset();
+  assert.equal(pool.freeBytes, whole);
+  assert.deepEqual(state(), order, 'the same buffers in the same order');
+  assert.throws(() => pool.unpin(order[3]!), 'its pin is gone');
+  assert.equal(await settledSoon(waiting), 'waiting', 'who waited is never answered');
+  pool.reset();
+  const large = pool.take(256 * KIB, 'engine');
+  assert.ok(large > 0, 'nothing is in pieces');
+  assert.ok(
+    pool.slice(large, 256 * KIB).every((byte) => byte === 0xa5),
+    'garbage, as from a new one',
+  );
+});
+
 test('a pool does not grow, and an untouched one costs next to nothing', () => {
   const before = process.memoryUsage().rss;
   const pool = new BufferPool({});
