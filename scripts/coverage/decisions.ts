@@ -14,8 +14,9 @@
  *   for, while            the body
  *   catch                 the block
  *
- * Not counted: defaults of parameters and of destructuring, and `??=` and its like, which V8 has no counter for; what is inside `assert(…)`,
- * which has one legal outcome; and a `default` that only says `unreachable`, which the compiler proves.
+ * Not counted: defaults of parameters and of destructuring, and `??=` and its like, which V8 has no counter for; what is
+ * inside `assert(…)`, which has one legal outcome; and a `default` that only says `unreachable`, which the compiler
+ * proves.
  *
  * A limit: V8 does not notice that a call threw. Where something before a decision in the same block throws in one
  * test, a difference may count as an outcome although it was none.
