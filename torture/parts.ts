@@ -1,0 +1,6 @@
+/** The parts of the torture run. A new one is one line here: what it exports, and nothing else is needed. */
+
+import type { Part } from './evidence.ts';
+import { killPart } from './kill.ts';
+
+export const parts: readonly Part[] = [killPart];
