@@ -83,7 +83,9 @@ async function assemble(
   for (const member of v.members.present()) {
     const label = opened.drives.get(member.path)?.metadata.label;
     const sequence = label?.kind === 'label' ? label.value.sequence : 0;
-    if (sequence < decision.sequence) v.metadata.behind.add(member);
+    // Label and superblock are written side by side: a crash may have kept the one without the other.
+    const events = member.superblock?.events ?? 0;
+    if (sequence < decision.sequence || events < decision.events) v.metadata.behind.add(member);
   }
   await v.metadata.commit(); // 6
   await v.members.settled();

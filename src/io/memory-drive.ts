@@ -145,6 +145,14 @@ export class MemoryMedium {
     this.#addFault('flush', range, false);
   }
 
+  /**
+   * What Linux does when a flush fails: the pages it could not write count as clean. Reads still see
+   * them, no later flush brings them to the drive, and a power cut takes them.
+   */
+  forgetUnflushed(): void {
+    this.#unflushed = [];
+  }
+
   clearFaults(): void {
     this.#faults = [];
   }

@@ -199,7 +199,8 @@ export class Life {
     return true;
   }
 
-  async #begin(target: number): Promise<Volume> {
+  /** A volume with data, flushed and not; operations are counted from here on. */
+  async begin(target: number): Promise<Volume> {
     const { world, level } = this;
     this.arm(Number.POSITIVE_INFINITY);
     const chunkBytes = level === 4 || level === 5 ? 4 * KIB : null;
@@ -215,7 +216,7 @@ export class Life {
     return volume;
   }
 
-  async #windowEnds(): Promise<void> {
+  async windowEnds(): Promise<void> {
     for (let i = 0; i < 400 && this.world.v.core.window !== null; i++) await this.pass(20);
     assert.equal(this.world.v.core.window, null);
   }
@@ -223,7 +224,7 @@ export class Life {
   /** A window, a second failure in it, the return, the replay, the replacement. */
   async secondFailure(target: number): Promise<void> {
     const { world, level } = this;
-    const volume = await this.#begin(target);
+    const volume = await this.begin(target);
     this.chapter = 'freeze';
     const opened = await this.until(
       volume.openWindow(windowRequest('1', { onDoubleAbsence: 'error' })),
@@ -245,7 +246,7 @@ export class Life {
     assert.ok((await this.until(volume.closeWindow(closeRequest()))).ok);
     this.chapter = 'replay';
     await this.writes(2);
-    await this.#windowEnds();
+    await this.windowEnds();
     this.chapter = 'degraded';
     assert.equal(this.state(), 'degraded');
     await this.writes(1);
@@ -268,7 +269,7 @@ export class Life {
   /** A window whose drive does not come back in time, the thaw, its late return with a short resync. */
   async lateReturn(target: number): Promise<void> {
     const { world } = this;
-    const volume = await this.#begin(target);
+    const volume = await this.begin(target);
     this.chapter = 'freeze';
     const opened = await this.until(volume.openWindow(windowRequest('1', { maxMs: 5_000 })));
     assert.ok(opened.ok, JSON.stringify(opened));
@@ -277,7 +278,7 @@ export class Life {
     this.chapter = 'thaw';
     await this.pass(5_500);
     await this.writes(1);
-    await this.#windowEnds();
+    await this.windowEnds();
     this.chapter = 'degraded';
     await this.writes(2);
     await this.flush();
@@ -292,7 +293,7 @@ export class Life {
 
   /** A window and its return, while something may go wrong at any moment. */
   async plainWindow(target: number): Promise<void> {
-    const volume = await this.#begin(target);
+    const volume = await this.begin(target);
     this.chapter = 'freeze';
     const opened = await this.until(
       volume.openWindow(windowRequest('1', { onDoubleAbsence: 'error' })),
