@@ -19,7 +19,7 @@ import { spec } from 'node:test/reporters';
 import { parseArgs } from 'node:util';
 
 /** Long suites first, so that the last ones to finish are short and both cores stay busy. */
-const longFirst = ['e2e', 'lab', 'sim', 'clients', 'model', 'engine'];
+const longFirst = ['mutants', 'e2e', 'lab', 'sim', 'clients', 'model', 'engine'];
 /** For one test file. Nothing takes half of it; it is there so that a hang is reported and not waited for. */
 const fileTimeoutMs = 8 * 60 * 1000;
 

@@ -1,0 +1,52 @@
+/** Builds mutants and has them killed, a few at a time; what `npm run mutants`, the tests and the torture run share. */
+
+import { buildMutant, removeMutant } from './build.ts';
+import { type Kill, killByAny, killByName } from './kill.ts';
+import type { Mutant } from './mutant.ts';
+
+export interface Verdict {
+  readonly mutant: Mutant;
+  /** null: it survived. */
+  readonly kill: Kill | null;
+  /** With `whole`: the first of all tests that noticed. */
+  readonly firstOfAll: Kill | null;
+  readonly seconds: number;
+}
+
+export interface HuntOptions {
+  readonly atOnce: number;
+  /** Also against every test that runs in memory, to see which one notices first. */
+  readonly whole: boolean;
+  readonly onVerdict: (verdict: Verdict) => void;
+  /** Asked before each mutant; those that are not begun are left out. */
+  readonly mayGoOn?: () => boolean;
+}
+
+/** In the order of the mutants. */
+export async function hunt(mutants: readonly Mutant[], options: HuntOptions): Promise<Verdict[]> {
+  const verdicts: Verdict[] = [];
+  const waiting = [...mutants];
+  const worker = async (): Promise<void> => {
+    for (let mutant = waiting.shift(); mutant !== undefined; mutant = waiting.shift()) {
+      if (options.mayGoOn?.() === false) return;
+      const verdict = await huntOne(mutant, options.whole);
+      verdicts.push(verdict);
+      options.onVerdict(verdict);
+    }
+  };
+  await Promise.all(Array.from({ length: options.atOnce }, worker));
+  return verdicts.sort((a, b) => mutants.indexOf(a.mutant) - mutants.indexOf(b.mutant));
+}
+
+async function huntOne(mutant: Mutant, whole: boolean): Promise<Verdict> {
+  const startedMs = performance.now();
+  const root = buildMutant(mutant);
+  try {
+    const kill = await killByName(root, mutant);
+    const firstOfAll = whole ? await killByAny(root) : null;
+    const seconds = (performance.now() - startedMs) / 1000;
+    return { mutant, kill: kill ?? firstOfAll, firstOfAll, seconds };
+  } finally {
+    removeMutant(mutant);
+  }
+}
