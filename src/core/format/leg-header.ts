@@ -161,7 +161,8 @@ export function decodeLegHeader(bytes: Uint8Array): LegHeader | null {
   const rows = Array.from({ length: legCount }, (_, row) =>
     legRowLayout.decode(bytes, TABLE_AT + row * ROW_BYTES),
   );
-  if (rows[legIndex]?.uuid !== legUuid || rows.some((row) => row.state > 1)) return null;
+  if ((rows[legIndex] as { uuid: Uuid }).uuid !== legUuid || rows.some((row) => row.state > 1))
+    return null;
   return {
     legIndex,
     logUuid: rest.logUuid,
