@@ -15,8 +15,9 @@
  *   catch                 the block
  *
  * Not counted: defaults of parameters and of destructuring, and `??=` and its like, which V8 has no counter for; what is
- * inside `assert(…)`, which has one legal outcome; and a `default` that only says `unreachable`, which the compiler
- * proves.
+ * inside `assert(…)`, which has one legal outcome; a `default` that only says `unreachable`, which the compiler proves;
+ * and a difference in the condition of a loop, as V8 counts how often a loop is entered and how often its body runs,
+ * not how often its condition is asked.
  *
  * A limit: V8 does not notice that a call threw. Where something before a decision in the same block throws in one
  * test, a difference may count as an outcome although it was none.
@@ -105,6 +106,12 @@ export function outcomesOf(
   const isKeyword = (index: number): boolean =>
     textAt(index - 1) !== '.' && textAt(index - 1) !== '?.' && textAt(index + 1) !== ':';
 
+  /** The end of the head of the loop that this is in. */
+  let loopHeadEnd = 0;
+  const addDifference = (index: number, what: string, times: number): void => {
+    if (index > loopHeadEnd) add(index, what, times);
+  };
+
   for (let index = 0; index < tokens.length; index++) {
     const { text, kind, partner } = at(index);
     if (kind === 'text') continue;
@@ -138,12 +145,12 @@ export function outcomesOf(
       case '??': {
         const right = count(index);
         add(index, `${text}: right side`, right);
-        add(index, `${text}: left side alone`, count(leftOf(index, text)) - right);
+        addDifference(index, `${text}: left side alone`, count(leftOf(index, text)) - right);
         break;
       }
       case '?.':
         add(index, '?.: there', count(index));
-        add(index, '?.: not there', count(index - 1) - count(index));
+        addDifference(index, '?.: not there', count(index - 1) - count(index));
         break;
       case 'case':
         if (isKeyword(index)) add(index, 'case', count(index));
@@ -157,6 +164,8 @@ export function outcomesOf(
       case 'while': {
         if (!isKeyword(index)) break;
         const body = headEnd(index) + 1;
+        const head = tokens.slice(index, body);
+        if (text === 'while' || head.some((token) => token.text === ';')) loopHeadEnd = body;
         if (textAt(body) !== ';') add(body, `${text}: body`, count(body));
         break;
       }

@@ -153,7 +153,8 @@ export function initialRoles(memberCount: number): number[] {
 
 /** The slot this superblock gives its own member: null for a spare, a faulty or a journal device. */
 export function ownSlot(superblock: Superblock): number | null {
-  const role = superblock.roles[superblock.deviceNumber] ?? ROLE_SPARE;
+  const role = superblock.roles[superblock.deviceNumber];
+  assert(role !== undefined, 'device number outside the roles table');
   return role < superblock.memberCount ? role : null;
 }
 

@@ -6,6 +6,7 @@
 import type { Cell, Machine, Move } from './machine.ts';
 
 type AnyMachine = Machine<string, string, string>;
+type AnyCell = Cell<string, string>;
 
 /** `machine` as a mermaid diagram, followed by the table of all its cells. */
 export function renderMachine<State extends string, Event extends string, Effect extends string>(
@@ -20,7 +21,7 @@ function diagramOf(machine: AnyMachine): string {
   for (const from of machine.states) {
     const labels = new Map<string, string[]>();
     for (const event of machine.events) {
-      for (const [move, when] of movesOf(machine.rows[from]?.[event])) {
+      for (const [move, when] of movesOf(cellOf(machine, from, event))) {
         // Staying where one is says nothing in a picture; the table has it.
         if (move.to === from) continue;
         labels.set(move.to, [...(labels.get(move.to) ?? []), event + when]);
@@ -31,7 +32,11 @@ function diagramOf(machine: AnyMachine): string {
   return [...lines, '```'].join('\n');
 }
 
-function movesOf(cell: Cell<string, string> | undefined): [Move<string, string>, string][] {
+function cellOf(machine: AnyMachine, state: string, event: string): AnyCell | undefined {
+  return (machine.rows[state] as Readonly<Record<string, AnyCell>>)[event];
+}
+
+function movesOf(cell: AnyCell | undefined): [Move<string, string>, string][] {
   if (cell === undefined || typeof cell === 'string') return [];
   if ('to' in cell) return [[cell, '']];
   return [
@@ -46,12 +51,12 @@ function tableOf(machine: AnyMachine): string {
     ['---', ...machine.states.map(() => '---')],
   ];
   for (const event of machine.events) {
-    rows.push([event, ...machine.states.map((state) => cellText(machine.rows[state]?.[event]))]);
+    rows.push([event, ...machine.states.map((state) => cellText(cellOf(machine, state, event)))]);
   }
   return rows.map((row) => `| ${row.join(' | ')} |`).join('\n');
 }
 
-function cellText(cell: Cell<string, string> | undefined): string {
+function cellText(cell: AnyCell | undefined): string {
   if (cell === undefined) return '—';
   if (cell === 'ignored') return '·';
   if (cell === 'refused') return 'refused';

@@ -49,9 +49,9 @@ export interface VolumeFacts {
   /** Host writes that wait for room in the log or for a drive. */
   readonly writesHeld: number;
   readonly legSharesFileSystem: boolean;
-  /** Lockstep levels: reads whose stripe did not add up. */
   /** A member was lost while parity was in doubt; null when that did not happen. */
   readonly dataInDoubt: { readonly path: string; readonly regions: number } | null;
+  /** Lockstep levels: reads whose stripe did not add up. */
   readonly parityErrors: number;
   readonly scrub: { readonly mismatches: number; readonly repairing: boolean };
 }

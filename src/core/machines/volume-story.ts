@@ -81,7 +81,8 @@ export function storyOf(
 }
 
 const story = (state: string, why: string, next: string): Story => ({ state, why, next });
-const away = ({ window }: VolumeFacts): string => window?.path ?? '';
+/** Behind the word "drive". A volume that is frozen has a window; between two records it may be gone for a moment. */
+const away = ({ window }: VolumeFacts): string => window?.path ?? 'of the window';
 
 /** Each member that is out, after what is said anyway. */
 function outSentence(facts: VolumeFacts, first: string): string {
@@ -111,7 +112,7 @@ function rebuildingWhy(facts: VolumeFacts): string {
 
 function frozen(facts: VolumeFacts): Story {
   const { window } = facts;
-  const drive = away(facts);
+  const drive = window?.path ?? 'the drive of the window';
   const out = failedBesides(facts);
   const who = out.map(named).join(', ');
   const close = commands.closeWindow(facts);
@@ -144,20 +145,23 @@ function frozen(facts: VolumeFacts): Story {
 }
 
 function suspended(facts: VolumeFacts): Story {
+  const { window } = facts;
   const failed = facts.log?.state === 'failed';
-  const out = [...failedBesides(facts).map(named), ...(facts.window === null ? [] : [away(facts)])];
+  const out = failedBesides(facts).map(named);
   const others = returnable(facts).map(({ path }) => `, or ${commands.addBack(facts, path)}`);
   const next =
-    facts.window === null
-      ? commands.watch(facts)
-      : `${commands.closeWindow(facts)}${others.join('')}`;
+    window === null ? commands.watch(facts) : `${commands.closeWindow(facts)}${others.join('')}`;
+  const full =
+    window === null
+      ? 'The log is full.'
+      : `The log is full, and the window cannot end without ${[...out, window.path].join(' or ')}.`;
   return story(
     failed
       ? 'Writes are held; do not touch the log legs.'
       : 'Writes are held; nothing acknowledged is lost.',
     failed
       ? 'No leg of the log takes a write, and what was written since the drive left may be only there.'
-      : `The log is full, and the window cannot end without ${out.join(' or ')}.`,
-    `${facts.window === null ? 'See what is missing' : 'Bring a drive back'}: ${next}`,
+      : full,
+    `${window === null ? 'See what is missing' : 'Bring a drive back'}: ${next}`,
   );
 }

@@ -168,6 +168,21 @@ describe('both outcomes of each kind of decision', () => {
       calls: ['f([1, 2, 3]);', 'f([]);'],
       expected: ['for: body 3', 'while: body 2', 'catch 0'],
     },
+    'the condition of a loop is asked more often than the loop is entered': {
+      source:
+        'function f(a) { for (let i = 0; i < 3 && a; i++) seen(i); while (a && a.length > 1) a.pop();\n' +
+        ' for (const x of a || []) seen(x); }',
+      calls: ['f([1]); f([1]);'],
+      expected: [
+        'for: body 6',
+        '&&: right side 6',
+        'while: body 0',
+        '&&: right side 2',
+        'for: body 2',
+        '||: right side 0',
+        '||: left side alone 2',
+      ],
+    },
     'assertions have one outcome': {
       source: 'function f(a) { assert(a > 0 && a < 5, a ? "a" : "b"); return /[/"]`/.test(a); }',
       calls: ['f(1);'],

@@ -1,0 +1,309 @@
+/**
+ * What people read, word for word where a word matters: the story of every state, and the alarms whose sentence depends
+ * on the facts. Each of these is read at night by somebody who types the command at its end.
+ */
+
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { LevelDescriptor } from '../../../../src/core/levels/descriptor.ts';
+import { levelByNumber } from '../../../../src/core/levels/index.ts';
+import { deriveVolume } from '../../../../src/core/machines/volume.ts';
+import type {
+  DriveFacts,
+  VolumeFacts,
+  WindowFactsForStatus,
+} from '../../../../src/core/machines/volume-facts.ts';
+import type { Alarm, DriveState, LogStatus, VolumeStatus } from '../../../../src/core/status.ts';
+
+const drives = (...states: DriveState[]): DriveFacts[] =>
+  states.map((state, slot) => ({
+    slot,
+    path: `/dev/sd${'abcd'[slot]}`,
+    state,
+    reason: state === 'online' ? '' : 'it is gone',
+    ofFrozenImage: true,
+  }));
+
+const spare: DriveFacts = {
+  slot: null,
+  path: '/dev/sdx',
+  state: 'failed',
+  reason: 'it is worn out',
+  ofFrozenImage: false,
+};
+const open: WindowFactsForStatus = {
+  state: 'open',
+  purpose: 'firmware',
+  slot: 1,
+  path: '/dev/sdb',
+  recall: false,
+  overdue: false,
+  heldReads: 0,
+  waitMs: 60_000,
+};
+const healthy: VolumeFacts = {
+  name: 'v',
+  level: levelByNumber(5) as LevelDescriptor,
+  drives: drives('online', 'online', 'online'),
+  haltReason: '',
+  frozen: false,
+  replaying: false,
+  resyncing: false,
+  window: null,
+  log: null,
+  writesHeld: 0,
+  legSharesFileSystem: false,
+  dataInDoubt: null,
+  parityErrors: 0,
+  scrub: { mismatches: 0, repairing: false },
+};
+const log: LogStatus = {
+  state: 'logging',
+  capacityBytes: 1000,
+  usedBytes: 10,
+  legs: [
+    { path: '/log/a', state: 'online', reason: '' },
+    { path: '/log/b', state: 'online', reason: '' },
+  ],
+};
+const failedLog: LogStatus = {
+  ...log,
+  state: 'failed',
+  legs: log.legs.map((leg) => ({ ...leg, state: 'failed' })),
+};
+const frozen: VolumeFacts = {
+  ...healthy,
+  drives: drives('online', 'away', 'online'),
+  frozen: true,
+  window: open,
+  log,
+};
+const second: VolumeFacts = { ...frozen, drives: drives('online', 'away', 'failed') };
+
+const storyOf = (facts: VolumeFacts): VolumeStatus['story'] => deriveVolume(facts).story;
+
+function alarmOf(facts: VolumeFacts, code: string): Alarm {
+  const found = deriveVolume(facts).alarms.filter((alarm) => alarm.code === code);
+  assert.equal(found.length, 1, `${code} once`);
+  return found[0] as Alarm;
+}
+
+describe('the story of', () => {
+  test('a resync', () => {
+    assert.deepEqual(storyOf({ ...healthy, resyncing: true }), {
+      state: 'All data is readable; redundancy is being checked where writes were under way.',
+      why: 'The server or the machine was not stopped cleanly.',
+      next: 'Wait; this shows the progress: locum status v --watch',
+    });
+  });
+
+  test('a rebuild names the drives that are new', () => {
+    assert.deepEqual(storyOf({ ...healthy, drives: drives('online', 'rebuilding', 'online') }), {
+      state: 'All data is readable; a drive is being brought up to date.',
+      why: 'Slot 1 (/dev/sdb) is new, or came back after it had missed writes.',
+      next: 'Wait; this shows the progress: locum status v --watch',
+    });
+  });
+
+  test('a freeze', () => {
+    const { why } = storyOf({ ...healthy, window: { ...open, state: 'freezing' } });
+    assert.equal(why, 'Drive /dev/sdb is about to leave.');
+  });
+
+  test('a window, and one whose drive is wanted back', () => {
+    assert.equal(storyOf(frozen).why, 'Window for firmware: every write goes to the log.');
+    assert.equal(storyOf(frozen).next, 'When the drive is ready: locum window close v --wait');
+    const recalled = { ...frozen, window: { ...open, recall: true } };
+    assert.equal(storyOf(recalled).next, 'Bring /dev/sdb back now: locum window close v --wait');
+  });
+
+  test('a drive that is being compared, also with another one out', () => {
+    const returning = { ...frozen, window: { ...open, state: 'returning' as const } };
+    assert.match(
+      storyOf(returning).state,
+      /^Nothing is lost; \/dev\/sdb is back and being compared/,
+    );
+    assert.match(storyOf(returning).why, /every write goes to the log\.$/);
+    const without = { ...returning, drives: drives('online', 'returning', 'missing') };
+    assert.match(storyOf(without).why, /Out: slot 2 \(\/dev\/sdc\) is missing: it is gone\.$/);
+  });
+
+  test('a replay, also with a member out', () => {
+    const window: WindowFactsForStatus = { ...open, state: 'replaying' };
+    const replaying: VolumeFacts = { ...healthy, replaying: true, window, log };
+    assert.equal(storyOf(replaying).why, 'Drive /dev/sdb is back.');
+    const without = { ...replaying, drives: drives('online', 'online', 'failed') };
+    assert.equal(
+      storyOf(without).why,
+      'Drive /dev/sdb is back. Out: slot 2 (/dev/sdc) is failed: it is gone.',
+    );
+  });
+
+  test('a thaw', () => {
+    const window: WindowFactsForStatus = { ...open, state: 'thawing' };
+    const { why, next } = storyOf({ ...healthy, replaying: true, window, log });
+    assert.equal(why, 'Drive /dev/sdb did not come back in time, or the log ran full.');
+    assert.equal(next, 'When this is done, bring it back: locum drive add v /dev/sdb');
+  });
+
+  test('a degraded volume: what is left, and a drive nobody knows the path of', () => {
+    const one = { ...healthy, drives: drives('online', 'failed', 'online') };
+    assert.match(storyOf(one).state, /the next failure loses data\. Without a log, a crash can/);
+    assert.doesNotMatch(storyOf({ ...one, log }).state, /Without a log/);
+    const mirror = { ...one, level: levelByNumber(1) as LevelDescriptor };
+    assert.match(storyOf(mirror).state, /1 more may fail\.$/);
+    const unknown = drives('online', 'missing', 'online').map((drive) =>
+      drive.slot === 1 ? { ...drive, path: '', reason: '' } : drive,
+    );
+    const { why, next } = storyOf({ ...healthy, drives: [...unknown, spare] });
+    assert.equal(why, 'Slot 1 (no drive) is missing.', 'and the spare is not part of it');
+    assert.equal(next, 'Replace it: locum drive replace v 1 --with NEW_DRIVE');
+  });
+
+  test('a degraded volume whose absent member is expected back: nothing to replace', () => {
+    const away = { ...healthy, drives: drives('online', 'away', 'online') };
+    assert.equal(storyOf(away).next, 'locum status v --watch');
+    assert.match(alarmOf(away, 'write-hole').message, /: locum status v --watch$/);
+  });
+
+  test('writes that are held, with every way out', () => {
+    const held = { ...second, writesHeld: 3 };
+    assert.equal(
+      storyOf(held).why,
+      'The log is full, and the window cannot end without slot 2 (/dev/sdc) or /dev/sdb.',
+    );
+    assert.equal(
+      storyOf(held).next,
+      'Bring a drive back: locum window close v --wait, or locum drive add v /dev/sdc',
+    );
+    const noLog = storyOf({ ...frozen, log: failedLog });
+    assert.match(noLog.state, /do not touch the log legs/);
+    assert.match(noLog.why, /^No leg of the log takes a write/);
+  });
+
+  test('writes that are held without a window: no drive is named that could end one', () => {
+    const held = { ...healthy, log, writesHeld: 1 };
+    assert.deepEqual(storyOf(held), {
+      state: 'Writes are held; nothing acknowledged is lost.',
+      why: 'The log is full.',
+      next: 'See what is missing: locum status v --watch',
+    });
+  });
+
+  test('a frozen volume between two records, without a window for a moment, is still a sentence', () => {
+    const between = { ...frozen, window: null };
+    assert.match(storyOf(between).state, /protected; the drive of the window is away/);
+    assert.equal(storyOf(between).why, 'Window for service: every write goes to the log.');
+    const replaying = { ...healthy, replaying: true };
+    assert.equal(storyOf(replaying).why, 'Drive of the window is back.');
+  });
+
+  test('a volume without a log in which it would be needed is not called suspended', () => {
+    assert.equal(deriveVolume({ ...frozen, log: null }).state, 'frozen');
+  });
+
+  test('a reason that is already a sentence gets no second full stop', () => {
+    const halted = { ...healthy, haltReason: 'Two members failed.' };
+    assert.equal(storyOf(halted).why, 'Two members failed.');
+    assert.equal(storyOf({ ...healthy, haltReason: 'two failed' }).why, 'two failed.');
+  });
+});
+
+describe('the alarm', () => {
+  test('of a member that is lost in the replay: what to do comes after it', () => {
+    const window: WindowFactsForStatus = { ...open, state: 'replaying' };
+    const facts: VolumeFacts = {
+      ...healthy,
+      drives: drives('online', 'online', 'failed'),
+      replaying: true,
+      window,
+      log,
+    };
+    assert.equal(
+      alarmOf(facts, 'drive-failed').message,
+      'Slot 2 (/dev/sdc) is failed: it is gone. Once the replay is done: locum drive replace v 2 ' +
+        '--with NEW_DRIVE (or, if the drive itself is good, locum drive add v /dev/sdc)',
+    );
+  });
+
+  test('of a log that fills: what happens then depends on who else is out', () => {
+    const full = { ...log, usedBytes: 960 };
+    assert.equal(
+      alarmOf({ ...frozen, log: full }, 'log-95').message,
+      'The log is 96 % full; at 95 % the window ends without /dev/sdb. Bring /dev/sdb back: ' +
+        'locum window close v --wait',
+    );
+    assert.match(
+      alarmOf({ ...second, log: full }, 'log-95').message,
+      /^The log is 96 % full; when it is full, writes are held\. .*\(or locum drive add v \/dev\/sdc\)$/,
+    );
+    const replaying: VolumeFacts = {
+      ...healthy,
+      replaying: true,
+      window: { ...open, state: 'replaying' },
+      log: full,
+    };
+    assert.equal(
+      alarmOf(replaying, 'log-95').message,
+      'The log is 96 % full; the replay is freeing it.',
+    );
+  });
+
+  test('of held reads and writes counts them, in the singular too', () => {
+    const many = { ...second, writesHeld: 2, window: { ...open, heldReads: 2 } };
+    assert.match(
+      alarmOf(many, 'reads-held').message,
+      /^2 reads of what .* hold wait, each for up to 60 s/,
+    );
+    assert.match(alarmOf(many, 'writes-held').message, /^2 writes held until/);
+    const one = { ...second, writesHeld: 1, window: { ...open, heldReads: 1 } };
+    assert.match(alarmOf(one, 'reads-held').message, /^1 read of what .* hold waits, each/);
+    assert.match(alarmOf(one, 'writes-held').message, /^1 write held until/);
+    const noWindow = alarmOf({ ...healthy, log, writesHeld: 1 }, 'writes-held');
+    assert.match(noWindow.message, /: ?locum status v --watch$|\. locum status v --watch$/);
+  });
+
+  test('of a lost log: as many new legs as it had', () => {
+    assert.match(alarmOf({ ...healthy, log: failedLog }, 'log-lost').message, /NEW_LEG NEW_LEG$/);
+    const single = { ...failedLog, legs: failedLog.legs.slice(0, 1) };
+    assert.match(alarmOf({ ...healthy, log: single }, 'log-lost').message, /log add v NEW_LEG$/);
+  });
+
+  test('of a leg says what happened to it, if that is known', () => {
+    const [good, bad] = log.legs;
+    assert.ok(good && bad);
+    const lost = (reason: string): VolumeFacts => ({
+      ...frozen,
+      log: { ...log, state: 'degraded', legs: [good, { ...bad, state: 'missing', reason }] },
+    });
+    assert.match(alarmOf(lost(''), 'leg-lost').message, /^Log leg \/log\/b is missing\. What was/);
+    assert.match(alarmOf(lost('errno 5'), 'leg-lost').message, /is missing: errno 5\. What was/);
+  });
+
+  test('of a scrub: found, or found and rewritten', () => {
+    const found = alarmOf(
+      { ...healthy, scrub: { mismatches: 1, repairing: false } },
+      'scrub-mismatch',
+    );
+    assert.equal(found.severity, 'critical');
+    assert.match(
+      found.message,
+      /^The scrub found 1 stripe whose .*: locum scrub start v --repair$/,
+    );
+    const mended = alarmOf(
+      { ...healthy, scrub: { mismatches: 2, repairing: true } },
+      'scrub-mismatch',
+    );
+    assert.equal(mended.severity, 'warning');
+    assert.match(mended.message, /^The scrub found 2 stripes whose .* and rewrote it\./);
+  });
+
+  test('of the write hole while a window is being opened: wait, it changes in a moment', () => {
+    const facts: VolumeFacts = {
+      ...healthy,
+      drives: drives('online', 'failed', 'online'),
+      window: { ...open, state: 'freezing', slot: 0, path: '/dev/sda' },
+    };
+    assert.match(alarmOf(facts, 'write-hole').message, /: locum status v --watch$/);
+  });
+});
