@@ -1,6 +1,7 @@
 /** The parts of the torture run. A new one is one line here: what it exports, and nothing else is needed. */
 
 import type { Part } from './evidence.ts';
+import { fuzzPart } from './fuzz.ts';
 import { killPart } from './kill.ts';
 
-export const parts: readonly Part[] = [killPart];
+export const parts: readonly Part[] = [killPart, fuzzPart];

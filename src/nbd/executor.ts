@@ -157,7 +157,7 @@ export class Executor implements RequestOwner {
         this.#owner.destroy('an error after the reply had begun');
         return this.#releaseUnlessQueued(request);
       }
-      const wire = readErrno(errno);
+      const wire = deviceErrno(errno);
       const headerBytes = structured
         ? encodeError(view, at, request, wire, offsetBytes)
         : encodeSimple(view, at, request, wire);
@@ -183,14 +183,14 @@ export class Executor implements RequestOwner {
   #writeSettled(request: Request, errno: Errno): void {
     if (errno !== OK && request.errno === OK) request.errno = errno;
     const count = request.addresses.length;
-    if (request.donePieces > count) return this.answer(request, request.errno);
+    if (request.donePieces > count) return this.answer(request, deviceErrno(request.errno));
     if (request.errno === OK && request.begunPieces < count) return this.#writePieces(request);
     if (request.donePieces < request.begunPieces) return;
     const fua = (request.flags & protocol.COMMAND_FLAG_FUA) !== 0;
     if (fua && count > 1 && request.errno === OK) {
       return this.#run(request, this.#device.flush());
     }
-    this.answer(request, request.errno);
+    this.answer(request, deviceErrno(request.errno));
   }
 
   #otherSettled(request: Request, errno: Errno): void {
@@ -198,7 +198,7 @@ export class Executor implements RequestOwner {
     const hint = type === protocol.COMMAND_TRIM || type === protocol.COMMAND_CACHE;
     if (errno === ENOTSUP && hint) return this.answer(request, OK);
     const fast = (flags & protocol.COMMAND_FLAG_FAST_ZERO) !== 0;
-    this.answer(request, errno === ENOTSUP && !fast ? EIO : errno);
+    this.answer(request, errno === ENOTSUP && fast ? ENOTSUP : deviceErrno(errno));
   }
 
   #run(request: Request, promise: Promise<Errno>): void {
@@ -306,8 +306,11 @@ export class Executor implements RequestOwner {
   }
 }
 
-/** EOVERFLOW from a device means nothing to a client that did not ask for DF. */
-const readErrno = (errno: Errno): Errno => {
+/**
+ * From a device EOVERFLOW and ENOTSUP mean nothing to a client: they belong to DF, which is answered before the device
+ * is asked, and to FAST_ZERO.
+ */
+const deviceErrno = (errno: Errno): Errno => {
   const wire = wireErrno(errno);
   return wire === EOVERFLOW || wire === ENOTSUP ? EIO : wire;
 };

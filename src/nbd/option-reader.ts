@@ -18,9 +18,9 @@ export interface OptionProblem {
 
 /**
  * Names are UTF-8. Bytes that are not decode to replacement characters, and so to a name that
- * nothing has.
+ * nothing has. A byte order mark is part of the name: without it the name is another one.
  */
-const utf8 = new TextDecoder('utf-8');
+const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
 
 export class OptionReader {
   readonly #bytes: Uint8Array;

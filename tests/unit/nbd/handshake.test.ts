@@ -184,6 +184,13 @@ test('the empty name is refused when there are several exports', () => {
   assert.deepEqual(types(replies), [wire.UNKNOWN]);
 });
 
+test('a byte order mark before a name makes it another name', () => {
+  refused(6, infoData('\uFEFFv1'), wire.UNKNOWN);
+  const queries = ['\uFEFFbase:allocation'];
+  const { replies } = talk([fixed, option(8), option(10, metaData('v1', queries))]);
+  assert.deepEqual(types(replies), [wire.ACK, wire.ACK], 'nothing is selected');
+});
+
 test('an unknown name is echoed short and harmless', () => {
   const name = `\u001b[31m${'é'.repeat(2000)}`;
   const { replies } = talk([fixed, option(7, infoData(name))]);

@@ -189,6 +189,22 @@ test('errors of the device become errors of the protocol', async () => {
   await it.finish();
 });
 
+test('EOVERFLOW and ENOTSUP of a device reach nobody who did not ask for DF or FAST_ZERO', async () => {
+  const it = new Rig(small);
+  const stream = it.connect();
+  for (const [index, given] of [75, 95].entries()) {
+    it.device.before = () => given;
+    const cookie = 10 * index;
+    stream.feed(write(cookie, 0, pattern(512, 1)), request(FLUSH, cookie + 1, 0, 0));
+    stream.feed(request(TRIM, cookie + 2, 0, 512), request(ZEROES, cookie + 3, 0, 512));
+    await settle();
+  }
+  const replies = simpleReplies(stream.output);
+  const errnos = [0, 1, 2, 3, 10, 11, 12, 13].map((cookie) => replies.get(cookie)?.errno);
+  assert.deepEqual(errnos, [5, 5, 5, 5, 5, 5, 0, 5]);
+  await it.finish();
+});
+
 for (const structured of [false, true]) {
   const kind = structured ? 'structured' : 'simple';
 
