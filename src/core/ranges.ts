@@ -3,16 +3,19 @@
  * need.
  */
 
+import { assert } from '../base/assert.ts';
+
 export interface Range {
   readonly from: number;
   readonly to: number;
 }
 
 /**
- * What is left of [from, to) after taking away `covered`, which is sorted and does not overlap.
- * Ascending.
+ * What is left of [from, to), which is not empty, after taking away `covered`, which is sorted and
+ * does not overlap. Ascending; no empty range among them.
  */
 export function uncoveredIn(from: number, to: number, covered: readonly Range[]): Range[] {
+  assert(from < to, 'ranges: nothing to take away from');
   const rest: Range[] = [];
   let at = from;
   for (const range of covered) {
@@ -20,7 +23,7 @@ export function uncoveredIn(from: number, to: number, covered: readonly Range[])
     at = Math.max(at, range.to);
     if (at >= to) return rest;
   }
-  if (at < to) rest.push({ from: at, to });
+  rest.push({ from: at, to });
   return rest;
 }
 

@@ -5,7 +5,6 @@
  */
 
 import { assert } from '../base/assert.ts';
-import type { Slot } from '../base/units.ts';
 
 declare const slotSet: unique symbol;
 export type SlotSet = number & { readonly [slotSet]: true };
@@ -17,22 +16,11 @@ export const NO_SLOTS = 0 as SlotSet;
 
 export const hasSlot = (set: SlotSet, slot: number): boolean => ((set >>> slot) & 1) === 1;
 export const withSlot = (set: SlotSet, slot: number): SlotSet => (set | (1 << slot)) as SlotSet;
-export const withoutSlot = (set: SlotSet, slot: number): SlotSet => (set & ~(1 << slot)) as SlotSet;
-export const unionOf = (a: SlotSet, b: SlotSet): SlotSet => (a | b) as SlotSet;
-/** What is in `a` and not in `b`. */
-export const differenceOf = (a: SlotSet, b: SlotSet): SlotSet => (a & ~b) as SlotSet;
-export const isSubsetOf = (inner: SlotSet, outer: SlotSet): boolean => (inner & ~outer) === 0;
 
 export function slotCountOf(set: SlotSet): number {
   let count = 0;
   for (let rest: number = set; rest !== 0; rest &= rest - 1) count += 1;
   return count;
-}
-
-/** Slots 0 … members−1. */
-export function allSlots(members: number): SlotSet {
-  assert(members > 0 && members <= SLOT_COUNT_MAX, 'slot-set: members out of range');
-  return (2 ** members - 1) as SlotSet;
 }
 
 export function slotSetOf(slots: Iterable<number>): SlotSet {
@@ -42,12 +30,4 @@ export function slotSetOf(slots: Iterable<number>): SlotSet {
     set = withSlot(set, slot);
   }
   return set;
-}
-
-/** Ascending. */
-export function slotsOf(set: SlotSet): Slot[] {
-  const slots: Slot[] = [];
-  for (let slot = 0; slot < SLOT_COUNT_MAX; slot += 1)
-    if (hasSlot(set, slot)) slots.push(slot as Slot);
-  return slots;
 }

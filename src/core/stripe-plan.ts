@@ -32,7 +32,7 @@
  *      or new.
  */
 
-import { assert, unreachable } from '../base/assert.ts';
+import { assert } from '../base/assert.ts';
 import type { Slot, StripeIndex } from '../base/units.ts';
 import type { Geometry } from './geometry.ts';
 import { NONE } from './levels/descriptor.ts';
@@ -331,25 +331,4 @@ export function copyFor(
   let slot = 0;
   for (; hasSlot(absent, slot) || turn > 0; slot += 1) if (!hasSlot(absent, slot)) turn -= 1;
   return slot as Slot;
-}
-
-/** The one word a plan puts into a trace line. */
-export function describePlan(plan: WritePlan | ReadPlan): string {
-  switch (plan.kind) {
-    case 'impossible':
-      return `impossible (${plan.reason})`;
-    case 'direct':
-      return `direct from ${plan.slot}`;
-    case 'from-others':
-      return `from others ${plan.slots.join(' ')}`;
-    case 'copies':
-    case 'data-only':
-    case 'full':
-    case 'reconstruct':
-    case 'modify':
-    case 'rebuild':
-      return plan.hazard ? `${plan.kind}, after-image first` : plan.kind;
-    default:
-      return unreachable(plan);
-  }
 }

@@ -123,3 +123,47 @@ test('merge, setAll, clearAll, indexOf', () => {
   assert.throws(() => a.get(13));
   assert.throws(() => a.set(-1));
 });
+
+test('a header says stale, and says it again when read', () => {
+  const header = bitmapOf('raid5-clean-0');
+  assert.ok(header);
+  for (const stale of [true, false]) {
+    const result = decodeBitmapHeader(encodeBitmapHeader({ ...header, stale }));
+    assert.deepEqual(result, { kind: 'bitmap', value: { ...header, stale } });
+  }
+});
+
+test('numbers that no bitmap has are refused, not believed', () => {
+  const good = bitmapBytes(fixture('raid5-clean-0')).slice(0, 256);
+  const ask = (offset: number, low: number, high = 0) => {
+    const bytes = good.slice();
+    const view = new DataView(bytes.buffer);
+    view.setUint32(offset, low, true);
+    if (high !== 0) view.setUint32(offset + 4, high, true);
+    return decodeBitmapHeader(bytes);
+  };
+  for (const version of [0, 2, 6]) {
+    const reason = `bitmap version ${version}`;
+    assert.deepEqual(ask(0x04, version), { kind: 'unsupported', reason });
+  }
+  for (const version of [3, 4]) assert.equal(ask(0x04, version).kind, 'bitmap');
+  const large = { kind: 'corrupt', reason: 'a counter is impossibly large' };
+  for (const offset of [0x18, 0x20, 0x28]) assert.deepEqual(ask(offset, 0, 2 ** 13), large);
+  assert.deepEqual(ask(0x28, 2 ** 32 - 1, 2 ** 32 - 1), large, 'without limit');
+  for (const chunk of [0, 256, 12288]) {
+    assert.deepEqual(ask(0x34, chunk), {
+      kind: 'corrupt',
+      reason: 'its chunk is no power of two',
+    });
+  }
+});
+
+test('a run of bits that goes up to the last one ends there', () => {
+  for (const count of [1, 7, 8, 9, 24, 25]) {
+    const bits = new IntentBits(65536, 65536 * count);
+    bits.setAll();
+    const runs: [number, number][] = [];
+    bits.forEachRun((first, length) => runs.push([first, length]));
+    assert.deepEqual(runs, [[0, count]]);
+  }
+});

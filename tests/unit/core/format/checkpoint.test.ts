@@ -197,6 +197,20 @@ describe('a block of the body', () => {
     });
   }
 
+  test('that is full to the last entry has no other one behind it', () => {
+    const entries = Array.from({ length: 300 }, (_, index) => ({
+      start: 2 * index,
+      sectors: 1,
+      kind: ZERO as number,
+      location: 0,
+    }));
+    const { view, added } = body(entries);
+    assert.equal(added, 255);
+    assert.equal(read(view).count, 255);
+    view.setUint32(BLOCK_BYTES, 256, true);
+    assert.equal(read(view).count, -1);
+  });
+
   test('zeroes and trims carry no checksums, however long', () => {
     const entries = [
       { start: 1, sectors: 2 ** 31, kind: ZERO as number, location: 9 },

@@ -17,6 +17,7 @@ import {
   labelCopyIndex,
   newestLabel,
 } from '../../../../src/core/format/label-codec.ts';
+import { decodeLabelBody } from '../../../../src/core/format/label-tables.ts';
 import { driveStates, purposes, windowStates } from '../../../../src/core/status.ts';
 import { full, plain, uuid } from './labels.ts';
 
@@ -149,4 +150,36 @@ test('a label that does not fit is a bug, found before it is written', () => {
   ]) {
     assert.throws(() => encodeLabel({ ...full, ...wrong }));
   }
+});
+
+test('a copy written by newer software wins, wherever it lies; of two corrupt ones the first is told', () => {
+  const one = decodeLabel(encodeLabel({ ...plain, sequence: 1 }));
+  const newer = { kind: 'newer-version', version: 2 } as const;
+  const none = { kind: 'none' } as const;
+  for (const other of [one, none, { kind: 'corrupt', reason: 'torn' } as const]) {
+    assert.equal(newestLabel(newer, other), newer);
+    assert.equal(newestLabel(other, newer), newer);
+  }
+  const a = { kind: 'corrupt', reason: 'a' } as const;
+  const b = { kind: 'corrupt', reason: 'b' } as const;
+  assert.equal(newestLabel(a, b), a);
+  assert.equal(newestLabel(a, none), a);
+  assert.equal(newestLabel(none, b), b);
+  assert.equal(newestLabel(none, none), none);
+});
+
+test('flags survive the trip in both positions', () => {
+  for (const on of [true, false]) {
+    const label: Label = {
+      ...full,
+      clean: on,
+      window: full.window && { ...full.window, verified: on },
+      scrub: { active: on, repair: !on, cursorStripe: 1, mismatches: 2 },
+    };
+    assert.deepEqual(decodeLabel(encodeLabel(label)), { kind: 'label', value: label });
+  }
+});
+
+test('a mistake of ours is not taken for a damaged label', () => {
+  assert.throws(() => decodeLabelBody(new Uint8Array(100)), /fewer bytes than the layout/);
 });

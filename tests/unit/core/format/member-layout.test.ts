@@ -131,3 +131,27 @@ test('no room: a small gap, a bad-block log in the way, a bitmap that cannot be 
   const blocked = layoutOfSuperblock({ ...superblock, badBlockLog: inTheWay }, bitmap);
   assert.match(reasonOf(blocked), /in front of the bad-block log/);
 });
+
+test('a bad-block log in front of the bitmap, or behind it, is in nobody’s way', () => {
+  const superblock = superblockOf('raid5-clean-0');
+  const bitmap = bitmapOf('raid5-clean-0');
+  const placed = (bitmapOffset: number, offset: number) =>
+    layoutOfSuperblock(
+      { ...superblock, bitmapOffset, badBlockLog: { shift: 0, lengthBytes: 4096, offset } },
+      bitmap,
+    );
+  for (const [bitmapOffset, offset, end] of [
+    [12288, 8192, 16384],
+    [8192, 12288, 16384],
+    [8192, 65536, 69632],
+  ] as const) {
+    const result = placed(bitmapOffset, offset);
+    assert.ok(result.kind === 'layout');
+    assert.deepEqual(
+      [result.value.bitmapOffset, result.value.badBlockOffset],
+      [bitmapOffset, offset],
+    );
+    assert.ok(result.value.labelOffsets[0] >= end);
+  }
+  assert.equal(placed(12288, 12288).kind, 'no-room');
+});

@@ -195,6 +195,11 @@ describe('a segment header with a right checksum is refused', () => {
     'when it has fewer blocks than its header': changed(one, at.totalBlocks, 0),
     'when a counter is beyond 2^53': changed(one, at.committedThrough, 2 ** 60),
     'when the records do not fit its header': changed(one, at.recordCount, 500),
+    'when it is full and claims one record more': changed(
+      built(Array.from({ length: 198 }, (_, index) => [RECORD_ZERO, 8 * index, 8])),
+      at.recordCount,
+      199,
+    ),
     'when it has more payload than its records': changed(one, at.totalBlocks, 4),
     'when it has less payload than its records': changed(one, at.totalBlocks, 2),
     'when a record has no type': word(one, 12, 0),

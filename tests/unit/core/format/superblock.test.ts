@@ -138,3 +138,28 @@ test('roles at creation', () => {
   assert.deepEqual(roles.slice(0, 4), [0, 1, 2, ROLE_SPARE]);
   assert.equal(roles.length, 128);
 });
+
+test('sizes and offsets that no drive has are corrupt, each of them', () => {
+  const cases: [string, Record<number, number>][] = [
+    ['the member size is impossibly large', { 0x54: 0x1000 }],
+    ['the data size is impossibly large', { 0x8c: 0x1000 }],
+    ['the recovery offset is impossibly large', { 0x08: 0x3, 0x9c: 0x1000 }],
+    ['a uuid is all zero', { 0x10: 0, 0x14: 0, 0x18: 0, 0x1c: 0 }],
+  ];
+  for (const [reason, words] of cases) {
+    assert.deepEqual(forged(words), { kind: 'corrupt', reason });
+  }
+});
+
+test('a member without bitmap and without bad-block log, as Locum makes them', () => {
+  const superblock = {
+    ...superblockOf('raid5-clean-0'),
+    features: 0,
+    bitmapOffset: 0,
+    badBlockLog: { shift: 0, lengthBytes: 0, offset: 0 },
+  };
+  assert.deepEqual(decodeSuperblock(encodeSuperblock(superblock)), {
+    kind: 'superblock',
+    value: superblock,
+  });
+});

@@ -140,3 +140,9 @@ test('RAID 5 is left-symmetric', () => {
     }
   }
 });
+
+test('every member of a mirror holds data chunk 0 of every stripe', () => {
+  for (const members of [2, 5, MAX_MEMBERS])
+    for (let slot = 0; slot < members; slot += 1)
+      assert.equal(level(1).indexOfSlot(2 ** 40 + 1, slot, members), 0);
+});

@@ -8,6 +8,7 @@ import { describe, test } from 'node:test';
 import type { LevelDescriptor } from '../../../../src/core/levels/descriptor.ts';
 import { levelByNumber } from '../../../../src/core/levels/index.ts';
 import { deriveVolume } from '../../../../src/core/machines/volume.ts';
+import { newLog } from '../../../../src/core/machines/volume-commands.ts';
 import type {
   DriveFacts,
   VolumeFacts,
@@ -267,6 +268,7 @@ describe('the alarm', () => {
     assert.match(alarmOf({ ...healthy, log: failedLog }, 'log-lost').message, /NEW_LEG NEW_LEG$/);
     const single = { ...failedLog, legs: failedLog.legs.slice(0, 1) };
     assert.match(alarmOf({ ...healthy, log: single }, 'log-lost').message, /log add v NEW_LEG$/);
+    assert.equal(newLog(healthy), 'locum log add v NEW_LEG NEW_LEG', 'two are the default');
   });
 
   test('of a leg says what happened to it, if that is known', () => {

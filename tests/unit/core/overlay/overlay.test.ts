@@ -306,3 +306,60 @@ test('extents to load that are out of order are a bug', () => {
     });
   }, /order/);
 });
+
+test('between two leaves, the first of which is full, there is room in the second', () => {
+  for (const extents of [300, 512, 600]) {
+    const overlay = new Overlay();
+    const model = new Model(4 * extents + 4);
+    const put = (start: number, location: number): void => {
+      overlay.insert(start, 1, DATA, location);
+      model.insert(start, 1, DATA, location);
+    };
+    // In ascending order, so that the leaves are left full: 256 extents each.
+    for (let i = 0; i < extents; i += 1) put(4 * i, 10 * i);
+    put(4 * 256 - 2, 77_777);
+    compareAll(overlay, model);
+    assert.equal(overlay.extentCount, extents + 1);
+    assert.equal(overlay.firstFrom(4 * 256 - 2)?.location, 77_777);
+  }
+});
+
+test('extents of every kind are loaded as they were exported', () => {
+  const seed = Number(process.env['LOCUM_SEED'] ?? 5);
+  console.log(`LOCUM_SEED=${seed}`);
+  const random = randomNumbers(seed);
+  for (const extents of [0, 1, 191, 192, 193, 2000]) {
+    const list: [number, number, OverlayKind, number][] = [];
+    let at = 0;
+    for (let i = 0; i < extents; i += 1) {
+      const sectors = 1 + random(5);
+      list.push([at, sectors, ([DATA, ZERO, TRIM] as const)[random(3)] as OverlayKind, 9 * i]);
+      at += sectors + random(3);
+    }
+    const overlay = new Overlay();
+    overlay.insert(0, 7, DATA, 1);
+    const model = new Model(at + 8);
+    let next = 0;
+    overlay.bulkLoad(extents, (extent) => {
+      const [start, sectors, kind, location] = list[next++] as (typeof list)[number];
+      Object.assign(extent, { start, sectors, kind, location });
+      model.insert(start, sectors, kind, location);
+    });
+    compareAll(overlay, model);
+    const exported: (typeof list)[number][] = [];
+    overlay.exportTo((...extent) => exported.push(extent));
+    assert.deepEqual(exported, list);
+  }
+});
+
+test('memory: an empty overlay has next to none, a million extents fit into 60 MB', () => {
+  const overlay = new Overlay();
+  assert.ok(overlay.memoryBytes <= 1024);
+  overlay.bulkLoad(1_000_000, (extent) => {
+    extent.start += 2;
+    extent.sectors = 1;
+  });
+  assert.ok(overlay.memoryBytes > 24e6 && overlay.memoryBytes < 60e6, `${overlay.memoryBytes}`);
+  overlay.clear();
+  assert.ok(overlay.memoryBytes <= 1024, 'and gives it back');
+});
