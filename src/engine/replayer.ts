@@ -11,7 +11,7 @@
  *   2  new host writes below the zone's end wait; those on their way to the log arrive
  *   3  what they left in the zone is written too
  *   4  the members are flushed
- *   5  the labels say cursor = zone's end
+ *   5  the labels say cursor = zone's end, or how far 3 came when the volume is being stopped
  *   6  the cursor moves; the writes that waited go on, to the members
  *
  * A crash before 5 finds the old cursor and does the zone again: the same bytes go to the same places (idempotent). A crash
@@ -58,7 +58,7 @@ export async function replay(v: VolumeCore): Promise<ReplayResult> {
       if (rest.errno !== OK) return stopped(v, rest.errno);
       if ((await v.flushMembers()) !== OK) return stopped(v, EIO); // 4
       const before = v.cursor;
-      v.cursor = end;
+      v.cursor = rest.end; // Short of the zone's end when the volume is being stopped.
       try {
         await v.metadata.commit(); // 5
         await v.members.settled();
