@@ -29,11 +29,22 @@ export interface PartResult {
   readonly failures: readonly string[];
   /** What this part could not reach here, as a sentence. */
   readonly notCovered: readonly string[];
+  /** Mutants that were tried, and the test that noticed each; `killer` is null for one that none noticed. */
+  readonly mutants?: readonly MutantVerdict[];
+}
+
+export interface MutantVerdict {
+  readonly name: string;
+  /** What it gets wrong, in a few words. */
+  readonly change: string;
+  readonly killer: string | null;
 }
 
 export interface Part {
   readonly name: string;
   /** Share of the hours, relative to the other parts. */
   readonly weight: number;
+  /** A slice shorter than this is not worth beginning. */
+  readonly leastSeconds?: number;
   readonly run: (options: PartOptions) => Promise<PartResult>;
 }

@@ -69,8 +69,9 @@ export class Operator {
   #withoutWindow(status: VolumeStatus, acts: (readonly [number, Act])[]): void {
     const gone = members(status).filter(({ state }) => state === 'failed' || state === 'missing');
     const isRebuilding = members(status).some(({ state }) => state === 'rebuilding');
-    acts.push([6, () => this.#open(status)]);
-    if (status.state === 'optimal') {
+    // A drive whose loss nobody has noticed yet is the one that may be lost.
+    if (!this.#scene.unseen) acts.push([6, () => this.#open(status)]);
+    if (status.state === 'optimal' && !this.#scene.unseen) {
       acts.push([4, () => this.#loseMember(status)]);
       acts.push([1, () => this.#swap(status)]);
       if (!status.drives.some(({ state }) => state === 'spare'))
@@ -95,6 +96,7 @@ export class Operator {
     if (state !== 'frozen' || window === null || log === null || window.state !== 'open')
       return false;
     if (absent(status) > this.#scene.tolerated || this.#scene.sacrificed) return false;
+    if (this.#scene.unseen) return false;
     const leftMs = Date.parse(window.deadlineAt) - Date.now();
     const share = log.usedBytes / Math.max(1, log.capacityBytes);
     return leftMs > secondFailureLeastMs && share < secondFailureLogShare;

@@ -73,6 +73,11 @@ export class KillScene {
     return join(this.folder, `${stem}${this.#files++}.img`);
   }
 
+  /** A member is pulled, and the server does not know yet. */
+  get unseen(): boolean {
+    return [...this.pulled.values()].some(({ kind, noticed }) => kind === 'member' && !noticed);
+  }
+
   get tolerated(): number {
     return this.shape.level === 1 ? this.shape.members - 1 : 1;
   }
@@ -124,10 +129,7 @@ export class KillScene {
       const all = one.kind === 'leg' ? (status.log?.legs ?? []) : status.drives;
       if (!all.some((it) => it.path === path && it.state === 'online')) one.noticed = true;
     }
-    const unseen = [...this.pulled.values()].some(
-      ({ kind, noticed }) => kind === 'member' && !noticed,
-    );
-    if (!unseen && status.drives.length > 0 && absent(status) <= this.tolerated)
+    if (!this.unseen && status.drives.length > 0 && absent(status) <= this.tolerated)
       this.exposed = false;
     return status;
   }
@@ -192,6 +194,7 @@ export const absent = (status: VolumeStatus): number =>
 /** The state as the coverage table names it: the volume's own word, and what is lost besides. */
 export function stateName(status: VolumeStatus | null): string {
   if (status === null) return 'not serving';
+  if (status.alarms.some(({ code }) => code === 'volume-stopped')) return 'stopped';
   const away = status.window === null ? 0 : 1;
   const lost = status.drives.filter(
     ({ state }) => state === 'failed' || state === 'missing',
