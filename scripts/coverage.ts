@@ -24,7 +24,7 @@ import { Counts, type V8Script } from './coverage/counts.ts';
 import { figuresOf, fileFigures, tableOf } from './coverage/figures.ts';
 
 /** Percent of the branches of core/. A ratchet: it only ever rises. */
-const branchFloorPercent = 80;
+const branchFloorPercent = 100;
 
 function filesBelow(folder: string, ending: string): string[] {
   return readdirSync(folder, { recursive: true, encoding: 'utf8' })
@@ -65,11 +65,13 @@ if (tests.length === 0) {
 
 const folder = mkdtempSync(join(tmpdir(), 'locum-coverage-'));
 try {
+  // Inside a test (tests/tidy) this would tell the runner that it is one of its own children.
+  const { NODE_TEST_CONTEXT: _, ...environment } = process.env;
   const run = spawnSync(
     process.execPath,
     ['--test', '--test-reporter=dot', '--test-concurrency=2', ...tests],
     {
-      env: { ...process.env, NODE_V8_COVERAGE: folder },
+      env: { ...environment, NODE_V8_COVERAGE: folder },
       stdio: ['ignore', 'inherit', 'inherit'],
     },
   );

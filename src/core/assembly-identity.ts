@@ -52,6 +52,8 @@ export interface Member {
   readonly label: Label | null;
 }
 
+type Labelled = Member & { readonly label: Label };
+
 export interface Authority {
   readonly superblock: Superblock;
   readonly label: Label | null;
@@ -159,7 +161,7 @@ export function chooseAuthority(members: readonly Member[], trail: string[]): Ou
       : members.find((member) => eventsOf(member) === highest)!;
   for (const member of members) {
     const split =
-      label === null ? splitByMd(member, source) : splitByLabel(member, newest!, members);
+      newest === null ? splitByMd(member, source) : splitByLabel(member, newest, members);
     if (split !== null) {
       return refuse('history-split', { path: member.path, reason: `${member.path}: ${split}` });
     }
@@ -170,7 +172,7 @@ export function chooseAuthority(members: readonly Member[], trail: string[]): Ou
   }
   trail.push(
     `@A truth: superblock of ${source.path} (events ${highest}), ` +
-      (newest ? `label of ${newest.path} (number ${newest.label?.sequence})` : 'no label'),
+      (newest ? `label of ${newest.path} (number ${newest.label.sequence})` : 'no label'),
   );
   const window = label?.window ?? null;
   const open = window !== null && window.state !== 'closed' && window.state !== 'aborted';
@@ -195,21 +197,21 @@ export function wasReplaced(member: Member, authority: Authority): boolean {
 }
 
 /** Among labels of one number the one that records more members as out: it was made later. */
-function newestLabelled(members: readonly Member[]): Member | null {
-  const sequenceOf = (member: Member): number => member.label?.sequence ?? -1;
-  const outIn = (member: Member): number =>
-    member.label?.members.filter(({ state }) => out.has(state)).length ?? 0;
-  return members.reduce<Member | null>((best, member) => {
-    if (member.label === null) return best;
-    if (best === null || sequenceOf(member) > sequenceOf(best)) return member;
-    const tie = sequenceOf(member) === sequenceOf(best);
-    return tie && outIn(member) > outIn(best) ? member : best;
-  }, null);
+function newestLabelled(members: readonly Member[]): Labelled | null {
+  const outIn = ({ label }: Labelled): number =>
+    label.members.filter(({ state }) => out.has(state)).length;
+  return members
+    .filter((member): member is Labelled => member.label !== null)
+    .reduce<Labelled | null>((best, member) => {
+      if (best === null || member.label.sequence > best.label.sequence) return member;
+      const tie = member.label.sequence === best.label.sequence;
+      return tie && outIn(member) > outIn(best) ? member : best;
+    }, null);
 }
 
-function splitByLabel(member: Member, newest: Member, members: readonly Member[]): string | null {
+function splitByLabel(member: Member, newest: Labelled, members: readonly Member[]): string | null {
   const own = member.label;
-  const truth = newest.label!;
+  const truth = newest.label;
   if (own === null) return null;
   if (own.sequence === truth.sequence) {
     return sameContents(own, truth)

@@ -300,14 +300,13 @@ const EVENTS_SLACK = 2;
  */
 function isCovered(member: Member, record: LabelMember | null, authority: Authority): boolean {
   const { superblock } = member;
-  const { label, superblock: truth } = authority;
+  const { label, eventsCleared } = authority;
   if (superblock.recoveryBytes !== null || member.bitmap === null) return false;
   if (label !== null && !authority.ranByMd) {
     if (record === null || !unused.has(record.state)) return false;
     if (Math.abs(superblock.events - record.eventsAtChange) > EVENTS_SLACK) return false;
   }
-  const cleared = authority.eventsCleared;
-  return cleared !== null && truth.bitmapOffset !== 0 && superblock.events >= cleared;
+  return eventsCleared !== null && superblock.events >= eventsCleared;
 }
 
 const recoveryEntry = (slot: number, { label, ranByMd }: Authority): LabelRecovery | null =>

@@ -121,16 +121,17 @@ export function decideAssembly(
       !rebuilding.some(({ uuid }) => uuid === slot.uuid),
   );
   if (restored !== undefined && label !== null && !options.force) {
-    const events = restored.superblock?.events ?? 0;
+    // Only a drive that is here can be behind.
+    const { events } = restored.superblock!;
     const reason = 'the others have it in use, so this is an older copy of the drive';
-    return refuse('drive-stale', { path: restored.path ?? '', events, reason });
+    return refuse('drive-stale', { path: restored.path!, events, reason });
   }
   const inSync = slots.filter((slot) => slot.verdict === 'in-sync');
   const decidedLegs = decideLegs(legs, superblock.setUuid, name, authority, trail);
   if (!decidedLegs.ok) return decidedLegs;
 
   const { window } = authority;
-  const unclean = inSync.some((slot) => slot.superblock?.resyncBytes !== null);
+  const unclean = inSync.some((slot) => slot.superblock!.resyncBytes !== null);
   const startable = mayStart({
     name,
     level,
