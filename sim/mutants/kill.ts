@@ -33,6 +33,7 @@ const suiteFolders = [
   'tests/unit/nbd',
   'tests/unit/engine-log',
   'tests/unit/engine',
+  'tests/directed',
 ];
 
 /** null: every one of the tests passed, the mutant survives. */

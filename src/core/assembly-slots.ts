@@ -293,6 +293,14 @@ function factsOf(
 /** A member at the moment of its loss may lack the update then going on, and the counter may be that of either. */
 const EVENTS_SLACK = 2;
 
+/** Neither an older image of the drive that was lost, nor one that was used elsewhere since. */
+export const isAsItLeft = ({ events }: Superblock, eventsAtChange: number): boolean =>
+  Math.abs(events - eventsAtChange) <= EVENTS_SLACK;
+
+/** Something was written to it after it was lost here: that would be gone. */
+export const isUsedSince = ({ events }: Superblock, eventsAtChange: number): boolean =>
+  events > eventsAtChange + EVENTS_SLACK;
+
 /**
  * Has the bitmap marked all that this drive missed? Bits are not cleared while a member is absent (`eventsCleared`
  * is the proof). With a label the drive must also have left in the state it is in now: an older image of it,
@@ -304,7 +312,7 @@ function isCovered(member: Member, record: LabelMember | null, authority: Author
   if (superblock.recoveryBytes !== null || member.bitmap === null) return false;
   if (label !== null && !authority.ranByMd) {
     if (record === null || !unused.has(record.state)) return false;
-    if (Math.abs(superblock.events - record.eventsAtChange) > EVENTS_SLACK) return false;
+    if (!isAsItLeft(superblock, record.eventsAtChange)) return false;
   }
   return eventsCleared !== null && superblock.events >= eventsCleared;
 }

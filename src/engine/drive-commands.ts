@@ -5,6 +5,7 @@
 
 import { OK } from '../base/errno.ts';
 import { BLOCK_BYTES, type DriveOffset, roundUp, type StripeIndex } from '../base/units.ts';
+import { isAsItLeft, isUsedSince } from '../core/assembly-slots.ts';
 import { decideDrive } from '../core/machines/drive.ts';
 import { done, type Outcome, refuse } from '../core/problems.ts';
 import type { Drive } from '../io/drive.ts';
@@ -71,7 +72,18 @@ async function addOpened(
     superblock !== null && superblock.setUuid === v.uuid
       ? v.members.slots.find((member) => member.uuid === superblock.memberUuid)
       : undefined;
-  if (former !== undefined && superblock !== null && metadata.layout?.kind === 'layout') {
+  // Written to elsewhere, it is a drive with data like any other, and not a member that missed something.
+  const usedSince =
+    v.mode === 'direct' &&
+    former !== undefined &&
+    superblock !== null &&
+    isUsedSince(superblock, former.eventsAtChange);
+  if (
+    former !== undefined &&
+    superblock !== null &&
+    metadata.layout?.kind === 'layout' &&
+    (!usedSince || former.drive !== null)
+  ) {
     if (former.state !== 'failed' && former.state !== 'missing') {
       return refuse('drive-wrong-state', {
         drive: path,
@@ -87,13 +99,15 @@ async function addOpened(
       state: v.mode,
       wanted: 'no window open',
     });
-  const content = await contentOf(
-    v,
-    drive,
-    metadata.superblock.kind,
-    metadata.label.kind,
-    superblock?.setName ?? '',
-  );
+  const content = usedSince
+    ? `what was written to it since it left ${v.name}`
+    : await contentOf(
+        v,
+        drive,
+        metadata.superblock.kind,
+        metadata.label.kind,
+        superblock?.setName ?? '',
+      );
   if (content !== null && !force) return refuse('drive-has-data', { path, content });
   const free = v.members.slots.find(
     (member) => member.state === 'failed' || member.state === 'missing',
@@ -139,7 +153,11 @@ async function comeBack(
       state: v.mode,
       wanted: 'no window open',
     });
-  const byBitmap = superblock.events >= v.intent.eventsCleared;
+  // One that was not complete when it was lost misses more than the bitmap says.
+  const byBitmap =
+    superblock.recoveryBytes === null &&
+    superblock.events >= v.intent.eventsCleared &&
+    isAsItLeft(superblock, member.eventsAtChange);
   member.drive = drive;
   member.path = path;
   member.layout = layout;

@@ -210,6 +210,10 @@ export class Intent {
     if (idle.length > 0) {
       const tickBefore = this.#tick;
       if ((await this.#v.flushMembers()) !== OK || !this.#mayClear()) return;
+      assert(
+        !this.#v.degraded,
+        'no bit is cleared while a member is absent: it says what that one missed',
+      );
       const pages = new Set<number>();
       for (const region of idle) {
         // Written again while the flush ran: its bit stays.

@@ -12,6 +12,7 @@
  *      which is how a member of the frozen generation is recognised.
  */
 
+import { assert } from '../base/assert.ts';
 import { ENOMEM, type Errno, OK } from '../base/errno.ts';
 import { type Address, BLOCK_BYTES, type DriveOffset } from '../base/units.ts';
 import { type Uuid, uuidFromBytes } from '../base/uuid.ts';
@@ -326,6 +327,7 @@ export class Metadata {
     const v = this.#v;
     const before = member.superblock;
     if (before === null) throw new Error('metadata: an open member has a superblock');
+    assert(this.events > before.events, 'events only rise: no count is used twice on a member');
     const windowOpen = this.#labelWindow() !== null;
     const rebuilding = member.recovery !== null;
     let features = before.features & ~(FEATURE_LOCUM_WINDOW | FEATURE_RECOVERY_OFFSET);

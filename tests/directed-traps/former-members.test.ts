@@ -1,0 +1,83 @@
+/**
+ * A former member is added to a running volume: a short resync by bitmap is enough only if the bitmap knows all that it
+ * missed. It does not for a drive that was never complete, for an older image of it, and for one that was used elsewhere.
+ */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { KIB, Scene } from '../unit/engine/scene.ts';
+import { World } from '../unit/engine/world.ts';
+
+async function addAgain(scene: Scene, path: string): Promise<void> {
+  const added = await scene.world.until(scene.world.v.addDrive(path, false, false));
+  assert.ok(added.ok, JSON.stringify(added));
+  await scene.until('optimal');
+}
+
+test('a drive that vanished half-way through its rebuild comes back: it is rebuilt, not resynced', async () => {
+  const scene = await Scene.make(5, {
+    seed: 31,
+    limits: { sweepBytesPerSecond: 16 * KIB, sweepStepBytes: 4 * KIB, checkpointMs: 200 },
+  });
+  const { world } = scene;
+  await scene.put(0, scene.model.sectors / 2);
+  await scene.put(scene.model.sectors / 2, scene.model.sectors / 2);
+  await scene.flush();
+  await world.pass(30_000);
+  await scene.replace(1);
+  await world.pass(1_500);
+  assert.equal(scene.state, 'rebuilding');
+  world.at('new1').vanish();
+  await world.pass(2_500);
+  assert.equal(scene.state, 'degraded');
+  world.at('new1').reappear();
+  await addAgain(scene, 'new1');
+  await scene.check('rebuilt');
+  scene.addsUp('rebuilt');
+});
+
+test('an older image of a drive that failed comes back: it is rebuilt, not resynced', async () => {
+  const scene = await Scene.make(5, { seed: 32 });
+  const { world } = scene;
+  await scene.fill(12);
+  await world.pass(30_000);
+  const older = world.at('d1').snapshot();
+  await scene.fill(12);
+  await world.pass(30_000);
+  world.at('d1').vanish();
+  await world.pass(2_500);
+  await scene.fill(2);
+  world.at('d1').restore(older);
+  world.at('d1').reappear();
+  await addAgain(scene, 'd1');
+  await scene.check('rebuilt');
+  scene.addsUp('rebuilt');
+});
+
+test('a drive that was used elsewhere since comes back: refused, and rebuilt when told to', async () => {
+  const scene = await Scene.make(1, { seed: 33 });
+  const { world } = scene;
+  await scene.fill(12);
+  await scene.flush();
+  await world.pass(30_000);
+  world.at('d1').vanish();
+  await world.pass(2_500);
+  const elsewhere = new World({ seed: 34, members: 0, legs: 0 });
+  elsewhere.media.set('d1', world.at('d1').clone());
+  elsewhere.drivePaths.push('d1');
+  const started = await elsewhere.tryAssemble(true);
+  assert.ok(started.ok, started.ok ? '' : started.problem.code);
+  for (let at = 0; at < 64 * KIB; at += 16 * KIB)
+    assert.equal(await elsewhere.until(elsewhere.write(at, new Uint8Array(16 * KIB).fill(9))), 0);
+  await elsewhere.pass(8_000);
+  assert.ok((await elsewhere.until(elsewhere.v.stop())).ok);
+  world.at('d1').restore(elsewhere.at('d1').snapshot());
+  world.at('d1').reappear();
+  const added = await world.until(world.v.addDrive('d1', false, false));
+  assert.equal(added.ok ? 'taken' : added.problem.code, 'drive-has-data');
+  const forced = await world.until(world.v.addDrive('d1', false, true));
+  assert.ok(forced.ok, JSON.stringify(forced));
+  await scene.until('optimal');
+  await scene.check('rebuilt');
+  scene.addsUp('rebuilt');
+});
