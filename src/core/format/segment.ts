@@ -223,6 +223,19 @@ export interface Segment extends SegmentFields {
   readonly blockCrcs: Uint32Array;
 }
 
+/** Builds the header of a segment once more, as it was; answers its CRC, which says whether that worked. */
+export function encodeAgain(encoder: SegmentEncoder, at: number, segment: Segment): number {
+  let crcs = 0;
+  encoder.begin(at, segment.headerBlocks);
+  for (const { type, flags, start, sectors, slot, payloadBlocks } of segment.records) {
+    encoder.record(type, flags, start, sectors, slot, payloadBlocks);
+    for (let block = 0; block < payloadBlocks; block++) {
+      encoder.blockCrc(segment.blockCrcs[crcs++] as number);
+    }
+  }
+  return encoder.finish(segment);
+}
+
 /**
  * How many blocks the header at `at` claims to have; 0 when there is no segment header. One block
  * must be readable.
@@ -237,8 +250,8 @@ export function claimedHeaderBlocks(bytes: Uint8Array, at: number, identity: Uin
 }
 
 /**
- * The segment whose header begins at `at`, or null unless conditions 1 to 4 hold. All header blocks
- * must be readable (claimedHeaderBlocks). The result shares no memory with `bytes`.
+ * The segment whose header begins at `at`, or null unless conditions 1 to 4 hold and all header
+ * blocks (claimedHeaderBlocks) are in `bytes`. The result shares no memory with `bytes`.
  */
 export function decodeSegment(
   bytes: Uint8Array,
@@ -250,7 +263,8 @@ export function decodeSegment(
   const headerBlocks = claimedHeaderBlocks(bytes, at, identity);
   if (headerBlocks === 0) return null;
   const headerBytes = headerBlocks * BLOCK_BYTES;
-  assert(at + headerBytes <= bytes.length, 'the whole header is readable');
+  // Bytes of a drive decide this, and a drive may answer otherwise than when it was asked how much to read.
+  if (at + headerBytes > bytes.length) return null;
   const view = new DataView(bytes.buffer, bytes.byteOffset + at, headerBytes);
   if (view.getUint32(AT.position.offset, true) !== positionBlocks) return null;
   const headerCrc = view.getUint32(AT.crc.offset, true);

@@ -1,9 +1,9 @@
 /** Verifies the payload of a segment on one leg, and copies a segment from one leg to another. */
 
 import { crc32 } from '../../base/crc32.ts';
-import { type Errno, ETIMEDOUT, OK } from '../../base/errno.ts';
+import { EIO, type Errno, ETIMEDOUT, OK } from '../../base/errno.ts';
 import { type Address, BLOCK_BYTES, type DriveOffset, KIB } from '../../base/units.ts';
-import { decodeSegment, type Segment } from '../../core/format/segment.ts';
+import { encodeAgain, type Segment, SegmentEncoder } from '../../core/format/segment.ts';
 import { driveOf, type Leg, type Legs, type LogEnvironment } from './legs.ts';
 import type { SegmentArea } from './segment-cursor.ts';
 
@@ -107,15 +107,12 @@ export async function copySegment(
       if (right) await put(block + i, (address + i * BLOCK_BYTES) as Address, 1);
     }
   });
-  const headerBytes = segment.headerBlocks * BLOCK_BYTES;
-  const header = await buffers.takeLater(headerBytes, 'engine');
-  const offset = (area.offset + segment.positionBlocks * BLOCK_BYTES) as DriveOffset;
-  const errno = await driveOf(from).read(offset, header, headerBytes);
-  const headerSlice = buffers.slice(header, headerBytes);
-  const { identity, blocks } = area;
-  const again =
-    errno === OK ? decodeSegment(headerSlice, 0, identity, segment.positionBlocks, blocks) : null;
-  if (again?.headerCrc === segment.headerCrc) await put(0, header, segment.headerBlocks);
+  // Made again from what was decoded, not read again: `from` might not give it a second time.
+  const header = await buffers.takeLater(segment.headerBlocks * BLOCK_BYTES, 'engine');
+  const encoder = new SegmentEncoder(buffers.bytes, buffers.view, area.identity);
+  const same = encodeAgain(encoder, header, segment) === segment.headerCrc;
+  if (same) await put(0, header, segment.headerBlocks);
+  else result = EIO;
   buffers.give(header);
   return result;
 }

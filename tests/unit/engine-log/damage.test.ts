@@ -149,6 +149,24 @@ test('a tail torn on one leg is taken from the other', async () => {
   }
 });
 
+test('a header that the good leg gives only once: the other leg is repaired all the same', async () => {
+  const { world, model, images } = await twelve(7);
+  images[0]!.corrupt(segmentAt(images[0]!, 3));
+  // Recovery reads long stretches; what begins right at the header would be a second look at it.
+  world.fault = (drive, operation, offset) =>
+    operation === 'read' && drive.path === 'leg1' && offset === segmentAt(drive, 3) ? EIO : OK;
+  const store = await reopen(world, images, single);
+  world.fault = () => OK;
+  await model.checkAfter(store, 'kill');
+  const { legs: checked } = await store.check();
+  assert.deepEqual(
+    checked.map(({ missingRecords }) => missingRecords),
+    [0, 0],
+    'a leg that is called repaired has the segment',
+  );
+  await store.close();
+});
+
 test('what cannot be read is not called torn', async () => {
   const { world, images } = await twelve(6, 6);
   world.fault = (drive, operation, offset) =>

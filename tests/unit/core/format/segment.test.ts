@@ -12,6 +12,7 @@ import {
   AREA_STRIPES,
   claimedHeaderBlocks,
   decodeSegment,
+  encodeAgain,
   HEADER_BLOCKS_MAX,
   headerBlocksFor,
   identityBytes,
@@ -175,6 +176,28 @@ describe('segments', () => {
       decodeSegment(bytes, 0, identityBytes(identity), fields.positionBlocks, blocks);
     assert.notEqual(within(11 + 11), null);
     assert.equal(within(11 + 10), null);
+  });
+
+  test('whose header claims more blocks than were read are refused', () => {
+    const bytes = built(Array.from({ length: 300 }, (_, index) => [RECORD_ZERO, 8 * index, 8]));
+    assert.equal(bytes.length, 2 * BLOCK_BYTES);
+    assert.notEqual(decoded(bytes), null);
+    assert.equal(decoded(bytes.slice(0, BLOCK_BYTES)), null);
+  });
+
+  test('are made again from what was decoded, byte by byte', () => {
+    const bytes = built([
+      [RECORD_WRITE, 800, 9, 0, RECORD_FLAG_FUA],
+      [RECORD_TRIM, 2 ** 40, 100_000],
+      [RECORD_IMAGE, 16, 8, 3],
+    ]);
+    const again = new Uint8Array(bytes.length).fill(0x5a);
+    const view = new DataView(again.buffer);
+    const encoder = new SegmentEncoder(again, view, identityBytes(identity));
+    const segment = decoded(bytes);
+    assert.ok(segment !== null);
+    assert.equal(encodeAgain(encoder, 0, segment), segment.headerCrc);
+    assert.deepEqual(again, bytes);
   });
 
   test('are found inside a larger buffer', () => {
