@@ -69,16 +69,23 @@ async function mend(scene: KillScene, status: VolumeStatus): Promise<void> {
   const gone = members(status).find(({ state }) => state === 'failed' || state === 'missing');
   if (status.window !== null) return closeWindow(scene, status);
   if (gone === undefined || status.drives.some(({ state }) => state === 'rebuilding')) return;
+  await scene.of('drives/replace', { drive: String(gone.slot), with: await blank(scene) });
+}
+
+async function blank(scene: KillScene): Promise<string> {
   const path = scene.newFile('d');
   await scene.blankImage(path);
-  await scene.of('drives/replace', { drive: String(gone.slot), with: path });
+  return path;
 }
 
 async function closeWindow(scene: KillScene, status: VolumeStatus): Promise<void> {
   if (status.window?.state !== 'open') return;
   const { path } = status.window.drive;
   if (scene.pulled.has(path)) scene.putBack(path);
-  const reply = await scene.of('window/close', scene.sacrificed ? { rebuild: true } : {});
+  const how = scene.sacrificed ? { rebuild: true } : {};
+  // Killed while a new drive took the place of the one that is away, a server knows of neither.
+  const where = path === '' ? { drivePath: await blank(scene) } : {};
+  const reply = await scene.of('window/close', { ...how, ...where });
   if (reply.kind !== 'refused' || reply.code === 'window-wrong-state') return;
   if (!scene.sacrificed) throw new Broken(`the window does not close: ${reply.message}`);
 }

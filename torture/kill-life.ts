@@ -26,6 +26,7 @@ import {
   volume,
 } from './kill-scene.ts';
 import { verifyAll } from './kill-verify.ts';
+import { withholdTheLog } from './kill-withheld.ts';
 import type { Tally } from './tally.ts';
 
 /** NBD's errno for a server, or an export, that is going away. */
@@ -117,8 +118,9 @@ export class Life {
       () => null,
       (error: unknown) => error,
     );
-    await Promise.race([sleep(20 + random.below(random.chance(0.3) ? 200 : 1_980)), broken]);
-    const state = stateName(await scene.peek());
+    await Promise.race([this.#moment(random), broken]);
+    const status = await scene.peek();
+    const state = stateName(status);
     operator.over();
     load.end();
     await this.#die(random, state);
@@ -127,9 +129,24 @@ export class Life {
     if (error !== null) throw error;
     this.#ledger.serverGone();
     this.#count(load, tally);
+    if (status !== null && random.chance(0.15)) {
+      await withholdTheLog(scene, this.#ledger, status, state);
+    }
     await this.#revive(random, state);
     await this.#verify(`after ${state}`);
     if (load.problems.length > 0) throw new Broken(load.problems.slice(0, 5).join('\n'));
+  }
+
+  /** Any, or right after a command was given: that is when the state changes. */
+  async #moment(random: Stream): Promise<void> {
+    if (random.chance(0.6)) return sleep(20 + random.below(random.chance(0.3) ? 200 : 1_980));
+    await sleep(random.below(800));
+    const given = new Promise<void>((resolve) => {
+      this.#scene.onCommand = resolve;
+    });
+    await Promise.race([given, sleep(2_000)]);
+    this.#scene.onCommand = () => {};
+    await sleep(random.below(120));
   }
 
   #count(load: Load, tally: Tally): void {
@@ -169,7 +186,16 @@ export class Life {
     const wasFrozen = scene.last?.state === 'frozen';
     for (const [path, { kind, noticed }] of scene.pulled) {
       // Lost together with the crash, before any record of it, is two faults at one moment: not outside a window.
-      if (kind === 'member' && !noticed && !(wasFrozen && random.chance(0.5))) scene.putBack(path);
+      if (kind === 'leg') continue;
+      if (!noticed && !(wasFrozen && random.chance(0.5))) scene.putBack(path);
+      else if (noticed && random.chance(0.3)) {
+        scene.putBack(path);
+        const isCurrent = state.startsWith('frozen');
+        tally.hit(
+          isCurrent ? 'F-15 re-appears at a start' : 'F-16 re-appears stale at a start',
+          state,
+        );
+      }
     }
     const depth = random.chance(0.2) ? 1 + random.below(3) : 0;
     for (let count = 0; count < depth; count++) {

@@ -53,8 +53,11 @@ export class KillScene {
   /** The volume is being stopped: clients are turned away. */
   stopping = false;
   last: VolumeStatus | null = null;
+  /** Called as each command is sent. */
+  onCommand: () => void = () => {};
   readonly #startedMs = performance.now();
   #files = 0;
+  #lastNote = '';
 
   constructor(folder: string, shape: Shape, tally: Tally) {
     this.folder = folder;
@@ -65,6 +68,9 @@ export class KillScene {
 
   note(what: string): void {
     const seconds = ((performance.now() - this.#startedMs) / 1000).toFixed(2);
+    // The same again and again is told once: it would push out how it came to this.
+    if (what === this.#lastNote) return;
+    this.#lastNote = what;
     this.story.push(`${seconds} s: ${what}`);
     if (this.story.length > storyKept) this.story.shift();
   }
@@ -102,6 +108,7 @@ export class KillScene {
 
   /** A request about the volume, told in the story. */
   async post(path: string, body: object): Promise<Reply> {
+    this.onCommand();
     const reply = await ask(this.locum.controlPath, 'POST', path, body);
     this.note(`${path.replace(`/v1/volumes/${volume}`, '')} ${brief(body)}: ${describe(reply)}`);
     if (reply.kind === 'refused' && faults.has(reply.code)) {
@@ -149,6 +156,15 @@ export class KillScene {
     renameSync(path, `${path}.pulled`);
     this.pulled.set(path, { kind, noticed: false });
     this.note(`pulled ${kind} ${name(path)}`);
+  }
+
+  /** Out of sight and back, with nothing concluded from it. */
+  hide(path: string): void {
+    renameSync(path, `${path}.pulled`);
+  }
+
+  unhide(path: string): void {
+    renameSync(`${path}.pulled`, path);
   }
 
   putBack(path: string): void {

@@ -32,7 +32,7 @@ export const promises: readonly string[] = [
       [
         'P5',
         'No start by itself from stale, foreign, cloned or split members, nor without the log of an open window.',
-        'simulator and directed tests: such members and legs are offered at every start.',
+        'kill: the log of an open window, or all of it but a leg that is behind, is withheld from a start, and stale members are put back before one. Directed tests and the simulator offer the other kinds.',
       ],
       [
         'P6',

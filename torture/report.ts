@@ -20,18 +20,19 @@ export interface Report {
 
 /** Counts that a reader looks for first, by the names that the parts give them. */
 const headlines: readonly (readonly [string, RegExp])[] = [
-  ['host operations', /host operations$/],
-  ['crash states', /crash states/],
-  ['virtual years', /virtual years/],
+  ['host operations', /^(recorded )?host operations$/],
+  ['seeds of the simulator', /^(simulated |simulator )?seeds$/],
+  ['crash states of the simulator', /crash states/],
   ['kill cycles on the built server', /^kill cycles$/],
   ['kills during recovery', /^kills during recovery$/],
   ['power-cut prefixes', /^power-cut prefixes$/],
   ['power-cut images', /^power-cut images$/],
   ['system-call faults', /system-call faults/],
-  ['fuzz messages', /fuzz messages/],
+  ['fuzzed NBD messages', /NBD messages|fuzz messages/],
   ['volumes judged by the Linux kernel', /judged by the kernel/],
 ];
 
+const hoursOfYear = 8_766;
 const textKept = 4_000;
 
 export function reportOf(record: RunRecord, root: string): Report {
@@ -111,6 +112,10 @@ function whatWasRun(record: RunRecord): string[] {
     const total = totalOf(record, matching);
     return [name, total === 0 ? 'none' : number(total)];
   });
+  const years =
+    totalOf(record, /^virtual years$/) +
+    totalOf(record, /^virtual hours$/) / hoursOfYear +
+    totalOf(record, /^virtual seconds$/) / (hoursOfYear * 3600);
   const killed = record.mutants.filter(({ killer }) => killer !== null).length;
   const sittings = record.sittings > 1 ? `, in ${record.sittings} sittings` : '';
   const facts = [
@@ -128,6 +133,7 @@ function whatWasRun(record: RunRecord): string[] {
     ['seed of the run', String(record.seed)],
     ['slices, each with a seed of its own', number(record.slices.length)],
     ...head,
+    ['virtual years', years === 0 ? 'none' : years.toFixed(years < 1 ? 3 : 1)],
     [
       'mutants killed',
       record.mutants.length === 0 ? 'none tried' : `${killed} of ${record.mutants.length}`,
