@@ -55,8 +55,9 @@ function isHome(status: VolumeStatus): boolean {
 
 async function mend(scene: KillScene, status: VolumeStatus): Promise<void> {
   if (status.alarms.some(({ code }) => code === 'volume-stopped')) {
-    await scene.assemble();
+    const reply = await scene.assemble();
     scene.stopping = false;
+    if (reply.kind !== 'done') for (const path of scene.pulled.keys()) scene.putBack(path);
     return;
   }
   const legOut = (status.log?.legs ?? []).find(({ state }) => state !== 'online');

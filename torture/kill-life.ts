@@ -225,7 +225,12 @@ export class Life {
         `the volume does not start${wasStopped ? ' again' : ''}: ${status.story.why}`,
       );
     }
-    const reply = await scene.assemble(force);
+    let reply = await scene.assemble(force);
+    if (reply.kind === 'refused' && reply.code === 'members-missing' && pulled.length > 0) {
+      // Pulled and stopped before anybody noticed: the refusal asks for the drive.
+      for (const [path] of pulled) scene.putBack(path);
+      reply = await scene.assemble();
+    }
     if (reply.kind !== 'done') throw new Broken(`the volume does not start: ${describe(reply)}`);
     if (force) this.#options.tally.count('started with --force, a member missing');
     await scene.look();

@@ -279,5 +279,8 @@ export class Operator {
   async #start(): Promise<void> {
     const reply = await this.#scene.assemble();
     if (reply.kind === 'done') this.#scene.stopping = false;
+    else
+      for (const [path, { kind }] of this.#scene.pulled)
+        if (kind === 'member') this.#scene.putBack(path);
   }
 }

@@ -132,7 +132,9 @@ export class KillScene {
     if (status === null) return null;
     this.last = status;
     if (status.window === null && status.log !== null) this.sacrificed = false;
-    for (const [path, one] of this.pulled) {
+    // A volume that is not served tells nothing of its drives.
+    const served = status.state === 'halted' ? [] : this.pulled;
+    for (const [path, one] of served) {
       const all = one.kind === 'leg' ? (status.log?.legs ?? []) : status.drives;
       if (!all.some((it) => it.path === path && it.state === 'online')) one.noticed = true;
     }
