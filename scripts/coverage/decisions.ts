@@ -34,7 +34,7 @@ export interface Outcome {
 
 /** Ends the search for the beginning of a left side, whatever the operator. */
 const stops =
-  /^(?:[,;?:]|=>|\.\.\.|=|[-+*/%&|^]=|\*\*=|<<=|>>>?=|&&=|\|\|=|\?\?=|\$?\{|[([]|return|throw|case|else|do|yield|const|let)$/;
+  /^(?:[,;?:]|=>|\.\.\.|=|[-+*/%&|^]=|\*\*=|<<=|>>>?=|&&=|\|\|=|\?\?=|\$?\{|[([]|return|throw|case|else|do|of|yield|const|let)$/;
 const binding: Readonly<Record<string, number>> = { '??': 1, '||': 1, '&&': 2 };
 
 export function outcomesOf(
