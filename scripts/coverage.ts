@@ -15,9 +15,9 @@
  */
 
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Counts, type V8Script } from './coverage/counts.ts';
@@ -88,6 +88,7 @@ try {
   );
   console.log(`\n${tableOf(figures)}`);
   if (values.json !== undefined) {
+    mkdirSync(dirname(values.json), { recursive: true });
     writeFileSync(
       values.json,
       `${JSON.stringify({ of: values.of, tests: words, ...figures }, null, 2)}\n`,
