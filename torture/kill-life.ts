@@ -107,7 +107,7 @@ export class Life {
       random: new Stream(seed, `load ${cycle}`),
       connections: 2 + random.below(2),
       inFlight: 1 + random.below(6),
-      pauseMs: random.below(12),
+      pauseMs: 2 + random.below(12),
       excused: (errno, isRead) =>
         (scene.stopping && errno === ESHUTDOWN) || (isRead && errno === EIO && scene.exposed),
     });

@@ -16,13 +16,14 @@ type Act = () => Promise<void>;
 
 /** Until a window may thaw by itself, and how full its log may be, for a second failure still to be covered. */
 const secondFailureLeastMs = 30_000;
-const secondFailureLogShare = 0.35;
+const secondFailureLogLeftBytes = 40 * 2 ** 20;
 
 export class Operator {
   readonly #scene: KillScene;
   readonly #random: Stream;
   readonly #load: Load;
   #over = false;
+  #sawFullLog = false;
 
   constructor(scene: KillScene, random: Stream, load: Load) {
     this.#scene = scene;
@@ -42,8 +43,18 @@ export class Operator {
       if (this.#over) return;
       const status = await this.#scene.look();
       if (status === null || this.#over) continue;
+      this.#watchLog(status);
       await this.#choose(status)();
     }
+  }
+
+  /** Counted once in a cycle. */
+  #watchLog(status: VolumeStatus): void {
+    const { log, state } = status;
+    const isFull =
+      log !== null && (log.usedBytes > 0.95 * log.capacityBytes || state === 'suspended');
+    if (isFull && !this.#sawFullLog) this.#scene.tally.hit('R-4 log full', stateName(status));
+    this.#sawFullLog ||= isFull;
   }
 
   #choose(status: VolumeStatus): Act {
@@ -98,8 +109,8 @@ export class Operator {
     if (absent(status) > this.#scene.tolerated || this.#scene.sacrificed) return false;
     if (this.#scene.unseen) return false;
     const leftMs = Date.parse(window.deadlineAt) - Date.now();
-    const share = log.usedBytes / Math.max(1, log.capacityBytes);
-    return leftMs > secondFailureLeastMs && share < secondFailureLogShare;
+    const leftBytes = log.capacityBytes - log.usedBytes;
+    return leftMs > secondFailureLeastMs && leftBytes > secondFailureLogLeftBytes;
   }
 
   #legsThere(): boolean {

@@ -28,9 +28,10 @@ export function shapeFor(random: Stream, level: number, io: Io): Shape {
   return {
     level,
     members: least + random.below(level === 1 ? 2 : 3),
-    memberBytes: (8 + random.below(6)) * MEBI,
+    memberBytes: (4 + random.below(6)) * MEBI,
     chunkBytes: level >= 4 ? random.pick([4, 16, 64, 64]) * 1024 : null,
-    logBytes: 64 * MEBI,
+    // The small one is full within seconds.
+    logBytes: random.pick([16, 64, 64, 64]) * MEBI,
     io,
   };
 }

@@ -2,6 +2,9 @@
 
 import { table } from './report-tables.ts';
 
+/** The parts that the promises below name. */
+export const partsNamed: readonly string[] = ['simulator', 'kill', 'power', 'drives'];
+
 export const promises: readonly string[] = [
   '',
   '## What is promised, and how it is checked',

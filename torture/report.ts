@@ -7,7 +7,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CoreCoverage, Share } from './coverage.ts';
 import { columnOf } from './faults.ts';
-import { howToRun, limitsOfTheMethod, promises, reading } from './report-prose.ts';
+import { howToRun, limitsOfTheMethod, partsNamed, promises, reading } from './report-prose.ts';
 import { coverageTable, emptyCells, rowsOf, table } from './report-tables.ts';
 import { type RunRecord, totalOf } from './run-record.ts';
 
@@ -50,6 +50,7 @@ export function reportOf(record: RunRecord, root: string): Report {
     `Made by \`npm run torture\` from [the record of the run](${jsonPath}); not edited by hand.`,
     ...whatWasRun(record),
     ...promises,
+    ...partsMissing(record),
     ...countsByPart(record),
     '',
     '## Faults by state',
@@ -77,15 +78,17 @@ const number = (value: number): string =>
     ? value.toLocaleString('en-US').replaceAll(',', ' ')
     : value.toLocaleString('en-US', { maximumFractionDigits: 1 }).replaceAll(',', ' ');
 
+const plural = (count: number, word: string): string => `${count} ${word}${count === 1 ? '' : 'S'}`;
+
 function verdict(record: RunRecord): string {
   const survivors = record.mutants.filter(({ killer }) => killer === null).length;
   const ended = record.finished ? '' : ' It was interrupted: this is what it had done until then.';
   const ran = `This run lasted ${hours(record.elapsedSeconds)}.${ended}`;
   if (record.failures.length > 0) {
-    return `**${record.failures.length} FAILURES.** The promises below do not hold on this commit. ${ran}`;
+    return `**${plural(record.failures.length, 'FAILURE')}.** The promises below do not hold on this commit. ${ran}`;
   }
   if (survivors > 0) {
-    return `**${survivors} MUTANTS SURVIVED.** Nothing else failed, but the checks missed a bug made on purpose. ${ran}`;
+    return `**${plural(survivors, 'MUTANT')} SURVIVED.** Nothing else failed, but the checks missed a bug made on purpose. ${ran}`;
   }
   if (record.slices.length === 0) return `**Nothing was run.** ${ran}`;
   return `No check failed. ${ran} What was not covered is listed [at the end](#what-was-not-covered).`;
@@ -142,17 +145,33 @@ function whatWasRun(record: RunRecord): string[] {
   return ['', '## What was run', '', ...table(['', ''], facts as string[][])];
 }
 
+/** The promises name parts; those that this run did without are said right there. */
+function partsMissing(record: RunRecord): string[] {
+  const missing = partsNamed.filter((name) => (record.parts[name]?.slices ?? 0) === 0);
+  if (missing.length === 0) return [];
+  return ['', `**Not in this run:** ${missing.join(', ')}.`];
+}
+
 function countsByPart(record: RunRecord): string[] {
-  const lines = ['', '## By part', ''];
-  const rows: string[][] = [];
+  const lines = ['', '## By part'];
   for (const [name, { slices, seconds, counts }] of Object.entries(record.parts)) {
-    const figures = Object.entries(counts)
-      .filter(([, count]) => count > 0)
-      .map(([what, count]) => `${number(count)} ${what}`)
-      .join('; ');
-    rows.push([name, String(slices), hours(seconds), figures === '' ? 'nothing' : figures]);
+    lines.push('', `### ${name}`, '');
+    if (slices === 0) {
+      lines.push('It did not run.');
+      continue;
+    }
+    lines.push(`${slices} slices with a seed each, ${hours(seconds)}.`, '');
+    const figures = Object.entries(counts).filter(([, count]) => count > 0);
+    if (figures.length === 0) lines.push('It counted nothing.');
+    else
+      lines.push(
+        ...table(
+          ['done', ''],
+          figures.map(([what, count]) => [what, number(count)]),
+        ),
+      );
   }
-  return [...lines, ...table(['part', 'seeds', 'time', 'done'], rows)];
+  return lines;
 }
 
 function mutants(record: RunRecord): string[] {

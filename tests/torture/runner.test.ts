@@ -122,7 +122,7 @@ test('the page: what failed is on top, hits are in their cells, what was not met
 
   slice(one, 'power', 99, { failures: ['sector 5 is gone'] });
   const { page, json } = reportOf(one, folder(t));
-  assert.match(page, /^# Reliability\n\n\*\*1 FAILURES\.\*\*/);
+  assert.match(page, /^# Reliability\n\n\*\*1 FAILURE\.\*\*/);
   assert.ok(page.indexOf('sector 5 is gone') < page.indexOf('## What was run'));
   assert.match(page, /slice\.js power 99 60/);
   assert.equal(JSON.parse(json).failures.length, 1);
@@ -132,7 +132,7 @@ test('a mutant that survived is said on top', (t) => {
   const one = record();
   slice(one, 'kill', 1, { mutants: [{ name: 'T2', change: 'bad', killer: null }] });
   const { page } = reportOf(one, folder(t));
-  assert.match(page, /\*\*1 MUTANTS SURVIVED\.\*\*/);
+  assert.match(page, /\*\*1 MUTANT SURVIVED\.\*\*/);
   assert.match(page, /\*\*survived\*\*/);
 });
 
