@@ -5,6 +5,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { isAsItLeft, isUsedSince } from '../../../src/core/assembly-slots.ts';
 import {
   FEATURE_BITMAP,
   FEATURE_LOCUM_WINDOW,
@@ -252,6 +253,18 @@ describe('slots', () => {
     const refusal = refused(both);
     assert.deepEqual([refusal.code, refusal.detail['path']], ['drive-stale', '/d3']);
   });
+});
+
+test('a drive that was lost here: as it left, of an older image, or used elsewhere since', () => {
+  const { superblock } = volume().drives[0]!;
+  const at = (events: number): unknown[] => {
+    const found = { ...superblock, events };
+    return [isAsItLeft(found, 50), isUsedSince(found, 50)];
+  };
+  // Two events of doubt on either side: the update that was under way when it was lost.
+  for (const events of [48, 49, 50, 51, 52]) assert.deepEqual(at(events), [true, false]);
+  for (const events of [1, 47]) assert.deepEqual(at(events), [false, false], 'an older image');
+  for (const events of [53, 90]) assert.deepEqual(at(events), [false, true], 'used since');
 });
 
 describe('windows', () => {
