@@ -1,6 +1,6 @@
 /**
- * Every function and branch of core/ is taken by a test of core: core decides everything that matters and has no I/O, so whatever it
- * can decide can be asked of it. `npm run coverage` shows the same with the line of each branch that is missed.
+ * Every function and every branch of core/ is taken by a test of core: core decides everything that matters and has no
+ * I/O, so whatever it can decide can be asked of it. `npm run coverage` shows the same, with the line of what is missed.
  */
 
 import assert from 'node:assert/strict';
