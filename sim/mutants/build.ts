@@ -1,6 +1,6 @@
 /**
- * Makes the copy of the build that carries a mutant: dist/mutants/NAME, inside the repository so that packages are found as
- * before. Files are hard links to the build but for those that are patched, so a copy costs names and no bytes.
+ * Makes the copy of the build that carries a mutant: dist/mutants/NAME.PID, inside the repository so that packages are
+ * found as before. Files are hard links to the build but for those that are patched, so a copy costs names and no bytes.
  *
  * Never write to a file of a copy: unless it is a patched one, it is the file of the build itself.
  */
@@ -28,7 +28,7 @@ export interface Applied {
 }
 
 /** The patched files, or why the mutant does not apply (any more). */
-export function applyPatches(mutant: Mutant): Applied[] {
+export function applyPatches(mutant: Pick<Mutant, 'name' | 'patches'>): Applied[] {
   const texts = new Map<string, string>();
   for (const patch of mutant.patches) {
     const before = texts.get(patch.file) ?? readFileSync(join(distRoot, patch.file), 'utf8');
@@ -46,10 +46,13 @@ function applyTo(text: string, { file, find, replace }: Patch, name: string): st
   return text.slice(0, at) + replace + text.slice(at + find.length);
 }
 
+/** Of this process alone: two runs at once do not meet. */
+const rootOf = (name: string): string => join(distRoot, 'mutants', `${name}.${process.pid}`);
+
 /** Builds the copy anew; returns its root, which stands for `dist`. */
-export function buildMutant(mutant: Mutant): string {
+export function buildMutant(mutant: Pick<Mutant, 'name' | 'patches'>): string {
   const patched = new Map(applyPatches(mutant).map(({ file, text }) => [file, text]));
-  const root = join(distRoot, 'mutants', mutant.name);
+  const root = rootOf(mutant.name);
   rmSync(root, { recursive: true, force: true });
   for (const top of copied) {
     for (const entry of readdirSync(join(distRoot, top), { recursive: true, encoding: 'utf8' })) {
@@ -67,8 +70,8 @@ export function buildMutant(mutant: Mutant): string {
   return root;
 }
 
-export function removeMutant(mutant: Mutant): void {
-  rmSync(join(distRoot, 'mutants', mutant.name), { recursive: true, force: true });
+export function removeMutant(name: string): void {
+  rmSync(rootOf(name), { recursive: true, force: true });
 }
 
 function linkOrCopy(from: string, to: string): void {

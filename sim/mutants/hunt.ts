@@ -1,7 +1,7 @@
 /** Builds mutants and has them killed, a few at a time; what `npm run mutants`, the tests and the torture run share. */
 
 import { buildMutant, removeMutant } from './build.ts';
-import { type Kill, killByAny, killByName } from './kill.ts';
+import { type Kill, killByName, WholeSuite } from './kill.ts';
 import type { Mutant } from './mutant.ts';
 
 export interface Verdict {
@@ -22,31 +22,48 @@ export interface HuntOptions {
   readonly mayGoOn?: () => boolean;
 }
 
+/** An unpatched copy: what fails in it cannot be the doing of a mutant. */
+const control = { name: 'control', patches: [] } as const;
+
 /** In the order of the mutants. */
 export async function hunt(mutants: readonly Mutant[], options: HuntOptions): Promise<Verdict[]> {
   const verdicts: Verdict[] = [];
   const waiting = [...mutants];
-  const worker = async (): Promise<void> => {
-    for (let mutant = waiting.shift(); mutant !== undefined; mutant = waiting.shift()) {
-      if (options.mayGoOn?.() === false) return;
-      const verdict = await huntOne(mutant, options.whole);
-      verdicts.push(verdict);
-      options.onVerdict(verdict);
-    }
-  };
-  await Promise.all(Array.from({ length: options.atOnce }, worker));
+  const controlRoot = buildMutant(control);
+  try {
+    const faulty = await killByName(
+      controlRoot,
+      mutants.flatMap(({ killers }) => killers),
+    );
+    if (faulty !== null)
+      throw new Error(
+        `"${faulty.by}" fails without any mutant, so it kills nothing: ${faulty.why}`,
+      );
+    const suite = options.whole ? new WholeSuite(controlRoot) : null;
+    const worker = async (): Promise<void> => {
+      for (let mutant = waiting.shift(); mutant !== undefined; mutant = waiting.shift()) {
+        if (options.mayGoOn?.() === false) return;
+        const verdict = await huntOne(mutant, suite);
+        verdicts.push(verdict);
+        options.onVerdict(verdict);
+      }
+    };
+    await Promise.all(Array.from({ length: options.atOnce }, worker));
+  } finally {
+    removeMutant(control.name);
+  }
   return verdicts.sort((a, b) => mutants.indexOf(a.mutant) - mutants.indexOf(b.mutant));
 }
 
-async function huntOne(mutant: Mutant, whole: boolean): Promise<Verdict> {
+async function huntOne(mutant: Mutant, suite: WholeSuite | null): Promise<Verdict> {
   const startedMs = performance.now();
   const root = buildMutant(mutant);
   try {
-    const kill = await killByName(root, mutant);
-    const firstOfAll = whole ? await killByAny(root) : null;
+    const kill = await killByName(root, mutant.killers);
+    const firstOfAll = (await suite?.firstToNotice(root)) ?? null;
     const seconds = (performance.now() - startedMs) / 1000;
     return { mutant, kill: kill ?? firstOfAll, firstOfAll, seconds };
   } finally {
-    removeMutant(mutant);
+    removeMutant(mutant.name);
   }
 }

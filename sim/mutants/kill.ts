@@ -7,11 +7,11 @@
  */
 
 import { spawn } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { distRoot } from './build.ts';
-import type { Killer, Mutant } from './mutant.ts';
+import type { Killer } from './mutant.ts';
 import type { Reported } from './reporter.ts';
 
 export interface Kill {
@@ -25,7 +25,7 @@ export interface Kill {
 const hungAfterMs = 5 * 60_000;
 const reporterUrl = pathToFileURL(join(distRoot, 'sim', 'mutants', 'reporter.js')).href;
 
-/** Files of the whole suite that run on drives in memory, quick ones first. */
+/** Folders of tests that run on drives in memory, quick ones first; and files that take longer than all others. */
 const suiteFolders = [
   'tests/directed-traps',
   'tests/unit/core',
@@ -35,28 +35,63 @@ const suiteFolders = [
   'tests/unit/engine',
   'tests/directed',
 ];
+const longOnes = /crash-points|mishaps|returns|random|grid|enumerated/;
 
 /** null: every one of the tests passed, the mutant survives. */
-export async function killByName(root: string, mutant: Mutant): Promise<Kill | null> {
-  for (const { file, titles } of byFile(mutant.killers)) {
-    const kill = await runFile(root, file, titles);
-    if (kill !== null) return kill;
+export async function killByName(root: string, killers: readonly Killer[]): Promise<Kill | null> {
+  for (const { file, titles } of byFile(killers)) {
+    const [first] = await failuresOf(root, file, titles);
+    if (first !== undefined) return first;
   }
   return null;
 }
 
-/** The first of all tests that notices. */
-export async function killByAny(root: string): Promise<Kill | null> {
-  for (const folder of suiteFolders) {
-    const files = readdirSync(join(distRoot, folder), { recursive: true, encoding: 'utf8' })
-      .filter((file) => file.endsWith('.test.js') && !file.endsWith('docs.test.js'))
-      .sort();
-    for (const file of files) {
-      const kill = await runFile(root, join(folder, file), []);
-      if (kill !== null) return kill;
-    }
+/**
+ * The first of all tests that notices. What fails in the control, an unpatched copy, fails for want of something that a copy
+ * does not have, and says nothing.
+ */
+export class WholeSuite {
+  readonly #control: string;
+  readonly #failing = new Map<string, Promise<Set<string>>>();
+
+  constructor(control: string) {
+    this.#control = control;
   }
-  return null;
+
+  async firstToNotice(root: string): Promise<Kill | null> {
+    const files = suiteFolders.flatMap(filesIn);
+    const order = [
+      ...files.filter((file) => !longOnes.test(file)),
+      ...files.filter((file) => longOnes.test(file)),
+    ];
+    for (const file of order) {
+      const kills = await failuresOf(root, file, []);
+      if (kills.length === 0) continue;
+      const failing = await this.#failingInControl(file);
+      const kill = kills.find(({ by }) => !failing.has(by));
+      if (kill !== undefined) return kill;
+    }
+    return null;
+  }
+
+  #failingInControl(file: string): Promise<Set<string>> {
+    const known = this.#failing.get(file);
+    if (known !== undefined) return known;
+    const failing = failuresOf(this.#control, file, []).then(
+      (kills) => new Set(kills.map(({ by }) => by)),
+    );
+    this.#failing.set(file, failing);
+    return failing;
+  }
+}
+
+function filesIn(folder: string): string[] {
+  const path = join(distRoot, folder);
+  if (!existsSync(path)) return [];
+  return readdirSync(path, { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.test.js'))
+    .map((file) => join(folder, file))
+    .sort();
 }
 
 function byFile(killers: readonly Killer[]): { file: string; titles: string[] }[] {
@@ -65,21 +100,16 @@ function byFile(killers: readonly Killer[]): { file: string; titles: string[] }[
   return [...files].map(([file, titles]) => ({ file, titles }));
 }
 
-async function runFile(
-  root: string,
-  file: string,
-  titles: readonly string[],
-): Promise<Kill | null> {
+async function failuresOf(root: string, file: string, titles: readonly string[]): Promise<Kill[]> {
   const { reports, code, hung, lastWords } = await runTests(root, file, titles);
-  const failed = reports.find(({ passed }) => !passed);
-  if (failed !== undefined) return { by: failed.title, file, why: failed.why };
-  if (hung) return { by: titles[0] ?? file, file, why: `did not end within ${hungAfterMs} ms` };
+  const failed = reports.filter(({ passed }) => !passed);
+  if (failed.length > 0) return failed.map(({ title, why }) => ({ by: title, file, why }));
+  if (hung) return [{ by: titles[0] ?? file, file, why: `did not end within ${hungAfterMs} ms` }];
   for (const title of titles) {
     if (!reports.some((report) => report.title === title))
       throw new Error(`${file} has no test "${title}" (exit ${code}): ${lastWords}`);
   }
-  if (code !== 0) return { by: file, file, why: `ended with ${code}: ${lastWords}` };
-  return null;
+  return code === 0 ? [] : [{ by: file, file, why: `ended with ${code}: ${lastWords}` }];
 }
 
 interface Ran {

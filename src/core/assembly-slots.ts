@@ -201,10 +201,12 @@ function assembleSlot(
 
 /**
  * Carries the token of the freeze. Once replay has begun the members move on, and a drive that is out of it stays
- * behind: from then on only those in sync and the drive of the window are of the image.
+ * behind: from then on only those in sync and the drive of the window are of the image. One in sync, with a label but
+ * without the token, was not reached by the freeze before its server crashed: nothing was logged then.
  */
 function isFrozen(member: Member | null, verdict: SlotVerdict, { window }: Authority): boolean {
-  if (window === null || member?.label?.window?.token !== window.token) return false;
+  if (window === null || member === null || member.label === null) return false;
+  if (member.label.window?.token !== window.token) return verdict === 'in-sync';
   return !isMoving(window) || verdict === 'in-sync' || verdict === 'away';
 }
 

@@ -703,6 +703,17 @@ test('a crash while freezing, before the log took part', () => {
   assert.equal(refused(world, { legs: [leg(0, { epoch: 6 })] }).code, 'log-stale');
 });
 
+test('a crash while freezing, the first label written: the others are of the same image', () => {
+  const world = volume();
+  const before = structuredClone(world.drives);
+  openWindow(world, 1);
+  for (const slot of [1, 2, 3]) world.drives[slot] = before[slot]!;
+  const decision = assembled(world);
+  assert.equal(verdicts(decision), 'in-sync away in-sync in-sync');
+  assert.equal(decision.window?.id, WINDOW);
+  assert.equal(decision.rollForward, true);
+});
+
 test('members older than the log: it has seen the end of their window', () => {
   const world = volume({ level: 1, members: 2 });
   openWindow(world, 0);
