@@ -3,5 +3,6 @@
 import type { Part } from './evidence.ts';
 import { fuzzPart } from './fuzz.ts';
 import { killPart } from './kill.ts';
+import { mutantsPart } from './mutants.ts';
 
-export const parts: readonly Part[] = [killPart, fuzzPart];
+export const parts: readonly Part[] = [killPart, fuzzPart, mutantsPart];

@@ -5,12 +5,15 @@
  *   npm run mutants                     all of them
  *   npm run mutants -- NAME TRAP …      only these, by name or by trap (T4)
  *   npm run mutants -- --whole          also against every test in memory: which one of all notices first (long)
+ *   npm run mutants -- --seeds 1-40     also against the simulator: which seed notices first
  *   npm run mutants -- --at-once 1      how many are tried side by side (2)
  *
  * A mutant that survives fails the run.
  */
 
 import { parseArgs } from 'node:util';
+import { assert } from '../../src/base/assert.ts';
+import { hasSimulator, type Seeds } from './by-simulator.ts';
 import { hunt, type Verdict } from './hunt.ts';
 import { mutants } from './table.ts';
 
@@ -18,6 +21,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     whole: { type: 'boolean', default: false },
+    seeds: { type: 'string' },
     'at-once': { type: 'string', default: '2' },
   },
 });
@@ -33,21 +37,38 @@ if (chosen.length === 0) {
   process.exit(1);
 }
 
-const lineOf = ({ mutant, kill, firstOfAll, seconds }: Verdict): string => {
+const indent = `\n${' '.repeat(44)}`;
+
+const lineOf = ({ mutant, kill, firstOfAll, bySeed, seconds }: Verdict): string => {
   const by = kill === null ? 'SURVIVED' : `${kill.by}  [${kill.why}]`;
   const first =
-    firstOfAll === null
-      ? ''
-      : `\n${' '.repeat(42)}first of all: ${firstOfAll.file}: ${firstOfAll.by}`;
-  return `${mutant.trap.padEnd(4)} ${mutant.name.padEnd(28)} ${seconds.toFixed(1).padStart(6)} s  ${by}${first}`;
+    firstOfAll === null ? '' : `${indent}first of all: ${firstOfAll.file}: ${firstOfAll.by}`;
+  const seed = bySeed === null ? '' : `${indent}${bySeed.by}  [${bySeed.why}]`;
+  return `${mutant.trap.padEnd(4)} ${mutant.name.padEnd(28)} ${seconds.toFixed(1).padStart(6)} s  ${by}${first}${seed}`;
 };
+
+const seedsOf = (text: string | undefined): Seeds | null => {
+  if (text === undefined) return null;
+  const [from, to] = text.split('-').map(Number);
+  assert(from !== undefined && Number.isSafeInteger(from), '--seeds is A-B');
+  return { from, to: to ?? from };
+};
+
+if (values.seeds !== undefined && !hasSimulator()) {
+  console.error('There is no simulator in this build.');
+  process.exit(1);
+}
 
 console.log(`${chosen.length} mutants. Trap, name, seconds, killed by [because]:\n`);
 const verdicts = await hunt(chosen, {
   atOnce: Number(values['at-once']),
   whole: values.whole,
+  seeds: seedsOf(values.seeds),
   onVerdict: (verdict) => console.log(lineOf(verdict)),
 });
+const bySeed = verdicts.filter((verdict) => verdict.bySeed !== null).length;
+if (values.seeds !== undefined)
+  console.log(`\nThe simulator noticed ${bySeed} of ${verdicts.length}.`);
 const survivors = verdicts.filter(({ kill }) => kill === null);
 console.log(`\n${verdicts.length - survivors.length} of ${verdicts.length} killed.`);
 for (const { mutant } of survivors) console.error(`${mutant.name} survived: ${mutant.harm}`);
