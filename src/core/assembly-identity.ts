@@ -235,7 +235,9 @@ function splitByLabel(member: Member, newest: Labelled, members: readonly Member
     return `the others do not know its generation ${own.generation} (@H2)`;
   // A crash in the middle of a return leaves a superblock ahead of its label, which is still that of the freeze.
   const ofFreeze = truth.window !== null && own.window?.token === truth.window.token;
-  if (!recordedOut && !ofFreeze && truth.sequence - own.sequence > 1) {
+  // One that was being taken back got superblocks, and crashes kept its label from it; it is no source of anything.
+  const takenBack = record?.state === 'rebuilding';
+  if (!recordedOut && !ofFreeze && !takenBack && truth.sequence - own.sequence > 1) {
     const current = members.filter((other) => other.label?.sequence === truth.sequence);
     const highest = Math.max(...current.map((other) => other.superblock.events));
     if (member.superblock.events > highest) {

@@ -191,12 +191,27 @@ function assembleSlot(
     deviceNumber: device >= 0 ? device : null,
     superblock: member?.superblock ?? null,
     reason: record?.reason ?? 'none',
-    eventsAtChange: record?.eventsAtChange ?? member?.superblock.events ?? 0,
+    eventsAtChange: changedAt(member, record, verdict, authority),
     recorded: isRecorded(slot, record, authority),
     frozenGeneration: isFrozen(member, verdict, authority),
     readd: member === null || verdict === 'in-sync' || verdict === 'away' ? null : readd,
     recovery: verdict === 'recovering' ? recoveryOf(slot, member!, authority, chunkBytes) : null,
   };
+}
+
+/**
+ * The event count that a member left with. A crash may have kept the superblocks that call it faulty and not the label:
+ * then it is out although its record does not say so, and what it has itself is what it left with.
+ */
+function changedAt(
+  member: Member | null,
+  record: LabelMember | null,
+  verdict: SlotVerdict,
+  authority: Authority,
+): number {
+  const news = verdict === 'missing' || verdict === 'stale' || verdict === 'stale-by-bitmap';
+  if (record !== null && (unused.has(record.state) || !news)) return record.eventsAtChange;
+  return member?.superblock.events ?? (news ? authority.superblock.events : 0);
 }
 
 /**

@@ -85,7 +85,9 @@ async function assemble(
     const sequence = label?.kind === 'label' ? label.value.sequence : 0;
     // Label and superblock are written side by side: a crash may have kept the one without the other.
     const events = member.superblock?.events ?? 0;
-    if (sequence < decision.sequence || events < decision.events) v.metadata.behind.add(member);
+    const isBehind = sequence < decision.sequence || events < decision.events;
+    // One that is being rebuilt is far behind anyway, and must never be ahead.
+    if (isBehind && member.state === 'online') v.metadata.behind.add(member);
   }
   await v.metadata.commit(); // 6
   await v.members.settled();

@@ -73,6 +73,7 @@ export class Metadata {
   labelsOnly = false;
   /** Members with no superblock on the drive yet: it goes there first; a label alone would look like damage. */
   readonly #fresh = new Set<Member>();
+  #absentOnRecord = 0;
   #running: Promise<void> | null = null;
   #next: Promise<void> | null = null;
 
@@ -119,6 +120,7 @@ export class Metadata {
 
   async #write(last: Member | null): Promise<void> {
     if (this.#v.degraded && this.#v.log !== null) await this.#v.unloggedWritten();
+    await this.#flushBeforeLoss();
     this.sequence++;
     if (!this.labelsOnly) this.events++;
     // All content is made here, in one moment: members must not carry different labels of one number.
@@ -129,6 +131,18 @@ export class Metadata {
     this.behind.clear();
     await Promise.all(others.map((content) => this.#writeMember(content)));
     for (const content of contents) if (content.member === last) await this.#writeMember(content);
+  }
+
+  /**
+   * Once a member's absence is on record its chunks exist only through the others. What those were written before, without
+   * an image in the journal, must be on stable storage then: a power cut that takes some of it would change chunks that
+   * nobody has written.
+   */
+  async #flushBeforeLoss(): Promise<void> {
+    const { absentMask } = this.#v.members;
+    const isNews = (absentMask & ~this.#absentOnRecord) !== 0;
+    this.#absentOnRecord = absentMask;
+    if (isNews && !this.labelsOnly) await this.#v.members.flush();
   }
 
   #contentFor(member: Member): Content {

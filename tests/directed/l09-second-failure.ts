@@ -36,6 +36,9 @@ async function failAt(
     () => chapter,
     async () => {
       await life.plainWindow(Number.POSITIVE_INFINITY);
+      // One that failed at the very end is noticed by what comes next.
+      await life.writes(1);
+      await life.flush();
       if (life.mode === 'direct') await life.readAll('the drive is out');
       // The drive that is away has failed for good, and comes back repaired; any other one is replaced by a new one.
       if (path === 'd1') {

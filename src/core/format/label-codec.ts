@@ -41,7 +41,8 @@ export function decodeLabel(bytes: Uint8Array): LabelResult {
 
 /**
  * What a member says, from its two copies: the newer valid one. A copy written by newer software wins over everything,
- * a corrupt copy loses to a valid one, and only when neither is valid is it reported.
+ * a corrupt copy loses to a valid one, and only when neither is valid is it reported. Beside a place that never had one,
+ * a corrupt copy is the first label of a new member, torn by a crash: as if it had not been written.
  */
 export function newestLabel(a: LabelResult, b: LabelResult): LabelResult {
   if (a.kind === 'newer-version') return a;
@@ -51,7 +52,7 @@ export function newestLabel(a: LabelResult, b: LabelResult): LabelResult {
   }
   if (a.kind === 'label') return a;
   if (b.kind === 'label') return b;
-  return a.kind === 'corrupt' ? a : b;
+  return a.kind === 'none' ? a : b;
 }
 
 function digestOf(bytes: Uint8Array): Uint8Array {

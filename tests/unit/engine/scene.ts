@@ -125,6 +125,17 @@ export class Scene {
     }
   }
 
+  /** What is answered is right; sectors that are answered with an error are counted, not judged. */
+  async checkWhatAnswers(where: string): Promise<number> {
+    let unanswered = 0;
+    for (let sector = 0; sector < this.model.sectors; sector++) {
+      const { errno, data } = await this.world.until(this.world.read(sector * SECTOR, SECTOR));
+      if (errno === 0) this.model.check(sector, data, where);
+      else unanswered++;
+    }
+    return unanswered;
+  }
+
   async open(drive: string, over: Partial<WindowRequest> = {}): Promise<void> {
     const opened = await this.world.until(this.world.v.openWindow(windowRequest(drive, over)));
     assert.ok(opened.ok, JSON.stringify(opened));

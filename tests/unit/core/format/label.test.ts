@@ -130,7 +130,10 @@ test('two copies: the newer valid one counts', () => {
   assert.equal(newestLabel(one, none), one);
   assert.equal(newestLabel(torn, two), two);
   assert.equal(newestLabel(one, torn), one);
-  assert.equal(newestLabel(none, torn), torn);
+  assert.equal(newestLabel(torn, torn), torn);
+  // The first label of a new member, torn: it has none yet.
+  assert.equal(newestLabel(none, torn), none);
+  assert.equal(newestLabel(torn, none), none);
   assert.equal(newestLabel(none, none), none);
   assert.equal(newestLabel(one, newer), newer);
   assert.equal(none.kind, 'none');
