@@ -211,7 +211,7 @@ function changedAt(
 ): number {
   const news = verdict === 'missing' || verdict === 'stale' || verdict === 'stale-by-bitmap';
   if (record !== null && (unused.has(record.state) || !news)) return record.eventsAtChange;
-  return member?.superblock.events ?? (news ? authority.superblock.events : 0);
+  return member?.superblock.events ?? authority.superblock.events;
 }
 
 /**

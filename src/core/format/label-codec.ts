@@ -52,7 +52,7 @@ export function newestLabel(a: LabelResult, b: LabelResult): LabelResult {
   }
   if (a.kind === 'label') return a;
   if (b.kind === 'label') return b;
-  return a.kind === 'none' ? a : b;
+  return b.kind === 'none' ? b : a;
 }
 
 function digestOf(bytes: Uint8Array): Uint8Array {

@@ -300,6 +300,31 @@ test('@H4 an old label beside the highest events', () => {
   assert.match(splitReason(world), /@H4/);
 });
 
+test('@H4 not: one that was being taken back got the superblock, and crashes kept the label from it', () => {
+  const world = volume();
+  const rebuilding = (label: { members: { state: string }[] }): void => {
+    label.members[0]!.state = 'rebuilding';
+  };
+  relabel(world, rebuilding, [1, 2, 3]);
+  relabel(world, () => {}, [1, 2, 3]);
+  world.drives[0]!.superblock.events = 51;
+  assembled(world);
+});
+
+test('of a failure only the superblocks are left: the member went with what it has, the absent one with the newest', () => {
+  const world = volume();
+  for (const { label } of world.drives) label!.clean = false;
+  for (const slot of [1, 2, 3]) {
+    const { superblock } = world.drives[slot]!;
+    superblock.events += 1;
+    superblock.roles[0] = ROLE_FAULTY;
+  }
+  const here = assembled(world).slots[0]!;
+  assert.deepEqual([here.verdict, here.eventsAtChange], ['stale', 50]);
+  const gone = assembled(world, { only: [1, 2, 3] }).slots[0]!;
+  assert.deepEqual([gone.verdict, gone.eventsAtChange], ['missing', 51]);
+});
+
 test('@H5 md only: two halves that ran apart', () => {
   const world = volume({ level: 1, members: 2, log: false });
   for (const drive of world.drives) drive.label = null;

@@ -166,8 +166,8 @@ test('a copy written by newer software wins, wherever it lies; of two corrupt on
   const a = { kind: 'corrupt', reason: 'a' } as const;
   const b = { kind: 'corrupt', reason: 'b' } as const;
   assert.equal(newestLabel(a, b), a);
-  assert.equal(newestLabel(a, none), a);
-  assert.equal(newestLabel(none, b), b);
+  assert.equal(newestLabel(a, none), none);
+  assert.equal(newestLabel(none, b), none);
   assert.equal(newestLabel(none, none), none);
 });
 
