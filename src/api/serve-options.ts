@@ -10,7 +10,7 @@ export interface ServeOptions {
   readonly listen: readonly string[];
   readonly io: 'auto' | 'uring' | 'node';
   readonly logJson: boolean;
-  /** Overrides of the engine's limits by name, such as `driveDeadlineMs`. */
+  /** Overrides of the limits of the engine and of NBD by name, such as `driveDeadlineMs`, `connectionCount`. */
   readonly limits: Readonly<Record<string, number>>;
 }
 

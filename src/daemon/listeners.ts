@@ -9,6 +9,7 @@ import { done, type Outcome, refuse } from '../core/problems.ts';
 import { closeSocket, SHUTDOWN_BOTH, shutDown } from '../io/sockets.ts';
 import { Acceptor, type HandOver, type ListenAddress, type Transport } from '../nbd/acceptor.ts';
 import type { ExportDirectory } from '../nbd/export-directory.ts';
+import { nbdLimitsFrom } from '../nbd/limits.ts';
 import type { ServerLog } from './log.ts';
 
 export function parseListenAddress(text: string): ListenAddress | null {
@@ -31,12 +32,18 @@ export class Listeners {
   readonly #connections = new Map<number, { volume: string; transport: Transport }>();
   readonly #addresses: string[] = [];
 
-  constructor(control: Control, transport: Transport['kind'], log: ServerLog) {
+  constructor(
+    control: Control,
+    transport: Transport['kind'],
+    limits: Readonly<Record<string, number>>,
+    log: ServerLog,
+  ) {
     this.#control = control;
     this.#log = log;
     this.#acceptor = new Acceptor({
       directory: directoryOf(control),
       transport,
+      limits: nbdLimitsFrom(limits),
       onHandOver: (handOver) => this.#handOver(handOver),
       onRefused: (peer, reason) =>
         log.debug({ peer, reason }, 'NBD connection ended before transmission'),

@@ -104,7 +104,12 @@ async function start(
     onTrouble: trouble,
     wallMs: Date.now,
   });
-  const listeners: Listeners = new Listeners(control, io === 'uring' ? 'fd' : 'socket', log);
+  const listeners: Listeners = new Listeners(
+    control,
+    io === 'uring' ? 'fd' : 'socket',
+    options.limits,
+    log,
+  );
   events.subscribe(Number.MAX_SAFE_INTEGER, null, ({ volume, kind, severity, message }) => {
     const level = severity === 'critical' ? 'error' : severity === 'warning' ? 'warn' : 'info';
     log[level]({ volume, kind }, message);

@@ -25,6 +25,7 @@ import { Ring } from '../io/uring.ts';
 import { UringStream } from '../io/uring-stream.ts';
 import { createWasmKernels } from '../kernels/wasm-kernels.ts';
 import type { Transport } from '../nbd/acceptor.ts';
+import { type NbdLimits, nbdLimitsFrom } from '../nbd/limits.ts';
 import { type Opening, SessionGroup } from '../nbd/session-group.ts';
 
 const MIB = 1024 * 1024;
@@ -68,7 +69,15 @@ export function surroundings(
     assembleVolume,
     environment,
     sessions: (device, onClosed) =>
-      new NbdSessions({ device, buffers, clock, ring, onClosed, onFault }),
+      new NbdSessions({
+        device,
+        buffers,
+        clock,
+        ring,
+        limits: nbdLimitsFrom(limits),
+        onClosed,
+        onFault,
+      }),
     close: () => {
       const quiet = ring === null || ring.inFlight === 0;
       if (quiet) ring?.close();
@@ -91,6 +100,7 @@ interface SessionsOptions {
   readonly buffers: BufferPool;
   readonly clock: Clock;
   readonly ring: Ring | null;
+  readonly limits: NbdLimits;
   readonly onClosed: (id: number, reason: string) => void;
   readonly onFault: (error: unknown) => void;
 }
@@ -102,8 +112,8 @@ class NbdSessions implements Sessions {
 
   constructor(options: SessionsOptions) {
     this.#options = options;
-    const { device, buffers, clock, onClosed, onFault } = options;
-    this.#group = new SessionGroup({ device, buffers, clock, onClosed, onFault });
+    const { device, buffers, clock, limits, onClosed, onFault } = options;
+    this.#group = new SessionGroup({ device, buffers, clock, limits, onClosed, onFault });
   }
 
   get connectionCount(): number {

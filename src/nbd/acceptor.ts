@@ -43,6 +43,8 @@ export interface AcceptorOptions {
 }
 
 interface Connection {
+  /** The peer's TCP address; null for unix sockets. */
+  readonly address: string | null;
   exportName: string | null;
   handshake: HandshakeConnection | null;
 }
@@ -56,6 +58,8 @@ export class Acceptor {
   readonly #limits: NbdLimits;
   readonly #servers: Server[] = [];
   readonly #connections = new Map<number, Connection>();
+  /** Connections by TCP peer address, of those that have one. */
+  readonly #addresses = new Map<string, number>();
   #nextId = 1;
   #closed = false;
 
@@ -107,7 +111,7 @@ export class Acceptor {
 
   /** The receiver of a hand-over says that its connection is gone. */
   sessionEnded(connectionId: number): void {
-    this.#connections.delete(connectionId);
+    this.#forget(connectionId);
   }
 
   /** Stops listening and ends every handshake; sessions are not touched. */
@@ -127,21 +131,41 @@ export class Acceptor {
   #accept(socket: Socket): void {
     // Stays for good: whatever happens to this socket later, an error has somebody to go to.
     socket.on('error', () => {});
-    const peer = socket.remoteAddress ?? 'unix';
-    if (this.#closed || this.#connections.size >= this.#limits.connectionCount) {
+    const address = addressOf(socket);
+    const peer = address ?? 'unix';
+    const refusal = this.#refusal(address);
+    if (refusal !== null) {
       socket.destroy();
-      this.#options.onRefused(peer, 'too many connections');
+      this.#options.onRefused(peer, refusal);
       return;
     }
     const id = this.#nextId++;
     const handshake = new HandshakeConnection(socket, this.#options.directory, this.#limits, {
       ended: (reason) => {
-        this.#connections.delete(id);
+        this.#forget(id);
         this.#options.onRefused(peer, reason);
       },
       negotiated: (outcome) => this.#handOver(id, peer, socket, outcome),
     });
-    this.#connections.set(id, { exportName: null, handshake });
+    this.#connections.set(id, { address, exportName: null, handshake });
+    if (address !== null) this.#addresses.set(address, (this.#addresses.get(address) ?? 0) + 1);
+  }
+
+  #refusal(address: string | null): string | null {
+    if (this.#closed) return 'the server stops';
+    const { connectionCount, connectionsPerAddress } = this.#limits;
+    if (this.#connections.size >= connectionCount) return 'too many connections';
+    const ofAddress = address === null ? 0 : (this.#addresses.get(address) ?? 0);
+    return ofAddress >= connectionsPerAddress ? 'too many connections from this address' : null;
+  }
+
+  #forget(connectionId: number): void {
+    const address = this.#connections.get(connectionId)?.address ?? null;
+    this.#connections.delete(connectionId);
+    if (address === null) return;
+    const left = (this.#addresses.get(address) ?? 0) - 1;
+    if (left > 0) this.#addresses.set(address, left);
+    else this.#addresses.delete(address);
   }
 
   #handOver(
@@ -152,14 +176,15 @@ export class Acceptor {
   ): void {
     const { exportName } = outcome.negotiated;
     const refuse = (reason: string): void => {
-      this.#connections.delete(connectionId);
+      this.#forget(connectionId);
       socket.destroy();
       this.#options.onRefused(peer, reason);
     };
     if (this.connectionsOf(exportName) >= this.#limits.connectionsPerExport) {
       return refuse('too many connections to this export');
     }
-    this.#connections.set(connectionId, { exportName, handshake: null });
+    const address = this.#connections.get(connectionId)?.address ?? null;
+    this.#connections.set(connectionId, { address, exportName, handshake: null });
     if (this.#options.transport === 'socket') {
       const transport = { kind: 'socket', socket } as const;
       this.#options.onHandOver({ ...outcome, connectionId, transport, peer });
@@ -172,6 +197,10 @@ export class Acceptor {
     this.#options.onHandOver({ ...outcome, leftover, connectionId, transport, peer });
   }
 }
+
+/** An IPv4 peer of a socket that listens on both kinds is the same peer. */
+const addressOf = ({ remoteAddress }: Socket): string | null =>
+  remoteAddress?.replace(/^::ffff:(?=\d+\.)/i, '') ?? null;
 
 /** A socket file that nobody answers on is left over from a server that was killed. */
 const removeStale = async (path: string): Promise<void> => {

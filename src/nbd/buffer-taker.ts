@@ -1,12 +1,13 @@
 /**
  * Decides who may take how much of the buffer pool, and takes it. One for all sessions of a worker.
  *
- *   1. A connection may hold up to half of what is still free. While the pool is empty that is
- *      plenty; as it fills, everybody's share shrinks, and something is always left for the next
- *      one. No fixed share needs tuning.
- *   2. A connection that holds nothing may always have one request. A small one gets its buffer out
- *      of the margin; a long one waits in line until the pool can give all of it and keep the
- *      margin.
+ *   1. The margin, three eighths of the pool, belongs to small holdings: whatever the others do, a
+ *      connection may hold 64 KiB. (1536 connections, the limit of an export, hold 96 MiB of 256 then.)
+ *      So clients that stop in the middle, or read nothing, keep nobody from going on.
+ *   2. Beyond that, a connection may hold up to half of what is free above the margin. While the
+ *      pool is empty that is plenty; as it fills, everybody's share shrinks. No fixed share needs
+ *      tuning. A long request of a connection that holds nothing waits in line until the pool can
+ *      give all of it and keep the margin.
  *   3. All buffers of a request are taken at once or none: two requests that each held half of what
  *      they need would wait for each other for ever. Whoever holds buffers gives them back without
  *      needing more.
@@ -17,7 +18,7 @@ import type { Address } from '../base/units.ts';
 import { KIB } from '../base/units.ts';
 import type { Buffers } from '../io/buffers.ts';
 
-/** Gets a buffer out of the margin. */
+/** What a connection may hold of the margin. */
 const SMALL_BYTES = 64 * KIB;
 
 interface Waiter {
@@ -30,7 +31,7 @@ interface Waiter {
 
 export class BufferTaker {
   readonly #buffers: Buffers;
-  /** What the pool keeps for the engine, and what long requests leave to small ones. */
+  /** What the pool keeps for the engine, and what large holdings leave to small ones. */
   readonly #reserveBytes: number;
   readonly #marginBytes: number;
   readonly #waiting: Waiter[] = [];
@@ -38,12 +39,14 @@ export class BufferTaker {
   constructor(buffers: Buffers) {
     this.#buffers = buffers;
     this.#reserveBytes = buffers.bytes.length / 8;
-    this.#marginBytes = buffers.bytes.length / 16;
+    this.#marginBytes = (buffers.bytes.length * 3) / 8;
   }
 
   /** May a connection hold this much now? */
   allows(heldBytes: number): boolean {
-    return heldBytes <= (this.#buffers.freeBytes - this.#reserveBytes) / 2;
+    if (heldBytes <= SMALL_BYTES) return true;
+    const keptBytes = this.#reserveBytes + this.#marginBytes;
+    return heldBytes <= (this.#buffers.freeBytes - keptBytes) / 2;
   }
 
   /**

@@ -27,7 +27,7 @@ import type { Request } from './request.ts';
  * An idle connection costs little; a busy one gets the large buffer when it first fills the small
  * one.
  */
-export const RECEIVE_BYTES_SMALL = 32 * KIB;
+export const RECEIVE_BYTES_SMALL = 8 * KIB;
 const RECEIVE_BYTES_LARGE = 256 * KIB;
 
 /**
@@ -253,10 +253,15 @@ export class Incoming {
     this.#stream.receive(address, lengthBytes);
   }
 
-  /** Stays small when the pool has nothing to spare. */
+  /**
+   * Stays small unless half of the pool is free: what is given here does not come back before the
+   * connection ends, and hundreds that are busy for a moment must not eat the pool.
+   */
   #enlarge(leftBytes: number): void {
     const from = this.#address + this.#position;
-    const address = this.#buffers.take(RECEIVE_BYTES_LARGE, 'client');
+    const { freeBytes, bytes } = this.#buffers;
+    const spare = freeBytes >= bytes.length / 2;
+    const address = spare ? this.#buffers.take(RECEIVE_BYTES_LARGE, 'client') : (0 as Address);
     const to = address === 0 ? this.#address : address;
     this.#buffers.bytes.copyWithin(to, from, from + leftBytes);
     if (address === 0) return;

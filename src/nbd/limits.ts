@@ -9,6 +9,8 @@ export interface NbdLimits {
   /** Connections in any state, of all exports; one more is accepted and closed at once. */
   readonly connectionCount: number;
   readonly connectionsPerExport: number;
+  /** Connections in any state of one TCP peer address, beyond it as above. A unix socket's peers have no address. */
+  readonly connectionsPerAddress: number;
   /** From accept to GO, in total: not renewed by an option. */
   readonly handshakeMs: number;
   /** No more than this waits unread in the socket of a client that is still in the handshake. */
@@ -26,8 +28,9 @@ export interface NbdLimits {
 }
 
 export const DEFAULT_LIMITS: NbdLimits = {
-  connectionCount: 256,
-  connectionsPerExport: 64,
+  connectionCount: 2048,
+  connectionsPerExport: 1536,
+  connectionsPerAddress: 1024,
   handshakeMs: 10_000,
   handshakeUnsentBytes: 256 * KIB,
   requestsInFlight: 64,
@@ -36,6 +39,13 @@ export const DEFAULT_LIMITS: NbdLimits = {
   progressBytes: MIB,
   unreadMs: 60_000,
   lingerMs: 2_000,
+};
+
+/** Names that are no limit of NBD are passed over: they are the engine's. */
+export const nbdLimitsFrom = (overrides: Readonly<Record<string, number>>): NbdLimits => {
+  const known = Object.keys(DEFAULT_LIMITS);
+  const ours = Object.entries(overrides).filter(([name]) => known.includes(name));
+  return { ...DEFAULT_LIMITS, ...Object.fromEntries(ours) };
 };
 
 /** Of one option's data; more is not read at all, the connection is dropped. */

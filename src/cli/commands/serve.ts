@@ -37,7 +37,7 @@ export function serveCommand(terminal: Terminal): Command {
     )
     .option('--log-json', 'log JSON lines instead of text')
     .addOption(
-      new Option('--limit <name=value>', 'override a limit of the engine')
+      new Option('--limit <name=value>', 'override a limit of the engine or of NBD')
         .argParser(limits)
         .hideHelp(),
     )

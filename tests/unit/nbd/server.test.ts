@@ -263,6 +263,31 @@ for (const io of ioKinds) {
       assert.deepEqual(server.endings, ['', '', '']);
     }));
 
+  test(`${io}: one address has its own limit, and leaves the rest to others`, (t) =>
+    withServer(
+      t,
+      io,
+      async ({ path, port, server }) => {
+        const silent = [connect({ host: '127.0.0.1', port }), connect({ host: '127.0.0.1', port })];
+        await until(() => server.acceptor.connectionCount === 2);
+        const exportName = 'v1';
+        await assert.rejects(NbdClient.connect({ host: '127.0.0.1', port, exportName }));
+        assert.deepEqual(server.refusals, ['too many connections from this address']);
+        const other = connect({ host: '127.0.0.1', port, localAddress: '127.0.0.2' });
+        await until(() => server.acceptor.connectionCount === 3);
+        // A unix socket's peers have no address.
+        const locals = await Promise.all(
+          [0, 1, 2].map(() => NbdClient.connect({ path, exportName })),
+        );
+        for (const socket of [...silent, other]) socket.destroy();
+        await until(() => server.acceptor.connectionCount === 3);
+        const again = await NbdClient.connect({ host: '127.0.0.1', port, exportName });
+        await Promise.all([...locals, again].map((client) => client.close()));
+        await until(() => server.acceptor.connectionCount === 0);
+      },
+      { connectionsPerAddress: 2 },
+    ));
+
   test(`${io}: limits of connections, and of the time of a handshake`, (t) =>
     withServer(
       t,

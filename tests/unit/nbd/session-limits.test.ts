@@ -114,6 +114,46 @@ test('greedy connections leave memory for the others', async () => {
   await it.finish();
 });
 
+test('twelve deaf clients and two hundred that stop in the middle stall nobody', async () => {
+  const it = new Rig({ poolBytes: 64 * MIB, sizeBytes: 64 * MIB });
+  const rough = Array.from({ length: 212 }, () => it.connect());
+  await settle();
+  for (const [index, stream] of rough.entries()) {
+    stream.takesReplies = false;
+    if (index < 12) {
+      for (let cookie = 0; cookie < 64; cookie += 1) stream.feed(request(READ, cookie, 0, MIB));
+    } else if (index % 2 === 0) stream.feed(request(READ, 1, 0, 4096));
+    else stream.feed(request(WRITE, 1, 0, 65_536), pattern(100, index));
+  }
+  for (let turn = 0; turn < 5; turn += 1) await settle();
+  const victim = it.connect();
+  await settle();
+  for (let cookie = 0; cookie < 64; cookie += 2) {
+    victim.feed(request(READ, cookie, 4096 * cookie, 4096));
+    victim.feed(write(cookie + 1, 4096 * cookie, pattern(4096, cookie)));
+  }
+  await settle();
+  const reads = new Map(Array.from({ length: 32 }, (_, index) => [2 * index, 4096]));
+  assert.equal(simpleReplies(victim.output, reads).size, 64);
+  assert.equal(rough.filter(({ isClosed }) => isClosed).length, 0, 'they hold what they have');
+  for (const stream of rough) stream.breakDown();
+  await settle();
+  await it.finish();
+});
+
+test('connections that were busy once do not keep the pool', async () => {
+  const it = new Rig({ poolBytes: 16 * MIB, sizeBytes: MIB });
+  const data = pattern(65_536, 1);
+  const streams = Array.from({ length: 60 }, () => it.connect());
+  for (const stream of streams) {
+    for (let cookie = 0; cookie < 4; cookie += 1) stream.feed(write(cookie, 0, data));
+    await settle();
+    assert.equal(simpleReplies(stream.output).size, 4);
+  }
+  assert.ok(it.pool.freeBytes > 7 * MIB, `${it.pool.freeBytes} bytes are free`);
+  await it.finish();
+});
+
 test('who finds the pool empty waits, and goes on when something comes back', async () => {
   const it = new Rig({ poolBytes: 4 * MIB, sizeBytes: MIB });
   const taken = [];
