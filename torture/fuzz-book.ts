@@ -10,6 +10,7 @@
  *      device was done, with an error that the specification gives to this mistake, or with the data that the device gave.
  *   3. Replies are well formed: simple ones, or chunks inside the request, without overlap, complete, the last one marked.
  *   4. FUA reaches the device.
+ *   5. A write reaches it after every earlier one that it overlaps is done.
  */
 
 import { command, flag, payloadBytesMax, unfragmentedBytesMax, wire } from './fuzz-wire.ts';
@@ -62,6 +63,8 @@ export interface BookedRequest {
   begun: number;
   done: number;
   flushed: boolean;
+  /** The device has all of it behind it. */
+  finished: boolean;
   errno: number;
   /** What the device gave, piece by piece. */
   readonly pieces: Piece[];
@@ -86,6 +89,8 @@ export class Book {
   #delivered = 0;
   /** All before it were begun, or must not be. */
   #firstUnbegun = 0;
+  /** All before it change nothing, or have done it. */
+  #firstUndone = 0;
   readonly #long: BookedRequest[] = [];
   outputBytes = 0;
   problem: string | null = null;
@@ -129,6 +134,7 @@ export class Book {
         begun: 0,
         done: 0,
         flushed: false,
+        finished: false,
         errno: 0,
         pieces: [],
         extents: [],
@@ -162,6 +168,7 @@ export class Book {
       this.fail(`the device is asked for command ${type} at ${offset}+${lengthBytes}, by nobody`);
       return null;
     }
+    this.#checkOrder(found);
     found.begun += 1;
     if (type === found.type) found.begunBytes += lengthBytes;
     const wantsFua = (found.flags & flag.fua) !== 0;
@@ -172,11 +179,31 @@ export class Book {
     return found;
   }
 
+  /** Writes of overlapping ranges reach the device one after the other, in the order in which they were sent. */
+  #checkOrder(request: BookedRequest): void {
+    if (!changes(request)) return;
+    for (let index = request.index - 1; index >= this.#firstUndone; index--) {
+      const earlier = this.requests[index]!;
+      if (!changes(earlier) || earlier.errors.length > 0 || earlier.finished) continue;
+      const apart =
+        earlier.offset >= request.offset + request.lengthBytes ||
+        request.offset >= earlier.offset + earlier.lengthBytes;
+      if (!apart) this.fail(`request ${request.index} passes request ${index}, which it overlaps`);
+    }
+    while (this.requests[this.#firstUndone] !== undefined) {
+      const first = this.requests[this.#firstUndone]!;
+      if (changes(first) && first.errors.length === 0 && !first.finished) break;
+      this.#firstUndone += 1;
+    }
+  }
+
   done(request: BookedRequest, lengthBytes: number, errno: number): void {
     request.done += 1;
     request.doneBytes += lengthBytes;
     if (errno !== 0 && request.errno === 0) request.errno = errno;
     request.settledAtBytes = this.outputBytes;
+    const over = request.errno !== 0 || request.doneBytes >= request.lengthBytes;
+    request.finished = over && request.done === request.begun;
   }
 
   fail(problem: string): void {
@@ -196,14 +223,19 @@ export class Book {
     lengthBytes: number,
     data: Uint8Array | null,
   ): BookedRequest | null {
-    for (; this.#firstUnbegun < this.requests.length; this.#firstUnbegun++) {
-      const request = this.requests[this.#firstUnbegun]!;
+    for (let index = this.#firstUnbegun; index < this.requests.length; index++) {
+      const request = this.requests[index]!;
       if (request.endAt > this.#delivered) break;
-      if (request.errors.length > 0) continue;
-      if (request.type !== type || request.offset !== offset) break;
-      if (lengthBytes > request.lengthBytes || !this.#hasPayload(request, lengthBytes, data)) break;
+      const mustNotBegin = request.errors.length > 0 || request.begun > 0;
+      if (mustNotBegin) {
+        if (index === this.#firstUnbegun) this.#firstUnbegun += 1;
+        continue;
+      }
+      if (request.type !== type || request.offset !== offset) continue;
+      if (lengthBytes > request.lengthBytes || !this.#hasPayload(request, lengthBytes, data)) {
+        continue;
+      }
       if (lengthBytes < request.lengthBytes) this.#long.push(request);
-      this.#firstUnbegun += 1;
       return request;
     }
     const isNextPiece = (request: BookedRequest): boolean =>
@@ -235,6 +267,9 @@ export class Book {
     return Buffer.compare(data, this.#wire.subarray(at, at + lengthBytes)) === 0;
   }
 }
+
+const changes = ({ type }: BookedRequest): boolean =>
+  type === command.write || type === command.trim || type === command.zeroes;
 
 /** Every answer that the specification and docs/protocol/nbd.md allow to a request that must not run. */
 function errorsOf(

@@ -6,6 +6,7 @@
  *                ▲                          │
  *                └── next piece of a long read, while this one is being sent
  *
+ * Writes of overlapping ranges reach the device one after the other, in the order of their arrival (write-order.ts).
  * A request that comes back from the device after the connection has ended is released, and nothing
  * else happens.
  */
@@ -23,6 +24,7 @@ import * as protocol from './protocol.ts';
 import { encodeData, encodeError, encodeSimple, encodeStatus, wireErrno } from './reply-encoder.ts';
 import type { Request, RequestOwner } from './request.ts';
 import { HEADER_BYTES } from './request.ts';
+import type { WriteOrder } from './write-order.ts';
 
 /** How many pieces of one long write the device gets at a time. */
 const WRITE_PIECES_AT_ONCE = 4;
@@ -46,6 +48,7 @@ export interface ExecutorOwner {
 export class Executor implements RequestOwner {
   readonly #device: BlockDevice;
   readonly #buffers: Buffers;
+  readonly #order: WriteOrder;
   readonly #negotiated: Negotiated;
   readonly #outgoing: Outgoing;
   readonly #owner: ExecutorOwner;
@@ -53,12 +56,14 @@ export class Executor implements RequestOwner {
   constructor(
     device: BlockDevice,
     buffers: Buffers,
+    order: WriteOrder,
     negotiated: Negotiated,
     outgoing: Outgoing,
     owner: ExecutorOwner,
   ) {
     this.#device = device;
     this.#buffers = buffers;
+    this.#order = order;
     this.#negotiated = negotiated;
     this.#outgoing = outgoing;
     this.#owner = owner;
@@ -69,8 +74,18 @@ export class Executor implements RequestOwner {
    */
   run(request: Request): void {
     if (request.type === protocol.COMMAND_READ) this.#readPiece(request);
-    else if (request.type === protocol.COMMAND_WRITE) this.#writePieces(request);
-    else this.#runGuarded(request);
+    else if (!changes(request.type)) this.#runGuarded(request);
+    else if (this.#order.enter(request)) this.#change(request);
+  }
+
+  /** The writes that it had to wait for are done. */
+  turn(request: Request): void {
+    try {
+      if (this.#owner.isClosed) this.#finish(request, EIO);
+      else this.#change(request);
+    } catch (error) {
+      this.#owner.fault(error);
+    }
   }
 
   /** The whole reply of anything but a successful read. */
@@ -180,25 +195,36 @@ export class Executor implements RequestOwner {
     if (more && idle && room) this.#readPiece(request);
   }
 
+  #change(request: Request): void {
+    if (request.type === protocol.COMMAND_WRITE) this.#writePieces(request);
+    else this.#runGuarded(request);
+  }
+
+  /** The device is done with it, or never gets it. */
+  #finish(request: Request, errno: Errno): void {
+    if (changes(request.type)) this.#order.leave(request);
+    this.answer(request, errno);
+  }
+
   #writeSettled(request: Request, errno: Errno): void {
     if (errno !== OK && request.errno === OK) request.errno = errno;
     const count = request.addresses.length;
-    if (request.donePieces > count) return this.answer(request, deviceErrno(request.errno));
+    if (request.donePieces > count) return this.#finish(request, deviceErrno(request.errno));
     if (request.errno === OK && request.begunPieces < count) return this.#writePieces(request);
     if (request.donePieces < request.begunPieces) return;
     const fua = (request.flags & protocol.COMMAND_FLAG_FUA) !== 0;
     if (fua && count > 1 && request.errno === OK) {
       return this.#run(request, this.#device.flush());
     }
-    this.answer(request, deviceErrno(request.errno));
+    this.#finish(request, deviceErrno(request.errno));
   }
 
   #otherSettled(request: Request, errno: Errno): void {
     const { type, flags } = request;
     const hint = type === protocol.COMMAND_TRIM || type === protocol.COMMAND_CACHE;
-    if (errno === ENOTSUP && hint) return this.answer(request, OK);
+    if (errno === ENOTSUP && hint) return this.#finish(request, OK);
     const fast = (flags & protocol.COMMAND_FLAG_FAST_ZERO) !== 0;
-    this.answer(request, errno === ENOTSUP && fast ? ENOTSUP : deviceErrno(errno));
+    this.#finish(request, errno === ENOTSUP && fast ? ENOTSUP : deviceErrno(errno));
   }
 
   #run(request: Request, promise: Promise<Errno>): void {
@@ -305,6 +331,11 @@ export class Executor implements RequestOwner {
     if (this.#owner.isStreamClosed || !queued) this.#owner.release(request);
   }
 }
+
+const changes = (type: number): boolean =>
+  type === protocol.COMMAND_WRITE ||
+  type === protocol.COMMAND_TRIM ||
+  type === protocol.COMMAND_WRITE_ZEROES;
 
 /**
  * From a device EOVERFLOW and ENOTSUP mean nothing to a client: they belong to DF, which is answered before the device

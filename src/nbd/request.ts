@@ -11,6 +11,7 @@
 import type { Errno } from '../base/errno.ts';
 import type { Address } from '../base/units.ts';
 import type { Extent } from '../io/block-device.ts';
+import type { Ordered } from './write-order.ts';
 
 /**
  * Room for the longest header: an error chunk with its text, or a block status with a few extents.
@@ -21,9 +22,10 @@ export interface RequestOwner {
   settled(request: Request, errno: Errno): void;
   extentsSettled(request: Request, extents: readonly Extent[]): void;
   broken(request: Request, error: unknown): void;
+  turn(request: Request): void;
 }
 
-export class Request {
+export class Request implements Ordered {
   readonly headerAddress: Address;
   type = 0;
   flags = 0;
@@ -34,6 +36,8 @@ export class Request {
   /** Payload of a write, data of a read; every one but the last is PIECE_BYTES long. */
   readonly addresses: Address[] = [];
   heldBytes = 0;
+  /** See write-order.ts. */
+  waiting = false;
 
   /** Calls of the device: one, or one for each piece. */
   begunPieces = 0;
@@ -54,6 +58,7 @@ export class Request {
   readonly onSettled: (errno: Errno) => void;
   readonly onExtents: (extents: readonly Extent[]) => void;
   readonly onBroken: (error: unknown) => void;
+  readonly onTurn: () => void;
 
   constructor(owner: RequestOwner, headerAddress: Address) {
     this.headerAddress = headerAddress;
@@ -61,6 +66,7 @@ export class Request {
     this.onSettled = (errno) => owner.settled(this, errno);
     this.onExtents = (extents) => owner.extentsSettled(this, extents);
     this.onBroken = (error) => owner.broken(this, error);
+    this.onTurn = () => owner.turn(this);
   }
 
   /** The fields that the last use may have left; the rest is set with the header. */

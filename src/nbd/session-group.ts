@@ -15,6 +15,7 @@ import { DEFAULT_LIMITS } from './limits.ts';
 import type { Negotiated } from './negotiated.ts';
 import { HEADER_BYTES } from './request.ts';
 import { Session } from './session.ts';
+import { WriteOrder } from './write-order.ts';
 
 export interface SessionGroupOptions {
   readonly device: BlockDevice;
@@ -43,6 +44,7 @@ export class SessionGroup {
   readonly #options: SessionGroupOptions;
   readonly #limits: NbdLimits;
   readonly #taker: BufferTaker;
+  readonly #order = new WriteOrder();
   readonly #sessions = new Map<number, Session>();
   /** Connections that wait for the memory to begin with. */
   #openingCount = 0;
@@ -117,6 +119,7 @@ export class SessionGroup {
         device,
         buffers,
         taker: this.#taker,
+        order: this.#order,
         negotiated,
         limits: this.#limits,
         onClosed: (reason) => {

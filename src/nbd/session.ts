@@ -9,7 +9,8 @@
  * Invariants:
  *   1. A request is in flight from its header to the last byte of its reply; there are at most
  *      `limits.requestsInFlight`, and what they hold of the pool is bounded (`hasRoom`).
- *   2. A write that was handed to the device runs to its end, whatever becomes of the connection.
+ *   2. A write that was handed to the device runs to its end, whatever becomes of the connection;
+ *      writes of overlapping ranges are handed to it in the order of arrival, each after the last.
  *   3. Nothing is keyed by cookie: clients may use one twice.
  *   4. An exception here, or a rejection of the device, ends this connection and nothing else.
  *   5. `onClosed` is called once, when no request runs and the stream touches no buffer; all
@@ -40,12 +41,14 @@ import { Outgoing } from './outgoing.ts';
 import * as protocol from './protocol.ts';
 import { HEADER_BYTES, Request } from './request.ts';
 import { Watch } from './watch.ts';
+import type { WriteOrder } from './write-order.ts';
 
 export interface SessionOptions {
   readonly stream: Stream;
   readonly device: BlockDevice;
   readonly buffers: Buffers;
   readonly taker: BufferTaker;
+  readonly order: WriteOrder;
   readonly negotiated: Negotiated;
   readonly limits: NbdLimits;
   /** Called once, last. `reason` is empty after an orderly end. */
@@ -98,11 +101,11 @@ export class Session implements StreamHandler, IncomingOwner, ExecutorOwner {
     this.#watch = new Watch(options.limits);
     const { address, lengthBytes } = receive;
     this.#incoming = new Incoming(this.#stream, this.#buffers, this, address, lengthBytes);
-    const { device, buffers, negotiated } = options;
+    const { device, buffers, order, negotiated } = options;
     this.#outgoing = new Outgoing(this.#stream, negotiated.structured, (request) =>
       this.#executor.partSent(request),
     );
-    this.#executor = new Executor(device, buffers, negotiated, this.#outgoing, this);
+    this.#executor = new Executor(device, buffers, order, negotiated, this.#outgoing, this);
     for (let index = 0; index < options.limits.requestsInFlight; index += 1) {
       const place = (headers + index * 2 * HEADER_BYTES) as Address;
       this.#idle.push(new Request(this.#executor, place));

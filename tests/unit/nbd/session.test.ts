@@ -445,6 +445,36 @@ test('a broken stream in the middle of everything leaves nothing behind', async 
   await it.finish();
 });
 
+test('a late write of a dead connection is not executed after a newer one was answered', async () => {
+  const it = new Rig(small);
+  const release: (() => void)[] = [];
+  const held = (): Promise<number> => new Promise((resolve) => release.push(() => resolve(0)));
+  // The first write is held in the volume; a later one would pass at once.
+  it.device.before = (operation) => (operation === 'write' && release.length === 0 ? held() : 0);
+  const dead = it.connect();
+  dead.feed(write(1, 4096, pattern(8192, 1)), write(2, 8192, pattern(512, 2)));
+  await settle();
+  dead.breakDown();
+  await settle();
+  const alive = it.connect();
+  alive.feed(write(1, 8192, pattern(8192, 3)), request(ZEROES, 2, 10_000, 100));
+  alive.feed(request(TRIM, 3, 12_288, 512), write(4, 0, pattern(4096, 4)));
+  await settle();
+  assert.deepEqual([...simpleReplies(alive.output).keys()], [4], 'what does not overlap goes on');
+  release[0]?.();
+  await settle();
+  assert.equal(simpleReplies(alive.output).size, 4);
+  const expected = Buffer.from(pattern(8192, 3));
+  expected.fill(0, 10_000 - 8192, 10_100 - 8192);
+  expected.fill(0, 4096, 4608);
+  assert.deepEqual(Buffer.from(it.device.bytes.subarray(8192, 16_384)), expected);
+  assert.deepEqual(
+    Buffer.from(it.device.bytes.subarray(4096, 8192)),
+    pattern(8192, 1).subarray(0, 4096),
+  );
+  await it.finish();
+});
+
 test('a payload that may still be arriving keeps its buffer until the stream is closed', async () => {
   const it = new Rig(small);
   const stream = it.connect();
