@@ -34,6 +34,8 @@ export interface Terms {
   readonly aligned: boolean;
   readonly sizeBytes: number;
   readonly poolBytes: number;
+  /** A real server: what its device is asked and answers is not seen. */
+  readonly blind?: boolean;
 }
 
 export interface Piece {

@@ -16,9 +16,9 @@ export class Tally {
   }
 
   /** A fault class ("C-1 kill -9 at any point") met in a state of the volume. */
-  hit(fault: string, state: string): void {
+  hit(fault: string, state: string, more = 1): void {
     const row = this.#coverage.get(fault) ?? new Map<string, number>();
-    row.set(state, (row.get(state) ?? 0) + 1);
+    row.set(state, (row.get(state) ?? 0) + more);
     this.#coverage.set(fault, row);
   }
 

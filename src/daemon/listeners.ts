@@ -20,6 +20,12 @@ export function parseListenAddress(text: string): ListenAddress | null {
   return { kind: 'tcp', host: match[1]!.replace(/^\[(.*)\]$/, '$1'), port };
 }
 
+/**
+ * To one volume at a time. A storm of connections waits here (its number has a limit already), and leaves room for the
+ * other calls to the volume's thread: that refuses what is more than CALLS_MAX.
+ */
+const PASSING_MAX = 32;
+
 const shown = (address: ListenAddress): string =>
   address.kind === 'unix'
     ? `unix:${address.path}`
@@ -30,6 +36,7 @@ export class Listeners {
   readonly #log: ServerLog;
   readonly #acceptor: Acceptor;
   readonly #connections = new Map<number, { volume: string; transport: Transport }>();
+  readonly #doors = new Map<string, Door>();
   readonly #addresses: string[] = [];
 
   constructor(
@@ -87,24 +94,48 @@ export class Listeners {
   }
 
   #handOver(handOver: HandOver): void {
-    const { connectionId: id, transport, peer, ...opening } = handOver;
+    const { connectionId: id, transport, peer } = handOver;
     const volume = handOver.negotiated.exportName;
     this.#connections.set(id, { volume, transport });
     this.#log.debug({ volume, peer, connection: id }, 'NBD connection');
-    const connection = { id, opening: { connectionId: id, ...opening }, transport };
-    this.#control
-      .connect(volume, connection)
-      .then((taken) => {
-        if (taken) return;
-        // Stopped between the handshake and now.
-        if (transport.kind === 'socket') transport.socket.destroy();
-        else closeSocket(transport.fd);
-        this.ended(id, 'the volume is not served any more');
-      })
-      .catch((error: unknown) => {
-        throw error;
-      });
+    const door = this.#doors.get(volume) ?? { passing: 0, waiting: [] };
+    this.#doors.set(volume, door);
+    door.waiting.push(handOver);
+    this.#pass(volume, door);
   }
+
+  #pass(volume: string, door: Door): void {
+    while (door.passing < PASSING_MAX && door.waiting.length > 0) {
+      door.passing += 1;
+      this.#giveTo(volume, door.waiting.shift() as HandOver)
+        .then(() => {
+          door.passing -= 1;
+          this.#pass(volume, door);
+          if (door.passing === 0) this.#doors.delete(volume);
+        })
+        .catch((error: unknown) => {
+          throw error;
+        });
+    }
+  }
+
+  async #giveTo(volume: string, handOver: HandOver): Promise<void> {
+    const { connectionId: id, transport, peer: _peer, ...opening } = handOver;
+    // Cut while it waited: it is closed as one that came too late is.
+    const isWanted = this.#connections.has(id);
+    const connection = { id, opening: { connectionId: id, ...opening }, transport };
+    if (isWanted && (await this.#control.connect(volume, connection))) return;
+    // Stopped between the handshake and now.
+    if (transport.kind === 'socket') transport.socket.destroy();
+    else closeSocket(transport.fd);
+    this.ended(id, 'the volume is not served any more');
+  }
+}
+
+/** Hand-overs to one volume. */
+interface Door {
+  passing: number;
+  readonly waiting: HandOver[];
 }
 
 function directoryOf(control: Control): ExportDirectory {

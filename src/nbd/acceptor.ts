@@ -96,8 +96,10 @@ export class Acceptor {
         server.on('error', (error) => this.#options.onRefused('listener', error.message));
         resolve();
       };
-      if (address.kind === 'unix') server.listen({ path: address.path }, listening);
-      else server.listen({ host: address.host, port: address.port }, listening);
+      // A storm waits in the kernel until it is accepted; with less room a unix socket refuses (EAGAIN).
+      const backlog = this.#limits.connectionCount;
+      if (address.kind === 'unix') server.listen({ path: address.path, backlog }, listening);
+      else server.listen({ host: address.host, port: address.port, backlog }, listening);
     });
     this.#servers.push(server);
     if (address.kind === 'unix') {
