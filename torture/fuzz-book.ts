@@ -74,6 +74,8 @@ export interface BookedRequest {
   /** How much had been put out when the device was last done with it. */
   settledAtBytes: number;
   answered: boolean;
+  /** What a reply without data answered it with; −1: none did. */
+  givenErrno: number;
   /** Of its chunks so far. */
   gotBytes: number;
   partial: boolean;
@@ -94,6 +96,8 @@ export class Book {
   /** All before it change nothing, or have done it. */
   #firstUndone = 0;
   readonly #long: BookedRequest[] = [];
+  /** A flush of the device may belong to a FLUSH or to a long FUA write: when both are there, it does not tell which. */
+  readonly vagueFlushes: boolean;
   outputBytes = 0;
   problem: string | null = null;
   /** The volume is being shut down: refusing is right from here on. */
@@ -142,12 +146,14 @@ export class Book {
         extents: [],
         settledAtBytes: 0,
         answered: false,
+        givenErrno: -1,
         gotBytes: 0,
         partial: false,
       });
       at = endAt;
       if (endAt > bytes.length) end = 'half-sent';
     }
+    this.vagueFlushes = this.requests.some(isLongFua);
     this.end = end;
     this.endAt = Math.min(at, bytes.length);
   }
@@ -272,6 +278,9 @@ export class Book {
 
 const changes = ({ type }: BookedRequest): boolean =>
   type === command.write || type === command.trim || type === command.zeroes;
+
+export const isLongFua = ({ type, flags, lengthBytes }: BookedRequest): boolean =>
+  type === command.write && (flags & flag.fua) !== 0 && lengthBytes > unfragmentedBytesMax;
 
 /** Every answer that the specification and docs/protocol/nbd.md allow to a request that must not run. */
 function errorsOf(

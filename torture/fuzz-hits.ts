@@ -64,9 +64,7 @@ export function hitsOf(
       refused.some(({ lengthBytes, type }) => lengthBytes === 0 && known(type)),
     faults.range,
   );
-  const shared = delivered.filter(
-    ({ cookieHigh, cookieLow }) => cookieHigh === 0 && cookieLow === 7,
-  );
+  const shared = delivered.filter(({ cookieLow }) => cookieLow === 7);
   add(shared.length > 1 || delivered.length >= 1000, faults.cookies);
   return hits;
 }

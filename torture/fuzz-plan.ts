@@ -212,7 +212,7 @@ class WireMaker {
     const draw = this.#draw;
     const cookie = [draw.u32(), index > 0 && draw.chance(0.03) ? 7 : draw.u32()] as const;
     if (draw.chance(0.12)) this.#oddRequest(cookie);
-    else this.#soundRequest(cookie[1] === 7 ? [0, 7] : cookie);
+    else this.#soundRequest(cookie);
   }
 
   #soundRequest(cookie: readonly [number, number]): void {
@@ -282,7 +282,8 @@ class WireMaker {
     lengthBytes: number,
   ): void {
     this.#starts.push(this.#out.length);
-    this.#out.request(type, flags, cookie, offset, lengthBytes);
+    // Shared among requests of one kind: among others the client itself could not tell the answers apart.
+    this.#out.request(type, flags, cookie[1] === 7 ? [type, 7] : cookie, offset, lengthBytes);
   }
 
   /** A byte changed, a piece cut out, doubled, or put in; mostly in a header, seldom in its magic. */

@@ -3,10 +3,18 @@
  * oracle. The output is read at the end, in one pass; what it must not precede is known from `settledAtBytes`.
  *
  * Cookies may be used twice, so a reply is tried against each unanswered request with its cookie, and it is wrong only if
- * it fits none.
+ * it fits none. One that was taken for another's is given back when that helps.
  */
 
-import { type Book, type BookedRequest, EINVAL, EIO, ENOTSUP, ESHUTDOWN } from './fuzz-book.ts';
+import {
+  type Book,
+  type BookedRequest,
+  EINVAL,
+  EIO,
+  ENOTSUP,
+  ESHUTDOWN,
+  isLongFua,
+} from './fuzz-book.ts';
 import { command, flag, wire } from './fuzz-wire.ts';
 
 const CHUNK_NONE = 0;
@@ -76,12 +84,15 @@ class Reader {
   }
 
   #candidates(at: number): readonly BookedRequest[] {
+    return this.#sharing(at).filter(({ answered }) => !answered);
+  }
+
+  /** All requests with this cookie. */
+  #sharing(at: number): readonly BookedRequest[] {
     const high = this.#view.getUint32(at);
     const low = this.#view.getUint32(at + 4);
     const all = this.#byCookie.get(high * 2 ** 20 + low) ?? [];
-    return all.filter(
-      (each) => each.cookieHigh === high && each.cookieLow === low && !each.answered,
-    );
+    return all.filter((each) => each.cookieHigh === high && each.cookieLow === low);
   }
 
   #simple(mayBeCut: boolean): string | null {
@@ -114,10 +125,33 @@ class Reader {
         continue;
       }
       request.answered = true;
+      if (bodyBytes === 0) request.givenErrno = errno;
       this.#at = bodyAt + bodyBytes;
       return null;
     }
+    if (this.#exchanges(byLength, errno, this.#at + 8)) {
+      this.#at = bodyAt;
+      return null;
+    }
     return problems[0] ?? `a reply at byte ${this.#at} to nothing that was asked`;
+  }
+
+  /**
+   * This errno fits none of the unanswered requests with its cookie. Does it fit one that was answered, whose own answer
+   * fits one of the unanswered? Then the two had been mixed up, here and not by the server.
+   */
+  #exchanges(unanswered: readonly BookedRequest[], errno: number, cookieAt: number): boolean {
+    const answered = this.#sharing(cookieAt).filter((each) => each.givenErrno >= 0);
+    for (const one of answered) {
+      if (this.#problemOfErrno(one, errno) !== null) continue;
+      const other = unanswered.find((each) => this.#problemOfErrno(each, one.givenErrno) === null);
+      if (other === undefined) continue;
+      other.answered = true;
+      other.givenErrno = one.givenErrno;
+      one.givenErrno = errno;
+      return true;
+    }
+    return false;
   }
 
   #isReplyAt(at: number): boolean {
@@ -136,6 +170,8 @@ class Reader {
     }
     const flags = this.#view.getUint16(this.#at + 4);
     if (flags > 1) return `a chunk with the flags ${flags}`;
+    const isError = this.#view.getUint16(this.#at + 6) >= CHUNK_ERROR && lengthBytes >= 4;
+    const errno = isError ? this.#view.getUint32(this.#at + 20) : 0;
     const problems: string[] = [];
     for (const request of this.#likelyFirst(this.#candidates(this.#at + 8))) {
       const problem = this.#problemOfChunk(request, lengthBytes, flags === 1);
@@ -144,6 +180,11 @@ class Reader {
         continue;
       }
       if (flags === 1) request.answered = true;
+      if (isError) request.givenErrno = errno;
+      this.#at += 20 + lengthBytes;
+      return null;
+    }
+    if (isError && this.#exchanges(this.#candidates(this.#at + 8), errno, this.#at + 8)) {
       this.#at += 20 + lengthBytes;
       return null;
     }
@@ -282,6 +323,8 @@ class Reader {
     // Of a read that succeeds the data tells all of this, piece by piece: a long one is answered while it goes on.
     if (errno === 0 && request.type === command.read && request.errno === 0) return null;
     if (request.begun === 0) return `${shown(request)}: answered ${errno}, and it was never run`;
+    if (this.#book.vagueFlushes && (request.type === command.flush || isLongFua(request)))
+      return null;
     if (request.done < request.begun) return `${shown(request)}: answered before it was done`;
     if (request.settledAtBytes > this.#at) return `${shown(request)}: answered too early`;
     const expected = wireErrno(request, request.errno);

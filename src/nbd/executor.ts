@@ -187,8 +187,9 @@ export class Executor implements RequestOwner {
     if (queued && !last) this.#continueRead(request);
   }
 
-  /** Begins the next piece if there is one and a buffer is free. */
+  /** Begins the next piece if there is one and a buffer is free. After an error there is none. */
   #continueRead(request: Request): void {
+    if (request.lastPart) return;
     const more = request.begunPieces * PIECE_BYTES < request.lengthBytes;
     const idle = request.begunPieces === request.donePieces;
     const room = request.begunPieces - request.sentParts < READ_PIECES_HELD;
@@ -214,7 +215,7 @@ export class Executor implements RequestOwner {
     if (request.donePieces < request.begunPieces) return;
     const fua = (request.flags & protocol.COMMAND_FLAG_FUA) !== 0;
     if (fua && count > 1 && request.errno === OK) {
-      return this.#run(request, this.#device.flush());
+      return this.#flush(request);
     }
     this.#finish(request, deviceErrno(request.errno));
   }
@@ -225,6 +226,14 @@ export class Executor implements RequestOwner {
     if (errno === ENOTSUP && hint) return this.#finish(request, OK);
     const fast = (flags & protocol.COMMAND_FLAG_FAST_ZERO) !== 0;
     this.#finish(request, errno === ENOTSUP && fast ? ENOTSUP : deviceErrno(errno));
+  }
+
+  #flush(request: Request): void {
+    try {
+      this.#run(request, this.#device.flush());
+    } catch (error) {
+      this.broken(request, error);
+    }
   }
 
   #run(request: Request, promise: Promise<Errno>): void {

@@ -294,6 +294,47 @@ for (const structured of [false, true]) {
   });
 }
 
+test('a long read that fails while its beginning is still on its way does not go on in buffers given back', async () => {
+  const it = new Rig({ structured: true });
+  const stream = it.connect();
+  await settle();
+  stream.takesReplies = false;
+  const offsets: number[] = [];
+  it.device.before = (operation, offset) => {
+    if (operation === 'read') offsets.push(offset);
+    return offset === MIB ? 5 : 0;
+  };
+  stream.feed(request(READ, 1, 0, 3 * MIB));
+  await settle();
+  stream.takesReplies = true;
+  stream.drain();
+  await settle();
+  assert.deepEqual(offsets, [0, MIB], 'nothing is read behind the error');
+  const replies = chunks(stream.output).get(1);
+  assert.deepEqual(
+    replies?.map(({ type, done }) => [type, done]),
+    [
+      [1, false],
+      [0x8002, true],
+    ],
+  );
+  await it.finish();
+});
+
+test('a flush behind a long FUA write that the device breaks off is an error of that write', async () => {
+  const it = new Rig();
+  const stream = it.connect();
+  it.device.flush = () => {
+    throw new Error('broken');
+  };
+  stream.feed(write(1, 0, pattern(2 * MIB, 1), FUA), write(2, 0, pattern(512, 2)));
+  await settle();
+  const replies = simpleReplies(stream.output);
+  assert.deepEqual([replies.get(1)?.errno, replies.get(2)?.errno], [5, 0]);
+  assert.equal(it.faults.splice(0).length, 1);
+  await it.finish();
+});
+
 test('a read that must not be fragmented is not, or overflows', async () => {
   const it = new Rig({ structured: true });
   const stream = it.connect();
