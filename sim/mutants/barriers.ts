@@ -116,8 +116,26 @@ export const barriers: readonly Mutant[] = [
     ],
   },
   {
-    name: 'release-unrecorded',
+    name: 'one-label-copy',
     trap: 'B7',
+    harm: 'A label torn by a power cut is the only one there was.',
+    patches: [
+      {
+        file: 'src/core/format/label-codec.js',
+        find: '(sequence % 2 === 1 ? 0 : 1)',
+        replace: '0 * sequence',
+      },
+    ],
+    killers: [
+      directed(
+        'barriers',
+        'the two copies of the label are written in turn, so that one is always whole',
+      ),
+    ],
+  },
+  {
+    name: 'release-unrecorded',
+    trap: 'B8',
     harm: 'After a crash old after-images are redone over newer data.',
     patches: [
       {
@@ -135,7 +153,7 @@ export const barriers: readonly Mutant[] = [
   },
   {
     name: 'log-gone-before-labels',
-    trap: 'B8',
+    trap: 'B9',
     harm: 'A crash while a window closes leaves labels that ask for a log that has been forgotten.',
     patches: [
       {
@@ -154,7 +172,7 @@ export const barriers: readonly Mutant[] = [
   },
   {
     name: 'fua-unflushed',
-    trap: 'B9',
+    trap: 'B10',
     harm: 'A write with FUA is gone after a power cut.',
     patches: [
       {
@@ -169,7 +187,7 @@ export const barriers: readonly Mutant[] = [
   },
   {
     name: 'flush-joins-running',
-    trap: 'B10',
+    trap: 'B11',
     harm: 'A flush is answered by one that began before the write it should cover.',
     patches: [
       {
@@ -188,7 +206,7 @@ export const barriers: readonly Mutant[] = [
   },
   {
     name: 'sync-joins-running',
-    trap: 'B11',
+    trap: 'B12',
     harm: 'A flush in a window is answered by one that began before the write it should cover.',
     patches: [
       {
@@ -206,7 +224,7 @@ export const barriers: readonly Mutant[] = [
   },
   {
     name: 'no-redo',
-    trap: 'B12',
+    trap: 'B13',
     harm: 'After a crash in a degraded volume half-written stripes stay half-written.',
     patches: [
       {
@@ -221,7 +239,7 @@ export const barriers: readonly Mutant[] = [
   },
   {
     name: 'write-into-held-zone',
-    trap: 'B13',
+    trap: 'B14',
     harm: 'A write to a zone that is being finished goes to the log after the replay has looked there, and is forgotten with it.',
     patches: [
       {
@@ -233,8 +251,23 @@ export const barriers: readonly Mutant[] = [
     killers: [directed('barriers', 'host writes into the zone that the replay is about to finish')],
   },
   {
+    name: 'freeze-without-drain',
+    trap: 'B15',
+    harm: 'A write that was under way at the freeze changes members that are frozen already.',
+    patches: [
+      {
+        file: 'src/engine/gate.js',
+        find: 'if (this.#inside > 0)\n            await',
+        replace: 'if (this.#inside > 1000)\n            await',
+      },
+    ],
+    killers: [
+      directed('barriers', 'writes that are under way when the freeze begins end before it'),
+    ],
+  },
+  {
     name: 'window-bit-missing',
-    trap: 'B14',
+    trap: 'B16',
     harm: 'A kernel that finds the drives in a window assembles the old image and writes to it.',
     patches: [
       {
@@ -252,7 +285,7 @@ export const barriers: readonly Mutant[] = [
   },
   {
     name: 'punch-in-replay',
-    trap: 'B15',
+    trap: 'B17',
     harm: 'Zeroes punched in a replay are undone by the redo of the journal after a crash.',
     patches: [
       {
@@ -270,7 +303,7 @@ export const barriers: readonly Mutant[] = [
   },
   {
     name: 'hung-buffer-reused',
-    trap: 'B16',
+    trap: 'B18',
     harm: 'A write that hangs lands late with what somebody else has put into its buffer since.',
     patches: [
       {
@@ -293,7 +326,7 @@ export const barriers: readonly Mutant[] = [
   },
   {
     name: 'journal-kept-when-whole',
-    trap: 'B17',
+    trap: 'B19',
     harm: 'The journal is not emptied before writes that are not logged: a crash redoes old images over them.',
     patches: [
       {

@@ -15,8 +15,6 @@ export interface Seeds {
 }
 
 const main = join('sim', 'main.js');
-/** Seeds for one process: few, so that little runs on after the one that failed. */
-const seedsAtOnce = 8;
 const hungAfterMs = 5 * 60_000;
 
 export const hasSimulator = (): boolean => existsSync(join(distRoot, main));
@@ -28,47 +26,29 @@ export async function killBySeed(
   seeds: Seeds,
   mayGoOn: () => boolean = () => true,
 ): Promise<Kill | null> {
-  for (let from = seeds.from; from <= seeds.to && mayGoOn(); from += seedsAtOnce) {
-    const to = Math.min(seeds.to, from + seedsAtOnce - 1);
-    for (const { seed, why } of await failingSeeds(root, { from, to })) {
-      const elsewhere = await failingSeeds(control, { from: seed, to: seed });
-      if (elsewhere.length === 0) return { by: `simulator, seed ${seed}`, file: main, why };
-    }
+  for (let seed = seeds.from; seed <= seeds.to && mayGoOn(); seed++) {
+    const why = await failureOf(root, seed);
+    if (why === null) continue;
+    if ((await failureOf(control, seed)) === null)
+      return { by: `simulator, seed ${seed}`, file: main, why };
   }
   return null;
 }
 
-/** The simulator says `seed N: …` of each that failed; ended by a signal or an exception, it says nothing of which. */
-function failingSeeds(root: string, { from, to }: Seeds): Promise<{ seed: number; why: string }[]> {
-  const args = ['--no-warnings', join(root, main), '--seeds', `${from}-${to}`];
+/** One process for each seed, so that an exception or a hang ends one seed. The simulator says `seed N: …` of a failure. */
+function failureOf(root: string, seed: number): Promise<string | null> {
+  const args = ['--no-warnings', join(root, main), '--seeds', `${seed}-${seed}`];
   const { NODE_TEST_CONTEXT: _, LOCUM_SEED: __, ...env } = process.env;
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'], env });
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'ignore'], env });
   const limit = setTimeout(() => child.kill('SIGKILL'), hungAfterMs);
   let out = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
-  child.stderr.resume();
   return new Promise((resolve, reject) => {
     child.on('error', reject);
     child.on('close', (code) => {
       clearTimeout(limit);
-      const said = [...out.matchAll(/^seed (\d+): (.*)$/gm)].map(([, seed, why]) => ({
-        seed: Number(seed),
-        why: (why ?? '').slice(0, 200),
-      }));
-      if (said.length > 0 || code === 0) return resolve(said);
-      if (from === to) return resolve([{ seed: from, why: `the simulator ended with ${code}` }]);
-      // One of them took the simulator along: which?
-      one();
+      const said = /^seed \d+: (.*)$/m.exec(out)?.[1]?.slice(0, 200);
+      resolve(said ?? (code === 0 ? null : `the simulator ended with ${code}`));
     });
-    const one = (): void => {
-      const each = async (): Promise<{ seed: number; why: string }[]> => {
-        for (let seed = from; seed <= to; seed++) {
-          const found = await failingSeeds(root, { from: seed, to: seed });
-          if (found.length > 0) return found;
-        }
-        return [];
-      };
-      each().then(resolve, reject);
-    };
   });
 }

@@ -213,8 +213,15 @@ test('writes that are under way when the freeze begins end before it', async () 
   const scene = await Scene.make(5, { seed: 76, operationMs: 1 });
   const { world } = scene;
   await scene.put(0, 8);
+  // One of the members takes its time with a write of data.
+  world.at('d2').hang('write');
   const writes = [1, 2, 3, 4].map((i) => scene.begin(i * 32, 20));
+  await world.pass(3);
   const opened = world.v.openWindow(windowRequest('1'));
+  await world.pass(200);
+  assert.equal(scene.core.window, null, 'the freeze waits');
+  assert.ok(writes.every(({ answered }) => !answered));
+  world.at('d2').release();
   for (const { done } of writes) assert.equal(await world.until(done), 0);
   assert.ok((await world.until(opened)).ok);
   const before = [0, 2, 3].map((slot) => scene.region(slot));
@@ -227,6 +234,20 @@ test('writes that are under way when the freeze begins end before it', async () 
   );
   await scene.closeAndWait({ verify: 'full' });
   await scene.settle('after the window');
+});
+
+test('the two copies of the label are written in turn, so that one is always whole', async () => {
+  const scene = await Scene.make(1, { seed: 78 });
+  const { world } = scene;
+  const { labelOffsets } = scene.core.members.at(0).layout ?? assert.fail();
+  const written: number[] = [];
+  world.at('d0').intercept = ({ kind, offset }) => {
+    if (kind === 'write' && labelOffsets.includes(offset)) written.push(offset);
+    return 0;
+  };
+  for (let i = 0; i < 4; i++) await world.until(scene.core.metadata.commit());
+  assert.deepEqual(new Set(written.slice(0, 2)), new Set(labelOffsets));
+  assert.deepEqual(written.slice(2), written.slice(0, 2));
 });
 
 test('host writes into the zone that the replay is about to finish', async () => {
