@@ -64,9 +64,9 @@ export class Control implements ControlPlane {
     await Promise.all(
       volumes
         .filter((volume) => !volume.stopped)
-        .map(async ({ name, drives, logs }) => {
-          const request = { name, drivePaths: drives, logPaths: logs, force: false };
-          const outcome = await this.#table.start(name, 'assemble', request);
+        .map(async (volume) => {
+          const { name } = volume;
+          const outcome = await this.#table.startKnown(volume, false);
           if (!outcome.ok) {
             const { message, fix } = explain(outcome.problem);
             this.#table.announce(name, 'volume-not-started', 'critical', `${message} ${fix}`, {

@@ -14,6 +14,8 @@ export interface KnownVolume {
   readonly name: string;
   readonly drives: readonly string[];
   readonly logs: readonly string[];
+  /** What a command under way may be making part of the volume; a server that dies in it looks there too. */
+  readonly coming?: { readonly drives: readonly string[]; readonly logs: readonly string[] };
   /** Stopped on request: not started again by itself. */
   readonly stopped: boolean;
   readonly lastSeen: {
@@ -107,13 +109,21 @@ function parse(text: string): KnownVolume[] | null {
 }
 
 function isKnownVolume(value: unknown): value is KnownVolume {
-  const { name, drives, logs, stopped, lastSeen } = (value ?? {}) as Record<string, unknown>;
+  const { name, drives, logs, coming, stopped, lastSeen } = (value ?? {}) as Record<
+    string,
+    unknown
+  >;
   const paths = (list: unknown): boolean =>
     Array.isArray(list) && list.every((path) => typeof path === 'string');
+  const arePaths = (both: unknown): boolean => {
+    const { drives: some, logs: others } = (both ?? {}) as Record<string, unknown>;
+    return paths(some) && paths(others);
+  };
   return (
     typeof name === 'string' &&
     paths(drives) &&
     paths(logs) &&
+    (coming === undefined || arePaths(coming)) &&
     typeof stopped === 'boolean' &&
     typeof lastSeen === 'object' &&
     lastSeen !== null

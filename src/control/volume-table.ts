@@ -6,7 +6,9 @@
  *      has the same names (those whose first start succeeded).
  *   2. At most one start, stop or destruction of a volume is under way (`exclusively`).
  *   3. No drive or leg is claimed by two volumes, running or not (claims.ts).
- *   4. A volume that cannot start stays, with the reason, and is tried again only on request.
+ *   4. A path that a command may make part of a volume is on the list before the command begins (`expecting`): a server
+ *      that dies half-way must know where to look.
+ *   5. A volume that cannot start stays, with the reason, and is tried again only on request.
  */
 
 import { explain } from '../api/errors.ts';
@@ -16,7 +18,7 @@ import type { AssembleRequest, CreateRequest } from '../engine/contract.ts';
 import { type ClaimedPaths, Claims } from './claims.ts';
 import type { ControlOptions } from './control-options.ts';
 import type { NewEvent } from './event-log.ts';
-import { lastSeenOf } from './known-volumes.ts';
+import { type KnownVolume, lastSeenOf } from './known-volumes.ts';
 import { named } from './replies.ts';
 import type { Snapshot } from './volume-calls.ts';
 import { VolumeHandle } from './volume-handle.ts';
@@ -36,6 +38,8 @@ export class VolumeTable {
   readonly entries = new Map<string, Entry>();
   readonly claims = new Claims();
   readonly #changing = new Set<string>();
+  /** By volume: what each of its commands under way may add. */
+  readonly #coming = new Map<string, ClaimedPaths[]>();
   /** The server ends: nothing is started or stopped on request any more. */
   closing = false;
 
@@ -106,6 +110,53 @@ export class VolumeTable {
     return done(status);
   }
 
+  /**
+   * Starts a volume from where its drives were seen last. What a command was adding when the server died may be part of it
+   * by now, or still be anything at all: with it first, and without it when that is refused.
+   */
+  async startKnown(known: KnownVolume, force: boolean): Promise<Outcome<VolumeStatus>> {
+    const { name, drives, logs, coming } = known;
+    if (coming !== undefined) {
+      const both = {
+        drivePaths: [...new Set([...drives, ...coming.drives])],
+        logPaths: [...new Set([...logs, ...coming.logs])],
+      };
+      const outcome = await this.start(name, 'assemble', { name, ...both, force: false });
+      if (outcome.ok) return outcome;
+    }
+    return this.start(name, 'assemble', { name, drivePaths: drives, logPaths: logs, force });
+  }
+
+  /** Runs `change` with the paths that it may add on the list. */
+  async expecting<T>(volume: string, paths: ClaimedPaths, change: () => Promise<T>): Promise<T> {
+    if (paths.drives.length + paths.logs.length === 0) return change();
+    const all = this.#coming.get(volume) ?? [];
+    this.#coming.set(volume, all);
+    all.push(paths);
+    await this.#rememberComing(volume);
+    try {
+      return await change();
+    } finally {
+      all.splice(all.indexOf(paths), 1);
+      await this.#rememberComing(volume);
+    }
+  }
+
+  async #rememberComing(volume: string): Promise<void> {
+    const known = this.options.known.get(volume);
+    if (known === null) return;
+    const { coming: _, ...rest } = known;
+    this.options.known.set({ ...rest, ...this.#comingOf(volume) });
+    await this.save();
+  }
+
+  #comingOf(volume: string): Pick<KnownVolume, 'coming'> {
+    const all = this.#coming.get(volume) ?? [];
+    if (all.length === 0) return {};
+    const drives = all.flatMap((paths) => paths.drives);
+    return { coming: { drives, logs: all.flatMap((paths) => paths.logs) } };
+  }
+
   /** A volume found on drives may have the name of another one that is known here. */
   #nameConflict(asked: string, { name, uuid }: VolumeStatus): Problem | null {
     if (name === asked) return null;
@@ -139,6 +190,7 @@ export class VolumeTable {
       name,
       drives: [...drives],
       logs: [...logs],
+      ...this.#comingOf(name),
       stopped,
       lastSeen: lastSeenOf(status),
     });

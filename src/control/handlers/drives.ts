@@ -12,18 +12,20 @@ export function driveHandlers(
     driveAdd: async ({ params: { volume }, body }) => {
       const free = table.claims.check(volume, [body.path]);
       if (!free.ok) return free;
-      return asking.change(volume, 'addDrive', [
-        body.path,
-        body.spare === true,
-        body.force === true,
-      ]);
+      const { path, spare = false, force = false } = body;
+      return table.expecting(volume, { drives: [path], logs: [] }, () =>
+        asking.change(volume, 'addDrive', [path, spare, force]),
+      );
     },
     driveFail: ({ params, body }) => asking.change(params.volume, 'failDrive', [body.drive]),
     driveRemove: ({ params, body }) => asking.change(params.volume, 'removeDrive', [body.drive]),
     driveReplace: async ({ params: { volume }, body }) => {
       const free = table.claims.check(volume, [body.with]);
       if (!free.ok) return free;
-      return asking.change(volume, 'replaceDrive', [body.drive, body.with, body.force === true]);
+      const { drive, with: path, force = false } = body;
+      return table.expecting(volume, { drives: [path], logs: [] }, () =>
+        asking.change(volume, 'replaceDrive', [drive, path, force]),
+      );
     },
   };
 }

@@ -18,13 +18,17 @@ export function logHandlers(
       const free = table.claims.check(volume, [body.with]);
       if (!free.ok) return free;
       const { leg, with: path, sizeBytes = null, force = false } = body;
-      return asking.change(volume, 'replaceLeg', [{ leg, path, sizeBytes, force }]);
+      return table.expecting(volume, { drives: [], logs: [path] }, () =>
+        asking.change(volume, 'replaceLeg', [{ leg, path, sizeBytes, force }]),
+      );
     },
     logAdd: async ({ params: { volume }, body }) => {
       const free = table.claims.check(volume, body.logs);
       if (!free.ok) return free;
       const { logs: paths, sizeBytes = null, force = false } = body;
-      return asking.change(volume, 'addLog', [{ paths, sizeBytes, force }]);
+      return table.expecting(volume, { drives: [], logs: paths }, () =>
+        asking.change(volume, 'addLog', [{ paths, sizeBytes, force }]),
+      );
     },
   };
 }

@@ -70,8 +70,11 @@ function assemble(
   }
   const key = name ?? `(assembling ${drivePaths[0]})`;
   return table.exclusively(key, async () => {
-    const request = { name, drivePaths, logPaths, force: body.force === true };
-    const outcome = await table.start(key, 'assemble', request);
+    const force = body.force === true;
+    const asKnown = known !== null && body.drives.length === 0 && body.logs.length === 0;
+    const outcome = asKnown
+      ? await table.startKnown(known, force)
+      : await table.start(key, 'assemble', { name, drivePaths, logPaths, force });
     return outcome.ok ? reply({ volumes: [outcome.value] }) : outcome;
   });
 }

@@ -55,15 +55,16 @@ export function windowHandlers(
       ),
     windowClose: async ({ params: { volume }, body }) => {
       const { drivePath } = body;
-      const free = table.claims.check(volume, drivePath === undefined ? [] : [drivePath]);
+      const drives = drivePath === undefined ? [] : [drivePath];
+      const free = table.claims.check(volume, drives);
       if (!free.ok) return free;
       const request = {
         drivePath: drivePath ?? null,
         verify: body.verify ?? 'recent',
         rebuild: body.rebuild === true,
       } as const;
-      return asking.ask(volume, 'closeWindow', [request], (report) =>
-        asking.report(volume, report),
+      return table.expecting(volume, { drives, logs: [] }, () =>
+        asking.ask(volume, 'closeWindow', [request], (report) => asking.report(volume, report)),
       );
     },
     windowAbort: ({ params: { volume } }) =>

@@ -164,6 +164,30 @@ test('a drive that was added is claimed and remembered', async (t) => {
   assert.deepEqual(known.value.get('v1')?.drives, paths('a', 'b', 'c'));
 });
 
+test('a server killed while a drive is added looks for it at the next start, and does without it if it must', async (t) => {
+  const before = await scene(t);
+  await before.create('v1', before.paths('a', 'b'));
+  before.volumes[0]!.adding = true;
+  const [path] = before.paths('c') as [string];
+  void before.handlers.driveAdd(on('v1', { path }));
+  for (let coming: unknown; coming === undefined; await delay(1)) {
+    const known = await KnownVolumes.load(join(before.state, 'volumes.json'));
+    assert.ok(known.ok);
+    coming = known.value.get('v1')?.coming;
+  }
+  const found = await scene(t, before.state);
+  const lost = await scene(t, before.state);
+  await found.control.startKnown();
+  assert.deepEqual(found.volumes[0]?.drives, before.paths('a', 'b', 'c'));
+  lost.prepare.push((volume) => {
+    volume.refusal = refuse('drive-foreign', { path });
+  });
+  await lost.control.startKnown();
+  assert.deepEqual(lost.volumes[1]?.drives, before.paths('a', 'b'));
+  const status = await lost.handlers.status(nothing);
+  assert.equal(status.ok && status.value.volumes[0]?.state, 'optimal');
+});
+
 test('new legs are claimed and remembered, the former ones are free again', async (t) => {
   const { state, create, handlers, paths } = await scene(t);
   await create('v1', paths('a', 'b'));

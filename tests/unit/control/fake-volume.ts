@@ -26,6 +26,8 @@ export class FakeVolume {
   terminated = false;
   /** While set, nothing is answered: a thread that hangs. */
   stalled = false;
+  /** While set, adding a drive does not end: a command under way. */
+  adding = false;
   readonly calls: string[] = [];
   readonly faults: unknown[] = [];
 
@@ -109,6 +111,7 @@ export class FakeVolume {
         return did('destroy');
       },
       addDrive: (path) => {
+        if (this.adding) return new Promise(() => {});
         this.drives.push(path);
         return did(`add ${path}`);
       },
