@@ -314,6 +314,10 @@ const EVENTS_SLACK = 2;
 export const isAsItLeft = ({ events }: Superblock, eventsAtChange: number): boolean =>
   Math.abs(events - eventsAtChange) <= EVENTS_SLACK;
 
+/** It held a slot, and all of it: not a spare that had only just been given one, nor half-way through its rebuild. */
+export const wasComplete = (superblock: Superblock): boolean =>
+  superblock.recoveryBytes === null && ownSlot(superblock) !== null;
+
 /** Something was written to it after it was lost here: that would be gone. */
 export const isUsedSince = ({ events }: Superblock, eventsAtChange: number): boolean =>
   events > eventsAtChange + EVENTS_SLACK;
@@ -326,7 +330,7 @@ export const isUsedSince = ({ events }: Superblock, eventsAtChange: number): boo
 function isCovered(member: Member, record: LabelMember | null, authority: Authority): boolean {
   const { superblock } = member;
   const { label, eventsCleared } = authority;
-  if (superblock.recoveryBytes !== null || member.bitmap === null) return false;
+  if (!wasComplete(superblock) || member.bitmap === null) return false;
   if (label !== null && !authority.ranByMd) {
     if (record === null || !unused.has(record.state)) return false;
     if (!isAsItLeft(superblock, record.eventsAtChange)) return false;

@@ -5,7 +5,7 @@
 
 import { OK } from '../base/errno.ts';
 import { BLOCK_BYTES, type DriveOffset, roundUp, type StripeIndex } from '../base/units.ts';
-import { isAsItLeft, isUsedSince } from '../core/assembly-slots.ts';
+import { isAsItLeft, isUsedSince, wasComplete } from '../core/assembly-slots.ts';
 import { decideDrive } from '../core/machines/drive.ts';
 import { done, type Outcome, refuse } from '../core/problems.ts';
 import type { Drive } from '../io/drive.ts';
@@ -155,7 +155,7 @@ async function comeBack(
     });
   // One that was not complete when it was lost misses more than the bitmap says.
   const byBitmap =
-    superblock.recoveryBytes === null &&
+    wasComplete(superblock) &&
     superblock.events >= v.intent.eventsCleared &&
     isAsItLeft(superblock, member.eventsAtChange);
   member.drive = drive;

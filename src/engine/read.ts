@@ -54,9 +54,10 @@ export async function read(
       ? mirrorSlot(v, stripe, 0)
       : g.dataSlot(stripe, g.indexOf(offset));
     const memberOffset = g.memberOffset(stripe, g.columnOf(offset));
+    const member = v.members.at(slot);
     const errno = await v.members.readData(slot, memberOffset, address, lengthBytes); // 2
     if (errno === OK) return OK;
-    noteReadError(v, v.members.at(slot), errno);
+    noteReadError(v, member, errno);
   }
   return readPatiently(v, offset, address, lengthBytes);
 }
@@ -200,12 +201,13 @@ async function readChunk(
     const unusable = v.members.unusable(stripe) | bad;
     slot = g.level.mirrored ? mirrorSlot(v, stripe, unusable) : g.dataSlot(stripe, index);
     if (slot !== NONE && (unusable & bit(slot)) === 0) {
+      const member = v.members.at(slot);
       const errno = await v.members.readData(slot, offset, address, lengthBytes); // 4
       if (errno === OK) {
         if (bad !== 0) await repairBad(v, stripe, bad, offset, address, lengthBytes);
         return OK;
       }
-      noteReadError(v, v.members.at(slot), errno);
+      noteReadError(v, member, errno);
       if (!isDriveGone(errno)) bad |= bit(slot);
       continue;
     }

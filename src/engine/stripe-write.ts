@@ -16,7 +16,7 @@ import { NONE } from '../core/levels/descriptor.ts';
 import type { SlotSet } from '../core/slot-set.ts';
 import { type NewPiece, planWrite, type Transfer, type WritePlanned } from '../core/stripe-plan.ts';
 import { noteReadError, repairRange } from './member-errors.ts';
-import { bit } from './members.ts';
+import { bit, type Member } from './members.ts';
 import { reconstruct } from './reconstruct.ts';
 import type { VolumeCore } from './volume-core.ts';
 
@@ -168,6 +168,7 @@ async function readOld(
 ): Promise<Errno> {
   const { reads } = plan;
   if (reads.length === 0) return OK;
+  const asked = reads.map(({ slot }) => v.members.at(slot));
   const results = await Promise.all(
     reads.map((transfer) =>
       v.members.readData(
@@ -182,7 +183,7 @@ async function readOld(
     const errno = results[i] as Errno;
     if (errno === OK) continue;
     const transfer = reads[i] as Transfer;
-    const member = v.members.at(transfer.slot);
+    const member = asked[i] as Member;
     noteReadError(v, member, errno);
     if (member.state !== 'online' && member.state !== 'rebuilding') return REPLAN;
     if (isDriveGone(errno)) return REPLAN;
@@ -260,6 +261,8 @@ async function writeAll(
   addressOf: (transfer: Transfer) => Address,
 ): Promise<Errno> {
   const { writes } = plan;
+  // Who is asked now, and not who has the slot when the slowest has answered: a spare may have taken it by then.
+  const asked = writes.map(({ slot }) => v.members.at(slot));
   const results = await Promise.all(
     writes.map((transfer) =>
       v.members.writeData(
@@ -273,8 +276,7 @@ async function writeAll(
   for (let i = 0; i < results.length; i++) {
     const errno = results[i] as Errno;
     if (errno === OK) continue;
-    const member = v.members.at((writes[i] as Transfer).slot);
-    v.members.fail(member, `write failed (errno ${errno})`, 'write-error');
+    v.members.fail(asked[i] as Member, `write failed (errno ${errno})`, 'write-error');
   }
   return v.mode === 'halted' ? EIO : OK;
 }

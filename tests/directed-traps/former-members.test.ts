@@ -81,3 +81,29 @@ test('a drive that was used elsewhere since comes back: refused, and rebuilt whe
   await scene.check('rebuilt');
   scene.addsUp('rebuilt');
 });
+
+test('a spare that fails just as it takes the slot comes back: it is rebuilt, not resynced', async () => {
+  for (const level of [1, 5]) {
+    const scene = await Scene.make(level, { seed: 34, operationMs: 1 });
+    const { world } = scene;
+    await scene.put(0, scene.model.sectors);
+    await scene.flush();
+    await world.pass(30_000);
+    world.medium('spare', world.at('d0').sizeBytes);
+    world.drivePaths.push('spare');
+    assert.ok((await world.until(world.v.addDrive('spare', true, false))).ok);
+    await world.pass(10_000);
+    world.at('d1').vanish();
+    for (let i = 0; i < 5_000 && scene.core.members.at(1).path !== 'spare'; i++) {
+      await world.pass(1);
+    }
+    // Its superblock still calls it a spare.
+    world.at('spare').vanish();
+    await world.pass(2_500);
+    assert.equal(scene.core.members.at(1).state, 'failed');
+    world.at('spare').reappear();
+    await addAgain(scene, 'spare');
+    await scene.check(`RAID ${level}`);
+    scene.addsUp(`RAID ${level}`);
+  }
+});

@@ -377,6 +377,13 @@ test('a missing member comes back by bitmap, if nothing was cleared and it is as
   assert.equal(verdicts(assembled(cleared)), 'in-sync stale in-sync in-sync');
 });
 
+test('a drive that calls itself a spare never was complete: it is rebuilt completely', () => {
+  const world = volume();
+  leave(world, 1, 'missing', 10);
+  world.drives[1]!.superblock.roles = [0, ROLE_SPARE, 2, 3];
+  assert.equal(verdicts(assembled(world)), 'in-sync stale in-sync in-sync');
+});
+
 test('an older image of a member that left, restored since, is rebuilt completely', () => {
   const world = volume();
   leave(world, 1, 'missing', 10);
