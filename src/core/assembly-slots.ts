@@ -263,7 +263,7 @@ function factsOf(
   record: LabelMember | null,
   authority: Authority,
 ): SlotFacts {
-  const { label, events, window } = authority;
+  const { label, window } = authority;
   const recorded = record?.state ?? null;
   // From the replay on it is a member like any other: it may have failed, or be an older image, restored. But for the
   // first moment: its label may still be that of the freeze, and nothing but what the log repeats was written yet.
@@ -290,9 +290,11 @@ function factsOf(
   // server that crashed, may be the usual step behind.
   const lostLabel = label !== null && member.label === null && label.sequence > 1;
   const allowed = lostLabel ? 0 : 1;
+  // Superblock against superblock: of the same update crashes may have kept labels only, which count further.
+  const superblockLag = authority.superblock.events - superblock.events;
   const behind =
     !isOfFreeze(member, window) &&
-    (events - superblock.events > allowed || (member.label !== null && labelLag > 1));
+    (superblockLag > allowed || (member.label !== null && labelLag > 1));
   return {
     present: true,
     windowSlot,

@@ -31,6 +31,7 @@ import type { Drive } from '../io/drive.ts';
 import type { CloseRequest, WindowRequest } from './contract.ts';
 import { findMember } from './find-member.ts';
 import { identify, openMemberDrive } from './identify.ts';
+import type { LogStore } from './log/log-store.ts';
 import { refreshLogRecord } from './log-setup.ts';
 import { setMemberState } from './member-state.ts';
 import type { Member } from './members.ts';
@@ -89,10 +90,11 @@ export class WindowRunner {
       }
       await log.stripes.releaseAll();
       const id = uuidFromBytes(v.environment.random(16));
+      const legsBefore = onlineLegs(log);
       if ((await log.beginEpoch(id)) !== OK) return refuse('io-error', { what: 'the log' }); // 3
-      if (!steady()) {
+      if (!steady() || onlineLegs(log) < legsBefore) {
         await log.endEpoch();
-        return notFrozen(v, request, 'WP020', 'Every member takes a flush');
+        return notFrozen(v, request, 'WP021', 'Every member and leg takes the freeze');
       }
       const window = this.#facts(member, request, id, log.epoch);
       v.window = window;
@@ -511,3 +513,6 @@ function notFrozen(
     },
   ]);
 }
+
+const onlineLegs = (log: LogStore): number =>
+  log.status().legs.filter(({ state }) => state === 'online').length;

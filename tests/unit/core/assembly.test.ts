@@ -311,6 +311,22 @@ test('@H4 not: one that was being taken back got the superblock, and crashes kep
   assembled(world);
 });
 
+test('twice the label came through and the superblock did not: its label is the newest, it is no older copy', () => {
+  const world = volume();
+  for (const slot of [1, 2, 3]) world.drives[slot]!.superblock.events = 51;
+  relabel(
+    world,
+    (label) => {
+      label.events = 52;
+      label.clean = false;
+    },
+    [0],
+  );
+  assert.equal(verdicts(assembled(world)), 'in-sync in-sync in-sync in-sync');
+  for (const slot of [1, 2, 3]) world.drives[slot]!.superblock.events = 52;
+  assert.equal(refused(world).code, 'drive-stale');
+});
+
 test('of a failure only the superblocks are left: the member went with what it has, the absent one with the newest', () => {
   const world = volume();
   for (const { label } of world.drives) label!.clean = false;

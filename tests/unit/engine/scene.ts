@@ -199,7 +199,11 @@ export class Scene {
     const scrub = await this.world.v.startScrub(false);
     assert.ok(scrub.ok, `${where}: ${JSON.stringify(scrub)}`);
     await this.world.pass(5_000);
-    const result = this.world.v.scrubStatus();
+    let result = this.world.v.scrubStatus();
+    for (let i = 0; i < 20 && result.ok && result.value.state === 'running'; i++) {
+      await this.world.pass(5_000);
+      result = this.world.v.scrubStatus();
+    }
     assert.ok(result.ok && result.value.state === 'done', `${where}: ${JSON.stringify(result)}`);
     assert.equal(result.value.mismatches, 0, `${where}: parity or mirrors disagree`);
   }
