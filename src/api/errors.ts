@@ -402,6 +402,12 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
     'Plug it in. If it has another path now: `locum window close VOLUME --drive PATH`.',
     ENODEV,
   ),
+  'window-others-absent': entry(
+    refused,
+    'Even with {path} back too few drives are there[: {absent} are out].',
+    'Nothing is lost while the window is open. Bring another one back first, which is as it was at the freeze: ' +
+      '`locum drive add VOLUME PATH`.',
+  ),
 
   // --- jobs ----------------------------------------------------------------------------------------------------------
   'job-running': entry(

@@ -74,6 +74,7 @@ export const problemCodes = [
   'window-wrong-state',
   'window-verify-mismatch',
   'window-drive-absent',
+  'window-others-absent',
   // jobs
   'job-running',
   'job-none',

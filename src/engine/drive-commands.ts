@@ -46,13 +46,14 @@ export async function addDrive(
   path: string,
   asSpare: boolean,
   force: boolean,
+  forSlot: number | null = null,
 ): Promise<Outcome<void>> {
   const inUse = alreadyHere(v, path);
   if (inUse !== null) return inUse;
   const opened = await openMemberDrive(v, path);
   if (!opened.ok) return opened;
   const drive = opened.value;
-  const outcome = await addOpened(v, drive, path, asSpare, force);
+  const outcome = await addOpened(v, drive, path, asSpare, force, forSlot);
   if (!outcome.ok) await drive.close();
   return outcome;
 }
@@ -63,6 +64,7 @@ async function addOpened(
   path: string,
   asSpare: boolean,
   force: boolean,
+  forSlot: number | null,
 ): Promise<Outcome<void>> {
   const elsewhere = await onLogDisk(v, path);
   if (elsewhere !== null) return elsewhere;
@@ -117,6 +119,7 @@ async function addOpened(
   const spare: Member = { ...emptyMember(-1), state: 'spare', reason: '' };
   const adopted = v.metadata.adopt(spare, drive, path);
   if (!adopted.ok) return adopted;
+  if (forSlot !== null) v.members.meantFor.set(spare, forSlot);
   v.members.spares.push(spare);
   await v.intent.writeAll();
   await v.metadata.commit();
@@ -257,7 +260,7 @@ export async function replaceDrive(
   if (online && bitCount(v.members.absentMask | bit(member.slot)) > v.tolerated) {
     return refuse('drive-last-copy', { drive: member.path, volume: v.name });
   }
-  const added = await addDrive(v, path, true, force);
+  const added = await addDrive(v, path, true, force, member.slot);
   if (!added.ok) return added;
   // The new drive is a spare now; failing the old one, if it still works, gives it the slot.
   if (online) await memberFailed(v, member, 'replaced by the operator', 'replaced');

@@ -63,6 +63,8 @@ export class Members {
   #recovering: Member[] = [];
   /** True while members must not be written: only a permit holder may. */
   frozen = false;
+  /** Spares added to replace the member of a slot. Not on record: after a restart they are spares like any other. */
+  readonly meantFor = new WeakMap<Member, number>();
   /** Everything is flushed and on record; what fails from here on is only the closing itself. */
   closing = false;
   readonly #onFailed: OnFailed;

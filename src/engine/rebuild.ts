@@ -18,12 +18,21 @@ import type { VolumeCore } from './volume-core.ts';
 /** A free slot and a spare: the spare takes the slot and is rebuilt. Nothing happens in a window. */
 export async function startRebuildOfSpare(v: VolumeCore): Promise<void> {
   if (v.mode !== 'direct' || v.window !== null || v.rebuildJob?.running === true) return;
-  const failed = v.members.slots.find(
+  const { spares, meantFor } = v.members;
+  const free = v.members.slots.filter(
     (member) => member.state === 'failed' || member.state === 'missing',
   );
-  const spare = v.members.spares[0];
+  // A replacement waits for the slot it was named for, and takes no other.
+  const takes = (spare: Member): Member | undefined => {
+    const slot = meantFor.get(spare);
+    return slot === undefined ? free[0] : free.find((member) => member.slot === slot);
+  };
+  const ready = spares.filter((one) => takes(one) !== undefined);
+  const spare = ready.find((one) => meantFor.has(one)) ?? ready[0];
+  const failed = spare && takes(spare);
   if (failed === undefined || spare === undefined) return;
-  v.members.spares.shift();
+  spares.splice(spares.indexOf(spare), 1);
+  meantFor.delete(spare);
   spare.slot = failed.slot;
   v.members.slots[failed.slot] = spare;
   await startRebuild(v, spare, recoveryFor(v, 'full', 0 as StripeIndex));

@@ -34,7 +34,7 @@ import { identify, openMemberDrive } from './identify.ts';
 import type { LogStore } from './log/log-store.ts';
 import { refreshLogRecord } from './log-setup.ts';
 import { setMemberState } from './member-state.ts';
-import type { Member } from './members.ts';
+import { bit, bitCount, type Member } from './members.ts';
 import { rebuildFrozen, startRebuildOfSpare } from './rebuild.ts';
 import { replay } from './replayer.ts';
 import { startScrub } from './resync.ts';
@@ -203,6 +203,7 @@ export class WindowRunner {
     const member = v.members.at(window.slot);
     const before = { ...member };
     const path = request.drivePath ?? member.path;
+    if (this.#tooFewWith(member)) return this.#othersAbsent(member, path);
     const opened = await openMemberDrive(v, path); // 7
     if (!opened.ok) {
       return opened.problem.code === 'drive-path-missing'
@@ -215,7 +216,10 @@ export class WindowRunner {
     if (accepted.ok) {
       const ended = outcome === 'aborted' ? 'aborted' : accepted.value;
       const begun = await this.#beginReplay(member, 'drive-verified', ended); // 9
-      if (!begun) accepted = refuse('io-error', { what: `drive ${path}` });
+      if (!begun)
+        accepted = this.#tooFewWith(member)
+          ? this.#othersAbsent(member, path)
+          : refuse('io-error', { what: `drive ${path}` });
     }
     if (!accepted.ok) {
       // As it was before: a blank drive had been given an identity of its own.
@@ -239,6 +243,23 @@ export class WindowRunner {
   }
 
   /** What came back, and whether it can be trusted. */
+  /**
+   * A replay makes the members that are not there stale, so it must not begin before there are enough to hold everything:
+   * in the open window all of them are of the frozen image, and any may still come back (rule 4).
+   */
+  #tooFewWith(member: Member): boolean {
+    const v = this.#v;
+    return bitCount(v.members.absentMask & ~bit(member.slot)) > v.tolerated;
+  }
+
+  #othersAbsent(member: Member, path: string): ReturnType<typeof refuse> {
+    const out = this.#v.members.slots.filter(
+      ({ slot, state }) => slot !== member.slot && state !== 'online',
+    );
+    const absent = out.map(({ slot, path }) => `slot ${slot} (${path || 'no drive'})`).join(', ');
+    return refuse('window-others-absent', { path, absent });
+  }
+
   async #accept(
     member: Member,
     drive: Drive,
@@ -359,7 +380,9 @@ export class WindowRunner {
       v.replayStartedMs = v.environment.clock.nowMs();
       await v.log?.pauseCheckpoints();
       const begins = askWindow(v, event).includes(member === null ? 'replay-without' : 'replay');
-      if (!begins || (member !== null && member.state !== 'returning')) {
+      const isReady =
+        member === null || (member.state === 'returning' && !this.#tooFewWith(member));
+      if (!begins || !isReady) {
         v.log?.resumeCheckpoints();
         return false;
       }

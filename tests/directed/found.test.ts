@@ -113,3 +113,41 @@ test('L4: the first label of a new member is torn by a power cut: the volume sta
     await scene.settle(`RAID ${level}`);
   }
 });
+
+test('L3: a working drive is replaced while another slot is free: the new one takes the slot that was named', async () => {
+  const scene = await Scene.make(1, { seed: 40, members: 4 });
+  const { world } = scene;
+  await scene.put(0, scene.model.sectors);
+  assert.ok((await world.until(world.v.failDrive('1'))).ok);
+  await scene.replace(3, 'new');
+  for (let i = 0; i < 100 && scene.core.rebuildJob?.running === true; i++) await world.pass(200);
+  const drives = world.v.status().drives.map(({ path, state }) => `${path} ${state}`);
+  assert.deepEqual(drives.slice(0, 4), ['d0 online', 'd1 failed', 'd2 online', 'new online']);
+  await scene.check('replaced');
+  await scene.settle('replaced');
+});
+
+test('L6: one drive is out, one is away, a third fails: the return alone does not end the window, and nothing is lost', async () => {
+  for (const [level, out] of [
+    [3, true],
+    [4, false],
+    [5, true],
+    [5, false],
+  ] as const) {
+    const scene = await Scene.make(level, { seed: 50 + level });
+    const { world } = scene;
+    await scene.put(0, scene.model.sectors);
+    if (out) assert.ok((await world.until(world.v.failDrive('3'))).ok);
+    await scene.open('2', { allowDegraded: true, onDoubleAbsence: 'error' });
+    await scene.fill(10);
+    if (!out) assert.ok((await world.until(world.v.failDrive('3'))).ok);
+    assert.ok((await world.until(world.v.failDrive('0'))).ok);
+    assert.equal(await scene.closeRefused(), 'window-others-absent');
+    assert.equal(scene.core.window?.state, 'open');
+    const added = await world.until(world.v.addDrive('d0', false, false));
+    assert.ok(added.ok, JSON.stringify(added));
+    await scene.closeAndWait();
+    await scene.check('two of the frozen image came back');
+    await scene.settle('two of the frozen image came back');
+  }
+});
