@@ -23,6 +23,8 @@ export const ENOSPC = 28;
 export const EROFS = 30;
 export const EOVERFLOW = 75;
 export const ENOTSUP = 95;
+export const ECONNRESET = 104;
+export const ENOTCONN = 107;
 export const ESHUTDOWN = 108;
 export const ETIMEDOUT = 110;
 export const ESTALE = 116;
@@ -36,6 +38,8 @@ export function isDriveGone(errno: Errno): boolean {
     case ENOENT:
     case ENXIO:
     case EBADF:
+    case ECONNRESET:
+    case ENOTCONN:
     case ESHUTDOWN:
     case ESTALE:
     case ECANCELED:

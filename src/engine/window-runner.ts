@@ -379,6 +379,7 @@ export class WindowRunner {
     try {
       v.replayStartedMs = v.environment.clock.nowMs();
       await v.log?.pauseCheckpoints();
+      if (member === null) await this.#touchMembers();
       const begins = askWindow(v, event).includes(member === null ? 'replay-without' : 'replay');
       const isReady =
         member === null || (member.state === 'returning' && !this.#tooFewWith(member));
@@ -418,6 +419,15 @@ export class WindowRunner {
     }
     v.emit('replay-started', 'info', `Replaying the log of ${v.name}`, { window: window.id });
     return true;
+  }
+
+  /**
+   * A frozen volume is only read, and much of that from caches: a member that takes no writes any more may have gone
+   * unnoticed. Once the thaw is on record the drive that is away cannot make up for it, so it is found out before.
+   */
+  async #touchMembers(): Promise<void> {
+    await this.#v.metadata.commit();
+    await this.#v.members.settled();
   }
 
   /** Also called at start, when a server finds a window in replay. */

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { EIO } from '../../../src/base/errno.ts';
 import type { WindowRequest } from '../../../src/engine/contract.ts';
 import { FlatModel, SECTOR } from './flat-model.ts';
 import { World } from './world.ts';
@@ -140,6 +141,22 @@ test('a window that expires with a second drive failed holds on and never thaws'
   await world.pass(300_000);
   assert.equal(volume.status().window?.state, 'open');
   assert.ok(volume.status().alarms.some(({ code }) => code === 'window-overdue'));
+  await closeAndWait(world);
+  await readAll(world, model, 'after the late return');
+});
+
+test('a second drive that takes no writes is found out before the thaw, not by it', async () => {
+  const world = new World({ seed: 13 });
+  const volume = await world.create({ level: 5, chunkBytes: 4 * KIB });
+  const model = new FlatModel(volume.sizeBytes / SECTOR);
+  await fill(world, model, 20);
+  assert.ok((await world.until(volume.openWindow({ ...request('1'), maxMs: 30_000 }))).ok);
+  await fill(world, model, 20);
+  // While the volume is frozen nobody writes to it, so nobody can know.
+  world.at('d2').failWrites({ errno: EIO });
+  await world.pass(300_000);
+  assert.equal(volume.status().window?.state, 'open', world.events.join('\n'));
+  assert.ok(world.events.some((event) => event.startsWith('second-failure')));
   await closeAndWait(world);
   await readAll(world, model, 'after the late return');
 });
