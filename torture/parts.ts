@@ -4,5 +4,6 @@ import type { Part } from './evidence.ts';
 import { fuzzPart } from './fuzz.ts';
 import { killPart } from './kill.ts';
 import { mutantsPart } from './mutants.ts';
+import { powerPart } from './power.ts';
 
-export const parts: readonly Part[] = [killPart, fuzzPart, mutantsPart];
+export const parts: readonly Part[] = [killPart, fuzzPart, mutantsPart, powerPart];
