@@ -1,0 +1,321 @@
+/**
+ * What a drive keeps, and what can happen to it.
+ *
+ *   bytes   what a read sees: everything written so far
+ *   stable  what survives a power cut: everything flushed so far
+ *   between them, in order: the writes that were answered and not flushed
+ *
+ * A write takes effect when it completes, with what its buffer holds then. A flush covers the writes that were answered
+ * before it was asked for. When the process dies its handles die: what is in flight never answers, and what of it took
+ * effect is for `Fate` to say.
+ *
+ * `mark` begins a fork: all that changes from there on is written down, and `rollback` takes it back, in time proportional
+ * to what was changed and not to the size of the drive. Marks nest.
+ */
+
+import { assert } from '../src/base/assert.ts';
+import { EIO, ENODEV, type Errno, OK } from '../src/base/errno.ts';
+import { SECTOR_BYTES } from '../src/base/units.ts';
+import { type ActiveFault, activate, type DriveFault, heal, type Operation, strike } from './faults.ts';
+import type { Unflushed } from './fate.ts';
+import type { SimDrive } from './drive.ts';
+
+export interface Pending {
+  readonly handle: SimDrive;
+  readonly operation: Operation;
+  /** What a write is about to store, as its buffers are now. */
+  readonly data: () => Uint8Array;
+  readonly run: () => void;
+}
+
+/** Everything about a drive but its contents. */
+interface Condition {
+  sizeBytes: number;
+  /** Operations completed. */
+  operations: number;
+  vanished: boolean;
+  readOnly: boolean;
+  /** Latencies are multiplied by it. */
+  slowness: number;
+  hung: boolean;
+  faults: ActiveFault[];
+  unflushed: Unflushed[];
+  sequence: number;
+  held: Pending[];
+  inFlight: Set<Pending>;
+  handles: Set<SimDrive>;
+}
+
+interface Undo {
+  readonly target: Uint8Array;
+  readonly offset: number;
+  readonly before: Uint8Array;
+}
+
+interface Mark {
+  readonly condition: Condition;
+  readonly undo: Undo[];
+}
+
+export class SimMedium {
+  readonly path: string;
+  readonly index: number;
+  readonly blockBytes: number;
+  readonly bytes: Uint8Array;
+  readonly stable: Uint8Array;
+  /** Told of each fault that strikes. */
+  onStrike: (medium: SimMedium, fault: DriveFault) => void = () => {};
+  /** Told before a write changes the contents: the checker of frozen members listens. */
+  onChange: ((medium: SimMedium, offset: number, data: Uint8Array) => void) | null = null;
+  #now: Condition;
+  readonly #marks: Mark[] = [];
+
+  constructor(path: string, index: number, sizeBytes: number, blockBytes = SECTOR_BYTES) {
+    this.path = path;
+    this.index = index;
+    this.blockBytes = blockBytes;
+    this.bytes = new Uint8Array(sizeBytes);
+    this.stable = new Uint8Array(sizeBytes);
+    this.#now = {
+      sizeBytes,
+      operations: 0,
+      vanished: false,
+      readOnly: false,
+      slowness: 1,
+      hung: false,
+      faults: [],
+      unflushed: [],
+      sequence: 0,
+      held: [],
+      inFlight: new Set(),
+      handles: new Set(),
+    };
+  }
+
+  get sizeBytes(): number {
+    return this.#now.sizeBytes;
+  }
+
+  get operations(): number {
+    return this.#now.operations;
+  }
+
+  countOperation(): void {
+    this.#now.operations++;
+  }
+
+  get isOpen(): boolean {
+    return this.#now.handles.size > 0;
+  }
+
+  get isVanished(): boolean {
+    return this.#now.vanished;
+  }
+
+  get isHung(): boolean {
+    return this.#now.hung;
+  }
+
+  get slowness(): number {
+    return this.#now.slowness;
+  }
+
+  get sequence(): number {
+    return this.#now.sequence;
+  }
+
+  get unflushed(): readonly Unflushed[] {
+    return this.#now.unflushed;
+  }
+
+  get hasFaults(): boolean {
+    return this.#now.faults.length > 0;
+  }
+
+  // --- what happens to it --------------------------------------------------------------------------------------------
+
+  addFault(fault: DriveFault): void {
+    this.#now.faults.push(activate(fault, this.#now.sizeBytes));
+  }
+
+  /** Everything that can be mended is: no faults, full speed, answering. */
+  mend(): void {
+    this.#now.faults = [];
+    this.#now.slowness = 1;
+    this.#now.readOnly = false;
+    this.release();
+  }
+
+  slow(factor: number): void {
+    this.#now.slowness = factor;
+  }
+
+  setReadOnly(): void {
+    this.#now.readOnly = true;
+  }
+
+  hang(): void {
+    this.#now.hung = true;
+  }
+
+  /** What hung completes, late, and takes effect. */
+  release(): void {
+    this.#now.hung = false;
+    for (const pending of this.#now.held.splice(0)) pending.run();
+  }
+
+  vanish(): void {
+    this.#now.vanished = true;
+    this.release();
+  }
+
+  reappear(): void {
+    this.#now.vanished = false;
+  }
+
+  /** Contents put there behind everybody's back, on the medium itself: bit rot, another host, an older image. */
+  overwrite(offset: number, data: Uint8Array): void {
+    this.#change(this.bytes, offset, data);
+    this.#change(this.stable, offset, data);
+  }
+
+  /** An older image of the whole drive, or none (`null`: blank). Nothing is in any cache then. */
+  restore(image: Uint8Array | null): void {
+    this.overwrite(0, image ?? new Uint8Array(this.bytes.length));
+    this.#now.unflushed = [];
+    this.#now.faults = [];
+  }
+
+  /** Reported size from here on; contents stay where they are. */
+  resize(sizeBytes: number): void {
+    assert(sizeBytes <= this.bytes.length, 'a drive grows only into what was kept back');
+    this.#now.sizeBytes = sizeBytes;
+  }
+
+  image(): Uint8Array {
+    return this.bytes.slice();
+  }
+
+  // --- the end of a process ------------------------------------------------------------------------------------------
+
+  /** Writes that were on their way when the process died: what they were about to store. */
+  inFlightWrites(): Unflushed[] {
+    const writes: Unflushed[] = [];
+    for (const { operation, data } of this.#now.inFlight) {
+      if (operation.kind === 'write' || operation.kind === 'punch')
+        writes.push({ sequence: 0, offset: operation.offset, data: data().slice() });
+    }
+    return writes;
+  }
+
+  /** Handles die; nothing that is in flight answers or takes effect any more. */
+  abandon(): void {
+    this.#now.inFlight = new Set();
+    this.#now.handles = new Set();
+    this.#now.held = [];
+  }
+
+  /** Power fails: what was not flushed is gone. What of it was on the medium all the same, `apply` puts back. */
+  dropCache(): void {
+    const { unflushed } = this.#now;
+    this.#now.unflushed = [];
+    for (const { offset, data } of unflushed)
+      this.#change(this.bytes, offset, this.stable.slice(offset, offset + data.length));
+  }
+
+  /** Stored on the medium for good; only between two processes. */
+  storeStable(offset: number, data: Uint8Array): void {
+    this.overwrite(offset, data);
+  }
+
+  // --- for SimDrive --------------------------------------------------------------------------------------------------
+
+  attach(handle: SimDrive): void {
+    this.#now.handles.add(handle);
+  }
+
+  detach(handle: SimDrive): void {
+    this.#now.handles.delete(handle);
+  }
+
+  isAlive(handle: SimDrive): boolean {
+    return this.#now.handles.has(handle);
+  }
+
+  begin(pending: Pending): void {
+    this.#now.inFlight.add(pending);
+  }
+
+  /** The time of the operation has come. */
+  due(pending: Pending): void {
+    if (this.#now.hung && this.#now.inFlight.has(pending)) this.#now.held.push(pending);
+    else pending.run();
+  }
+
+  /** False when its process has died meanwhile: then nothing happens. */
+  end(pending: Pending): boolean {
+    return this.#now.inFlight.delete(pending);
+  }
+
+  /** An errno that ends the operation, or the fault that changes it, or null: it goes as it should. */
+  verdict(operation: Operation): Errno | DriveFault {
+    if (this.#now.vanished) return ENODEV;
+    if (this.#now.readOnly && (operation.kind === 'write' || operation.kind === 'punch')) return EIO;
+    if (this.#now.faults.length === 0) return OK;
+    const fault = strike(this.#now.faults, operation);
+    if (fault === null) return OK;
+    this.onStrike(this, fault);
+    return fault;
+  }
+
+  applyWrite(offset: number, data: Uint8Array): void {
+    this.onChange?.(this, offset, data);
+    this.#now.faults = heal(this.#now.faults, offset, offset + data.length);
+    this.#change(this.bytes, offset, data);
+    this.#now.sequence++;
+    this.#now.unflushed.push({ sequence: this.#now.sequence, offset, data });
+  }
+
+  applyFlush(throughSequence: number): void {
+    const { unflushed } = this.#now;
+    let count = 0;
+    for (const write of unflushed) {
+      if (write.sequence > throughSequence) break;
+      this.#change(this.stable, write.offset, write.data);
+      count++;
+    }
+    if (count > 0) this.#now.unflushed = unflushed.slice(count);
+  }
+
+  // --- forks ---------------------------------------------------------------------------------------------------------
+
+  mark(): void {
+    const now = this.#now;
+    this.#marks.push({ condition: now, undo: [] });
+    this.#now = {
+      ...now,
+      faults: now.faults.map((one) => ({ ...one })),
+      unflushed: [...now.unflushed],
+      held: [...now.held],
+      inFlight: new Set(now.inFlight),
+      handles: new Set(now.handles),
+    };
+  }
+
+  rollback(): void {
+    const mark = this.#marks.pop();
+    assert(mark !== undefined, 'a rollback has its mark');
+    for (let at = mark.undo.length - 1; at >= 0; at--) {
+      const { target, offset, before } = mark.undo[at] as Undo;
+      target.set(before, offset);
+    }
+    this.#now = mark.condition;
+  }
+
+  #change(target: Uint8Array, offset: number, data: Uint8Array): void {
+    const mark = this.#marks.at(-1);
+    if (mark !== undefined)
+      mark.undo.push({ target, offset, before: target.slice(offset, offset + data.length) });
+    target.set(data, offset);
+  }
+}

@@ -1,0 +1,29 @@
+/** What a checker throws: which one, and what it saw. The shrinker looks for a smaller plan to which the same one objects. */
+
+export type Checker =
+  | 'data'
+  | 'answer'
+  | 'frozen members'
+  | 'parity'
+  | 'one member fewer'
+  | 'log'
+  | 'labels'
+  | 'events'
+  | 'leak'
+  | 'start'
+  | 'liveness'
+  | 'bug';
+
+export class Objection extends Error {
+  readonly checker: Checker;
+
+  constructor(checker: Checker, message: string) {
+    super(message);
+    this.name = 'Objection';
+    this.checker = checker;
+  }
+}
+
+export const objectTo = (checker: Checker, when: boolean, message: () => string): void => {
+  if (when) throw new Objection(checker, message());
+};

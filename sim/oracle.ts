@@ -1,0 +1,260 @@
+/**
+ * What a volume may read as. Every sector is a register of its own; what was asked of it and answered is a short list of
+ * writes with the moments of call and answer, and from that alone follows what a read may return.
+ *
+ *   a read may return    a write that had begun, unless another one that was answered before the read was asked for began
+ *                        after it was answered; and nothing that an earlier read has shown to be replaced
+ *   after a kill         the same; a write that was never answered may be there or not
+ *   after a power cut    also everything since the last write that a flush (or FUA) made safe
+ *   the first read after a crash decides, and it never changes again by itself
+ *
+ * Moments are numbers that rise with every call and every answer; a flush covers what was answered before it was called.
+ */
+
+import { SECTOR_BYTES } from '../src/base/units.ts';
+import { Objection } from './objection.ts';
+import { fillSector, lookAt, type Seen, wordsOf } from './sectors.ts';
+
+interface Entry {
+  readonly write: number;
+  readonly zero: boolean;
+  calledAt: number;
+  /** Infinity while it is under way. */
+  answeredAt: number;
+  /** Answered with success: it was there at that moment. */
+  certain: boolean;
+  /** A read has shown another one in its place; Infinity: not yet. */
+  goneAt: number;
+}
+
+export interface OpenWrite {
+  readonly lba: number;
+  readonly sectors: number;
+  readonly write: number;
+  readonly calledAt: number;
+}
+
+export type CrashKind = 'kill' | 'power';
+
+const NEVER = Number.POSITIVE_INFINITY;
+
+export class Oracle {
+  readonly sectors: number;
+  readonly seed: number;
+  /** Bytes that nobody answers for any more: rot on a member's data, which only checksums could find. */
+  readonly tainted = new Set<number>();
+  /** For sectors with nothing open: the write that is there, safe. 0: zeroes. */
+  readonly #settled: Int32Array;
+  readonly #entries = new Map<number, Entry[]>();
+  #moment = 1;
+  #writes = 0;
+  #openWrites = 0;
+
+  constructor(sectors: number, seed: number) {
+    this.sectors = sectors;
+    this.seed = seed;
+    this.#settled = new Int32Array(sectors);
+  }
+
+  now(): number {
+    return this.#moment++;
+  }
+
+  get openWrites(): number {
+    return this.#openWrites;
+  }
+
+  /** New contents for a write of `sectors` sectors at `lba`; `zero` for trim and write-zeroes. */
+  begin(lba: number, sectors: number, zero: boolean): OpenWrite {
+    const calledAt = this.now();
+    const write = ++this.#writes;
+    for (let sector = lba; sector < lba + sectors; sector++) {
+      this.#listOf(sector).push({
+        write,
+        zero,
+        calledAt,
+        answeredAt: NEVER,
+        certain: false,
+        goneAt: NEVER,
+      });
+    }
+    this.#openWrites++;
+    return { lba, sectors, write, calledAt };
+  }
+
+  dataOf({ lba, sectors, write }: OpenWrite): Uint8Array {
+    const data = new Uint8Array(sectors * SECTOR_BYTES);
+    const words = wordsOf(data);
+    for (let i = 0; i < sectors; i++) fillSector(words, i * 128, lba + i, write, this.seed);
+    return data;
+  }
+
+  /** `ok` false: an error was answered, and it may be there or not. */
+  answered(open: OpenWrite, ok: boolean, fua: boolean): void {
+    const at = this.now();
+    this.#openWrites--;
+    for (let sector = open.lba; sector < open.lba + open.sectors; sector++) {
+      const list = this.#listOf(sector);
+      const entry = list.find(({ write }) => write === open.write);
+      if (entry === undefined) continue;
+      entry.answeredAt = at;
+      entry.certain = ok;
+      if (ok && fua) this.#keep(sector, list, (each) => !(each.answeredAt < open.calledAt));
+    }
+  }
+
+  flushed(calledAt: number): void {
+    for (const [sector, list] of this.#entries) {
+      this.#keep(sector, list, (entry) => {
+        if (entry.goneAt < calledAt) return false;
+        return !list.some(
+          (other) =>
+            other.certain && other.answeredAt < calledAt && entry.answeredAt < other.calledAt,
+        );
+      });
+      const only = list.length === 1 ? list[0] : undefined;
+      // One that may or may not be there is not settled before somebody has looked.
+      if (only !== undefined && only.certain && only.answeredAt < calledAt) {
+        this.#settled[sector] = only.zero ? 0 : only.write;
+        this.#entries.delete(sector);
+      }
+    }
+  }
+
+  crashed(kind: CrashKind): void {
+    const at = this.now();
+    this.#openWrites = 0;
+    for (const list of this.#entries.values()) {
+      for (const entry of list) {
+        if (entry.answeredAt === NEVER) entry.answeredAt = at;
+        if (kind === 'kill') continue;
+        // Any of them may be what the media hold, however old: nothing replaced it for certain.
+        entry.calledAt = at;
+        entry.answeredAt = at;
+        entry.goneAt = NEVER;
+        entry.certain = false;
+      }
+    }
+  }
+
+  /** What was read from `lba` on, by a read that was called at `calledAt`. Remembers what it shows. */
+  check(lba: number, data: Uint8Array, calledAt: number, where: string): void {
+    const words = wordsOf(data);
+    const at = this.now();
+    for (let i = 0; i * SECTOR_BYTES < data.length; i++) {
+      const sector = lba + i;
+      const seen = lookAt(words, i * 128);
+      const list = this.#entries.get(sector);
+      if (list === undefined) {
+        if (!this.#isSettledAs(sector, seen)) this.#object(sector, seen, calledAt, where);
+        continue;
+      }
+      const found = this.#find(list, sector, seen, (entry) => legalFor(entry, list, calledAt));
+      if (found === undefined) {
+        this.#object(sector, seen, calledAt, where);
+        continue;
+      }
+      for (const other of list) {
+        const sameZeroes = other.zero && found.zero;
+        const before = other.answeredAt < found.calledAt || other.answeredAt < calledAt;
+        if (other !== found && !sameZeroes && before && other.goneAt === NEVER) other.goneAt = at;
+      }
+      if (found.answeredAt < calledAt) found.certain = true;
+    }
+  }
+
+  /** What would be legal if the server ended now like this; nothing is remembered. */
+  checkFork(lba: number, data: Uint8Array, kind: CrashKind, where: string): void {
+    const words = wordsOf(data);
+    for (let i = 0; i * SECTOR_BYTES < data.length; i++) {
+      const sector = lba + i;
+      const seen = lookAt(words, i * 128);
+      const list = this.#entries.get(sector);
+      const good =
+        list === undefined
+          ? this.#isSettledAs(sector, seen)
+          : this.#find(
+              list,
+              sector,
+              seen,
+              (entry) => kind === 'power' || legalFor(entry, list, this.#moment),
+            ) !== undefined;
+      if (!good) this.#object(sector, seen, this.#moment, where);
+    }
+  }
+
+  #find(
+    list: readonly Entry[],
+    sector: number,
+    seen: Seen,
+    legal: (entry: Entry) => boolean,
+  ): Entry | undefined {
+    if (seen.kind === 'garbage') return undefined;
+    if (seen.kind === 'write' && (seen.lba !== sector || seen.seed !== this.seed)) return undefined;
+    return list.findLast(
+      (entry) =>
+        (seen.kind === 'zeroes' ? entry.zero : !entry.zero && entry.write === seen.write) &&
+        legal(entry),
+    );
+  }
+
+  #isSettledAs(sector: number, seen: Seen): boolean {
+    const write = this.#settled[sector] as number;
+    if (seen.kind === 'garbage') return false;
+    if (seen.kind === 'zeroes') return write === 0;
+    return seen.lba === sector && seen.write === write && seen.seed === this.seed;
+  }
+
+  #listOf(sector: number): Entry[] {
+    let list = this.#entries.get(sector);
+    if (list === undefined) {
+      const write = this.#settled[sector] as number;
+      const zero = write === 0;
+      const first: Entry = {
+        write,
+        zero,
+        calledAt: 0,
+        answeredAt: 0,
+        certain: true,
+        goneAt: NEVER,
+      };
+      list = [first];
+      this.#entries.set(sector, list);
+    }
+    return list;
+  }
+
+  #keep(sector: number, list: Entry[], wanted: (entry: Entry) => boolean): void {
+    const kept = list.filter(wanted);
+    if (kept.length === list.length) return;
+    list.splice(0, list.length, ...kept);
+    if (list.length === 0) this.#entries.delete(sector);
+  }
+
+  #object(sector: number, seen: Seen, calledAt: number, where: string): void {
+    if (this.tainted.has(sector)) return;
+    const list = this.#entries.get(sector);
+    const legal =
+      list === undefined
+        ? nameOf(this.#settled[sector] as number, this.#settled[sector] === 0)
+        : list
+            .filter((entry) => legalFor(entry, list, calledAt))
+            .map(({ write, zero }) => nameOf(write, zero))
+            .join(' or ');
+    throw new Objection('data', `${where}: sector ${sector} reads as ${said(seen, sector)}, not as ${legal}`);
+  }
+}
+
+function legalFor(entry: Entry, list: readonly Entry[], calledAt: number): boolean {
+  if (entry.goneAt < calledAt) return false;
+  return !list.some(
+    (other) => other.certain && other.answeredAt < calledAt && entry.answeredAt < other.calledAt,
+  );
+}
+
+const nameOf = (write: number, zero: boolean): string => (zero ? 'zeroes' : `write ${write}`);
+
+function said(seen: Seen, sector: number): string {
+  if (seen.kind !== 'write') return seen.kind;
+  return seen.lba === sector ? `write ${seen.write}` : `write ${seen.write} of sector ${seen.lba}`;
+}

@@ -1,0 +1,146 @@
+/**
+ * One server process: the real engine with everything it needs from its surroundings, on a machine, in a world. It lives
+ * until `kill`; a dead process hears and does nothing any more, and whatever it was waiting for is forgotten.
+ */
+
+import { assert } from '../src/base/assert.ts';
+import type { Errno } from '../src/base/errno.ts';
+import type { Address, VolumeOffset } from '../src/base/units.ts';
+import { done, type Outcome, refuse } from '../src/core/problems.ts';
+import { assembleVolume } from '../src/engine/assemble.ts';
+import type { CreateRequest, EngineEnvironment } from '../src/engine/contract.ts';
+import { createVolume } from '../src/engine/create.ts';
+import type { Volume } from '../src/engine/volume.ts';
+import type { BufferPool } from '../src/io/buffer-pool.ts';
+import type { Drive } from '../src/io/drive.ts';
+import { type Latency, SimDrive } from './drive.ts';
+import type { Machine } from './machine.ts';
+import type { Pool } from './pools.ts';
+import { Stream } from './streams.ts';
+import type { World } from './world.ts';
+
+export interface ServerOptions {
+  readonly world: World;
+  readonly machine: Machine;
+  readonly pool: Pool;
+  readonly latency: Latency;
+  /** Where its random identities come from; another one for each process. */
+  readonly randomName: string;
+  readonly limits?: Readonly<Record<string, number>>;
+}
+
+export interface SaidEvent {
+  readonly atUs: number;
+  readonly kind: string;
+  readonly severity: string;
+  readonly message: string;
+}
+
+export class Server {
+  readonly world: World;
+  readonly machine: Machine;
+  readonly buffers: BufferPool;
+  readonly said: SaidEvent[] = [];
+  alive = true;
+  #volume: Volume | null = null;
+  readonly #environment: EngineEnvironment;
+
+  constructor(options: ServerOptions) {
+    const { world, machine, pool, latency } = options;
+    this.world = world;
+    this.machine = machine;
+    pool.buffers.reset();
+    this.buffers = pool.buffers;
+    const random = new Stream(world.seed, options.randomName);
+    const identity = (path: string): string => machine.media.get(path)?.path ?? path;
+    this.#environment = {
+      ioName: 'memory',
+      clock: world.clock(() => this.alive),
+      buffers: pool.buffers,
+      kernels: pool.kernels,
+      random: (length) => random.bytes(length),
+      openDrive: async (path): Promise<Outcome<Drive>> => {
+        const medium = machine.media.get(path);
+        if (!medium || medium.isVanished) return refuse('drive-path-missing', { path });
+        if (medium.isOpen) return refuse('drive-busy', { path, why: 'it is open' });
+        return done(new SimDrive(medium, world, pool.buffers, latency));
+      },
+      createImage: async (path) => refuse('space-missing', { path }),
+      exists: async (path) => machine.media.has(path),
+      removeImages: async () => {},
+      foreignContent: async () => null,
+      place: async (path) => ({
+        identity: identity(path),
+        disk: identity(path),
+        file: null,
+        fileDisk: null,
+      }),
+      emit: ({ kind, severity, message }) => {
+        if (!this.alive) return;
+        world.trace.line(`${kind}: ${message}`);
+        this.said.push({ atUs: world.nowUs, kind, severity, message });
+      },
+      limits: options.limits ?? {},
+    };
+  }
+
+  get running(): boolean {
+    return this.alive && this.#volume !== null;
+  }
+
+  get volume(): Volume {
+    assert(this.#volume !== null, 'no volume is running');
+    return this.#volume;
+  }
+
+  /** The state word of the volume, or what stands in its place. */
+  get state(): string {
+    return this.running ? this.volume.status().state : 'down';
+  }
+
+  async create(request: Omit<CreateRequest, 'drivePaths' | 'logPaths'>): Promise<Outcome<Volume>> {
+    const { drivePaths, logPaths } = this.machine;
+    const made = await createVolume(this.#environment, { ...request, drivePaths, logPaths });
+    return this.#take(made as Outcome<Volume>);
+  }
+
+  async assemble(force = false): Promise<Outcome<Volume>> {
+    const { drivePaths, logPaths } = this.machine;
+    const request = { name: null, drivePaths, logPaths, force };
+    return this.#take((await assembleVolume(this.#environment, request)) as Outcome<Volume>);
+  }
+
+  /** An orderly end; the process may be used for another assembly afterwards. */
+  async stop(): Promise<void> {
+    const stopped = await this.volume.stop();
+    assert(stopped.ok, 'a stop is never refused');
+    this.#volume = null;
+  }
+
+  kill(): void {
+    this.alive = false;
+  }
+
+  // --- host requests, with a buffer of their own ---------------------------------------------------------------------
+
+  async read(offset: number, lengthBytes: number): Promise<{ errno: Errno; data: Uint8Array }> {
+    const address = await this.buffers.takeLater(lengthBytes, 'client');
+    const errno = await this.volume.read(offset as VolumeOffset, address, lengthBytes);
+    const data = this.buffers.slice(address, lengthBytes).slice();
+    this.buffers.give(address);
+    return { errno, data };
+  }
+
+  async write(offset: number, data: Uint8Array, fua: boolean): Promise<Errno> {
+    const address = (await this.buffers.takeLater(data.length, 'client')) as Address;
+    this.buffers.slice(address, data.length).set(data);
+    const errno = await this.volume.write(offset as VolumeOffset, address, data.length, fua);
+    this.buffers.give(address);
+    return errno;
+  }
+
+  #take(outcome: Outcome<Volume>): Outcome<Volume> {
+    if (outcome.ok) this.#volume = outcome.value;
+    return outcome;
+  }
+}

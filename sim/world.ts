@@ -1,0 +1,155 @@
+/**
+ * Virtual time and the order of everything that happens. All that may happen later (a timer of the engine, a drive that
+ * answers, a step of the plan) is an event in one heap, ordered by time, then by a seeded key, then by when it was asked
+ * for. One event runs at a time, and every promise that it settled runs to its end before the next: the loop goes on from
+ * a `setImmediate`, before which node empties the queue of microtasks.
+ *
+ * Microseconds inside; the `Clock` that the engine sees counts milliseconds.
+ *
+ * A fork (a state after a crash, looked at and taken back) is a world of its own that begins at the time of its parent;
+ * the parent stands still meanwhile.
+ */
+
+import type { Clock } from '../src/io/clock.ts';
+import { mix, streamOf } from './streams.ts';
+import { Trace } from './trace.ts';
+
+interface Event {
+  readonly atUs: number;
+  readonly tie: number;
+  readonly order: number;
+  run: (() => void) | null;
+}
+
+export type Finished = 'done' | 'idle' | 'late' | 'busy';
+
+const TIES = streamOf('ties');
+/** The first of January 2027, so that wall clocks look like ones. */
+const WALL_START_MS = 1_798_761_600_000;
+
+export class World {
+  readonly seed: number;
+  readonly trace: Trace;
+  nowUs: number;
+  /** Events that ran, of this world alone. */
+  events = 0;
+  /** Asked after each event; what it returns is awaited before the next. For probes. */
+  between: (() => Promise<void> | null) | null = null;
+  /** What an event threw: a bug, or a checker that objects. */
+  thrown: { readonly error: unknown } | null = null;
+  #order = 0;
+  readonly #heap: Event[] = [];
+
+  constructor(seed: number, nowUs = 0, trace = new Trace()) {
+    this.seed = seed;
+    this.nowUs = nowUs;
+    this.trace = trace;
+  }
+
+  after(delayUs: number, run: () => void): () => void {
+    const order = this.#order++;
+    const event: Event = {
+      atUs: this.nowUs + Math.max(0, Math.round(delayUs)),
+      tie: mix(this.seed, TIES, order),
+      order,
+      run,
+    };
+    this.#push(event);
+    return () => {
+      event.run = null;
+    };
+  }
+
+  /**
+   * Runs events until `over` says so (asked after each), none is left, the time limit is reached, or `maxEvents` have run.
+   */
+  run(over: () => boolean, limitUs: number, maxEvents = Number.POSITIVE_INFINITY): Promise<Finished> {
+    const endUs = this.nowUs + limitUs;
+    let left = maxEvents;
+    return new Promise((resolve, reject) => {
+      const step = (): void => {
+        if (this.thrown !== null) return reject(this.thrown.error);
+        if (over()) return resolve('done');
+        const event = this.#pop();
+        if (event === null) return resolve('idle');
+        if (event.atUs > endUs) {
+          this.#push(event);
+          this.nowUs = endUs;
+          return resolve('late');
+        }
+        if (left-- <= 0) {
+          this.#push(event);
+          return resolve('busy');
+        }
+        this.nowUs = event.atUs;
+        this.events++;
+        const { run } = event;
+        event.run = null;
+        try {
+          run?.();
+        } catch (error) {
+          return reject(error);
+        }
+        const pause = this.between?.() ?? null;
+        if (pause === null) setImmediate(step);
+        else void pause.then(() => setImmediate(step), reject);
+      };
+      setImmediate(step);
+    });
+  }
+
+  /** What the engine sees. `alive`: timers of a process that is gone do not fire. */
+  clock(alive: () => boolean): Clock {
+    return {
+      nowMs: () => this.nowUs / 1000,
+      wallMs: () => Math.floor(WALL_START_MS + this.nowUs / 1000),
+      after: (delayMs, run) =>
+        this.after(delayMs * 1000, () => {
+          if (alive()) run();
+        }),
+    };
+  }
+
+  #push(event: Event): void {
+    const heap = this.#heap;
+    let at = heap.push(event) - 1;
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      if (!before(event, heap[parent] as Event)) break;
+      heap[at] = heap[parent] as Event;
+      at = parent;
+    }
+    heap[at] = event;
+  }
+
+  /** The next one that was not cancelled. */
+  #pop(): Event | null {
+    for (;;) {
+      const top = this.#heap[0];
+      if (top === undefined) return null;
+      const last = this.#heap.pop() as Event;
+      if (this.#heap.length > 0) this.#sift(last);
+      if (top.run !== null) return top;
+    }
+  }
+
+  #sift(event: Event): void {
+    const heap = this.#heap;
+    let at = 0;
+    for (;;) {
+      let child = 2 * at + 1;
+      if (child >= heap.length) break;
+      if (child + 1 < heap.length && before(heap[child + 1] as Event, heap[child] as Event)) child++;
+      if (!before(heap[child] as Event, event)) break;
+      heap[at] = heap[child] as Event;
+      at = child;
+    }
+    heap[at] = event;
+  }
+}
+
+function before(a: Event, b: Event): boolean {
+  if (a.atUs !== b.atUs) return a.atUs < b.atUs;
+  if (a.tie !== b.tie) return a.tie < b.tie;
+  return a.order < b.order;
+}
