@@ -16,9 +16,16 @@
 import { assert } from '../src/base/assert.ts';
 import { EIO, ENODEV, type Errno, OK } from '../src/base/errno.ts';
 import { SECTOR_BYTES } from '../src/base/units.ts';
-import { type ActiveFault, activate, type DriveFault, heal, type Operation, strike } from './faults.ts';
-import type { Unflushed } from './fate.ts';
 import type { SimDrive } from './drive.ts';
+import type { Unflushed } from './fate.ts';
+import {
+  type ActiveFault,
+  activate,
+  type DriveFault,
+  heal,
+  type Operation,
+  strike,
+} from './faults.ts';
 
 export interface Pending {
   readonly handle: SimDrive;
@@ -64,7 +71,7 @@ export class SimMedium {
   readonly bytes: Uint8Array;
   readonly stable: Uint8Array;
   /** Told of each fault that strikes. */
-  onStrike: (medium: SimMedium, fault: DriveFault) => void = () => {};
+  onStrike: (medium: SimMedium, fault: DriveFault, operation: Operation) => void = () => {};
   /** Told before a write changes the contents: the checker of frozen members listens. */
   onChange: ((medium: SimMedium, offset: number, data: Uint8Array) => void) | null = null;
   #now: Condition;
@@ -126,6 +133,10 @@ export class SimMedium {
 
   get unflushed(): readonly Unflushed[] {
     return this.#now.unflushed;
+  }
+
+  get hasLatent(): boolean {
+    return this.#now.faults.some(({ fault }) => fault.effect === 'latent');
   }
 
   get hasFaults(): boolean {
@@ -215,7 +226,7 @@ export class SimMedium {
     this.#now.held = [];
   }
 
-  /** Power fails: what was not flushed is gone. What of it was on the medium all the same, `apply` puts back. */
+  /** Power fails: what was not flushed is gone. What of it is on the medium all the same, `storeStable` puts back. */
   dropCache(): void {
     const { unflushed } = this.#now;
     this.#now.unflushed = [];
@@ -260,11 +271,12 @@ export class SimMedium {
   /** An errno that ends the operation, or the fault that changes it, or null: it goes as it should. */
   verdict(operation: Operation): Errno | DriveFault {
     if (this.#now.vanished) return ENODEV;
-    if (this.#now.readOnly && (operation.kind === 'write' || operation.kind === 'punch')) return EIO;
+    if (this.#now.readOnly && (operation.kind === 'write' || operation.kind === 'punch'))
+      return EIO;
     if (this.#now.faults.length === 0) return OK;
     const fault = strike(this.#now.faults, operation);
     if (fault === null) return OK;
-    this.onStrike(this, fault);
+    this.onStrike(this, fault, operation);
     return fault;
   }
 

@@ -241,7 +241,10 @@ export class Oracle {
             .filter((entry) => legalFor(entry, list, calledAt))
             .map(({ write, zero }) => nameOf(write, zero))
             .join(' or ');
-    throw new Objection('data', `${where}: sector ${sector} reads as ${said(seen, sector)}, not as ${legal}`);
+    throw new Objection(
+      'data',
+      `${where}: sector ${sector} reads as ${said(seen, sector)}, not as ${legal}`,
+    );
   }
 }
 

@@ -17,7 +17,13 @@ export interface SectorIdentity {
   readonly write: number;
 }
 
-export function fillSector(words: Int32Array, at: number, lba: number, write: number, seed: number): void {
+export function fillSector(
+  words: Int32Array,
+  at: number,
+  lba: number,
+  write: number,
+  seed: number,
+): void {
   words[at] = MAGIC;
   words[at + 1] = lba;
   words[at + 2] = write;

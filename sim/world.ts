@@ -63,11 +63,21 @@ export class World {
   /**
    * Runs events until `over` says so (asked after each), none is left, the time limit is reached, or `maxEvents` have run.
    */
-  run(over: () => boolean, limitUs: number, maxEvents = Number.POSITIVE_INFINITY): Promise<Finished> {
+  run(
+    over: () => boolean,
+    limitUs: number,
+    maxEvents = Number.POSITIVE_INFINITY,
+  ): Promise<Finished> {
     const endUs = this.nowUs + limitUs;
     let left = maxEvents;
     return new Promise((resolve, reject) => {
       const step = (): void => {
+        // Only here, with no promise on its way: what a probe does must not run in between.
+        const pause = this.between?.() ?? null;
+        if (pause === null) return next();
+        void pause.then(() => setImmediate(next), reject);
+      };
+      const next = (): void => {
         if (this.thrown !== null) return reject(this.thrown.error);
         if (over()) return resolve('done');
         const event = this.#pop();
@@ -90,9 +100,7 @@ export class World {
         } catch (error) {
           return reject(error);
         }
-        const pause = this.between?.() ?? null;
-        if (pause === null) setImmediate(step);
-        else void pause.then(() => setImmediate(step), reject);
+        setImmediate(step);
       };
       setImmediate(step);
     });
@@ -139,7 +147,8 @@ export class World {
     for (;;) {
       let child = 2 * at + 1;
       if (child >= heap.length) break;
-      if (child + 1 < heap.length && before(heap[child + 1] as Event, heap[child] as Event)) child++;
+      if (child + 1 < heap.length && before(heap[child + 1] as Event, heap[child] as Event))
+        child++;
       if (!before(heap[child] as Event, event)) break;
       heap[at] = heap[child] as Event;
       at = child;

@@ -1,0 +1,55 @@
+/**
+ * Which faults the promises cover at this moment. A fault may strike a drive only while everything acknowledged still has
+ * another way to be read; what the engine says of its members counts, and what it cannot know yet (a drive pulled out a
+ * moment ago) counts as well.
+ *
+ *   outside a window     as many members as the level tolerates, and one leg
+ *   in a window          one member besides the one that is away, and one leg
+ *   a bad sector         only while every member is whole: it takes the redundancy of its stripe
+ */
+
+import { bitCount } from '../src/engine/members.ts';
+import type { Harm } from './plan.ts';
+import type { Scene } from './scene.ts';
+
+export interface Standing {
+  readonly mode: string;
+  /** Slots that are not online, by path; '' where no drive is known. */
+  readonly slots: readonly { readonly path: string; readonly state: string }[];
+  readonly spares: readonly string[];
+  readonly legs: readonly { readonly path: string; readonly state: string }[];
+  readonly tolerated: number;
+  /** Host writes may have left stripes half written that no journal has whole. */
+  readonly inDoubt: boolean;
+}
+
+/** May this drive suffer this? */
+export function covers(scene: Scene, path: string, harm: Harm): boolean {
+  if (scene.plan.promise === 'beyond' || harm === 'nothing') return true;
+  const standing = scene.standing();
+  if (standing.legs.some((leg) => leg.path === path)) return coversLeg(scene, standing, path);
+  if (harm === 'silent') return false;
+  if (!standing.slots.some((slot) => slot.path === path)) return true;
+  if (standing.inDoubt) return false;
+  const lost = lostSlots(scene, standing);
+  if (harm === 'sector') return lost === 0 && !scene.anyLatent();
+  if (scene.anyLatent(path)) return false;
+  const slot = standing.slots.findIndex((each) => each.path === path);
+  const limit = standing.mode === 'frozen' ? Math.max(standing.tolerated, 2) : standing.tolerated;
+  return bitCount(lost | (1 << slot)) <= limit;
+}
+
+/** As a mask of slots. */
+export function lostSlots(scene: Scene, standing: Standing): number {
+  let mask = 0;
+  standing.slots.forEach(({ path, state }, slot) => {
+    if (state !== 'online' || scene.isHarmed(path)) mask |= 1 << slot;
+  });
+  return mask;
+}
+
+function coversLeg(scene: Scene, standing: Standing, path: string): boolean {
+  return standing.legs.some(
+    (leg) => leg.path !== path && leg.state === 'online' && !scene.isHarmed(leg.path),
+  );
+}

@@ -1,0 +1,361 @@
+/**
+ * From a seed to a plan. Every seed draws its own configuration and its own taste for each kind of trouble (a swarm), so
+ * that most runs know only some kinds and those many times over.
+ */
+
+import { EIO } from '../src/base/errno.ts';
+import type { DriveFault } from './faults.ts';
+import type { Action, Config, Plan, Return, Step } from './plan.ts';
+import { Stream } from './streams.ts';
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+export interface Taste {
+  readonly promise: 'covered' | 'beyond';
+  /** Steps of hosts; operators and faults come on top. */
+  readonly hostSteps: number;
+}
+
+export function generate(seed: number, taste: Partial<Taste> = {}): Plan {
+  const config = configFrom(seed);
+  const draw = new Stream(seed, 'plan');
+  const promise = taste.promise ?? (draw.chance(0.2) ? 'beyond' : 'covered');
+  const hostSteps = taste.hostSteps ?? 60 + draw.below(340);
+  const mood = moodFrom(new Stream(seed, 'mood'));
+  const steps: Step[] = [];
+  for (let i = 0; i < hostSteps; i++) {
+    steps.push({ waitUs: waitOf(draw, mood), ...hostAction(draw, mood) });
+    if (draw.chance(mood.operator)) steps.push({ waitUs: 0, ...operatorAction(draw, config) });
+    if (draw.chance(mood.faults)) steps.push({ waitUs: 0, ...faultAction(draw, config) });
+    if (draw.chance(mood.crashes)) steps.push({ waitUs: 0, ...crashAction(draw) });
+    if (draw.chance(mood.pauses))
+      steps.push({ waitUs: draw.below(20_000_000), do: 'read', lba: 0, sectors: 1 });
+    if (draw.chance(0.01)) steps.push({ waitUs: 0, do: 'check' });
+  }
+  return { seed, promise, config, steps };
+}
+
+function configFrom(seed: number): Config {
+  const draw = new Stream(seed, 'config');
+  const level = draw.pick([1, 3, 4, 5, 5]);
+  const least = level === 1 ? 2 : 3;
+  const chunkBytes = level === 4 || level === 5 ? draw.pick([4, 8, 16, 32]) * KIB : null;
+  return {
+    level,
+    members: least + draw.pick([0, 0, 1, 2, 3]),
+    chunkBytes,
+    memberBytes: MIB + draw.pick([64, 64, 128, 192]) * KIB,
+    legs: draw.chance(0.9) ? 2 : 1,
+    legBytes: 16 * MIB,
+    blockBytes: draw.chance(0.8) ? 512 : 4096,
+    latency: draw.pick(['none', 'constant', 'uniform', 'uniform', 'heavy'] as const),
+    latencyUs: draw.pick([50, 500, 5_000]),
+    limits: {
+      sweepBytesPerSecond: 0,
+      sweepStepBytes: draw.pick([4, 16, 64]) * KIB,
+      replayZoneBytes: draw.pick([8, 32, 256]) * KIB,
+      replayStripesAtOnce: draw.pick([1, 4, 16]),
+    },
+  };
+}
+
+interface Mood {
+  readonly operator: number;
+  readonly faults: number;
+  readonly crashes: number;
+  readonly pauses: number;
+  readonly burst: number;
+  readonly writes: number;
+  readonly flushes: number;
+  readonly fua: number;
+  readonly zeroes: number;
+  /** Most requests lie in this many sectors, so that they meet. */
+  readonly hotSectors: number;
+  readonly maxSectors: number;
+}
+
+const moodFrom = (draw: Stream): Mood => ({
+  operator: draw.pick([0.02, 0.05, 0.1]),
+  faults: draw.pick([0, 0.01, 0.03, 0.06]),
+  crashes: draw.pick([0, 0.01, 0.03, 0.05]),
+  pauses: draw.pick([0, 0.01, 0.03]),
+  burst: draw.pick([0.2, 0.6, 0.9]),
+  writes: draw.pick([0.4, 0.7]),
+  flushes: draw.pick([0.02, 0.1]),
+  fua: draw.pick([0, 0.1, 0.3]),
+  zeroes: draw.pick([0, 0.05, 0.2]),
+  hotSectors: draw.pick([16, 64, 100_000]),
+  maxSectors: draw.pick([1, 8, 24, 96]),
+});
+
+function waitOf(draw: Stream, mood: Mood): number {
+  return draw.chance(mood.burst) ? draw.below(200) : draw.below(40_000);
+}
+
+function hostAction(draw: Stream, mood: Mood): Action {
+  const roll = draw.next();
+  if (roll < mood.flushes) return { do: 'flush' };
+  const lba = draw.chance(0.8) ? draw.below(mood.hotSectors) : draw.below(100_000);
+  const sectors = 1 + draw.below(mood.maxSectors);
+  const fua = draw.chance(mood.fua);
+  if (roll < mood.flushes + mood.zeroes)
+    return { do: draw.chance(0.5) ? 'zero' : 'trim', lba, sectors, fua };
+  if (draw.chance(mood.writes)) return { do: 'write', lba, sectors, fua };
+  return { do: 'read', lba, sectors };
+}
+
+function operatorAction(draw: Stream, config: Config): Action {
+  const slot = draw.below(config.members);
+  switch (draw.pick(operatorWords)) {
+    case 'open-window':
+      return {
+        do: 'open-window',
+        slot,
+        purpose: draw.pick(['firmware', 'diagnostics', 'replacement', 'reset'] as const),
+        maxMs: draw.pick([2_000, 30_000, 3_600_000]),
+        onDoubleAbsence: draw.pick(['wait', 'error'] as const),
+        waitMs: draw.pick([500, 10_000]),
+      };
+    case 'close-window':
+      return {
+        do: 'close-window',
+        verify: draw.pick(['recent', 'sample', 'full'] as const),
+        rebuild: draw.chance(0.1),
+      };
+    case 'abort-window':
+      return { do: 'abort-window' };
+    case 'extend-window':
+      return { do: 'extend-window', byMs: 10_000 };
+    case 'fail':
+      return { do: 'fail', slot };
+    case 'remove':
+      return { do: 'remove', slot };
+    case 'replace':
+      return { do: 'replace', slot };
+    case 'add-spare':
+      return { do: 'add-spare' };
+    case 'add-back':
+      return { do: 'add-back', path: `d${slot}` };
+    case 'replace-leg':
+      return { do: 'replace-leg', leg: draw.below(config.legs) };
+    case 'scrub':
+      return { do: 'scrub', repair: draw.chance(0.5) };
+    case 'check-log':
+      return { do: 'check-log' };
+    case 'restart':
+      return { do: 'restart' };
+    case 'check':
+      return { do: 'check' };
+  }
+}
+
+const operatorWords = [
+  'open-window',
+  'open-window',
+  'open-window',
+  'open-window',
+  'close-window',
+  'close-window',
+  'close-window',
+  'abort-window',
+  'extend-window',
+  'fail',
+  'remove',
+  'replace',
+  'replace',
+  'add-spare',
+  'add-back',
+  'replace-leg',
+  'scrub',
+  'check-log',
+  'restart',
+  'check',
+] as const;
+
+function crashAction(draw: Stream): Action {
+  const afterOperations = draw.below(draw.pick([2, 20, 200]));
+  const downUs = draw.below(3_000_000);
+  if (draw.chance(0.5)) return { do: 'kill', afterOperations, downUs };
+  const fate = draw.pick(['nothing', 'everything', 'chance', 'chance'] as const);
+  return { do: 'power-cut', afterOperations, downUs, fate };
+}
+
+function faultAction(draw: Stream, config: Config): Action {
+  // Legs are numbered after the members, on the shelf that both come from.
+  const leg = draw.chance(0.3);
+  const index = draw.below(leg ? config.legs : config.members);
+  const path = leg ? `leg${config.members + index}` : `d${index}`;
+  switch (
+    draw.pick([
+      'fault',
+      'fault',
+      'fault',
+      'vanish',
+      'reappear',
+      'reappear',
+      'hang',
+      'mend',
+      'slow',
+      'read-only',
+      'snapshot',
+      'rot',
+    ] as const)
+  ) {
+    case 'vanish':
+      return { do: 'vanish', path };
+    case 'reappear':
+      return { do: 'reappear', path, as: draw.pick(returns) };
+    case 'hang':
+      return { do: 'hang', path };
+    case 'mend':
+      return { do: 'mend', path };
+    case 'slow':
+      return { do: 'slow', path, factor: draw.pick([10, 1000]) };
+    case 'read-only':
+      return { do: 'read-only', path };
+    case 'snapshot':
+      return { do: 'snapshot', path };
+    case 'rot':
+      return {
+        do: 'rot',
+        path,
+        offset: draw.below((leg ? config.legBytes : config.memberBytes) / 512) * 512,
+        lengthBytes: draw.pick([1, 512, 4096]),
+        harm: 'silent',
+      };
+    case 'fault':
+      return { do: 'fault', path, ...driveFault(draw, leg, config) };
+  }
+}
+
+const returns: readonly Return[] = [
+  'same',
+  'same',
+  'same',
+  'snapshot',
+  'blank',
+  'smaller',
+  'cloned',
+];
+
+type Struck = Pick<Extract<Action, { do: 'fault' }>, 'fault' | 'harm'>;
+
+function driveFault(draw: Stream, leg: boolean, config: Config): Struck {
+  const where = leg ? 'leg' : 'member';
+  const skip = draw.below(draw.pick([1, 10, 40]));
+  const count = 1;
+  const errno = EIO;
+  const bytes = leg ? config.legBytes : config.memberBytes;
+  const from = leg ? 0 : MIB;
+  const offset = from + draw.below((bytes - from) / 4096) * 4096;
+  const fault = (title: string, rest: Omit<DriveFault, 'title'>): DriveFault => ({
+    title: `${title}, ${where}`,
+    ...rest,
+  });
+  switch (draw.below(12)) {
+    case 0:
+      return {
+        harm: 'member',
+        fault: fault('F-1 EIO on write, once', {
+          effect: 'error',
+          kinds: ['write'],
+          errno,
+          skip,
+          count,
+        }),
+      };
+    case 1:
+      return {
+        harm: 'member',
+        fault: fault('F-1 EIO on write, always', {
+          effect: 'error',
+          kinds: ['write', 'punch'],
+          errno,
+          skip,
+        }),
+      };
+    case 2:
+      return {
+        harm: 'sector',
+        fault: fault('F-2 EIO on read, once', {
+          effect: 'error',
+          kinds: ['read'],
+          errno,
+          skip,
+          count,
+        }),
+      };
+    case 3:
+      return {
+        harm: 'member',
+        fault: fault('F-2 EIO on read, always', { effect: 'error', kinds: ['read'], errno, skip }),
+      };
+    case 4:
+    case 5:
+      return {
+        harm: 'sector',
+        fault: fault('F-3 latent sector error', {
+          effect: 'latent',
+          kinds: ['read'],
+          errno,
+          offset,
+          lengthBytes: draw.pick([512, 4096]),
+        }),
+      };
+    case 6:
+      return {
+        harm: 'member',
+        fault: fault('F-4 torn write with an error', {
+          effect: 'torn',
+          kinds: ['write'],
+          errno,
+          skip,
+          count,
+        }),
+      };
+    case 7:
+      return {
+        harm: 'silent',
+        fault: fault('F-5 lost write', { effect: 'lost', kinds: ['write'], skip, count }),
+      };
+    case 8:
+      return {
+        harm: 'silent',
+        fault: fault('F-6 misdirected write', {
+          effect: 'misdirected',
+          kinds: ['write'],
+          skip,
+          count,
+          shiftBytes: -512,
+        }),
+      };
+    case 9:
+      return {
+        harm: 'silent',
+        fault: fault('F-7 misdirected read', {
+          effect: 'misdirected',
+          kinds: ['read'],
+          skip,
+          count,
+          shiftBytes: -512,
+        }),
+      };
+    case 10:
+      return {
+        harm: 'member',
+        fault: fault('F-11 flush fails, once', {
+          effect: 'error',
+          kinds: ['flush'],
+          errno,
+          skip,
+          count,
+        }),
+      };
+    default:
+      return {
+        harm: 'silent',
+        fault: fault('F-12 flush lies', { effect: 'lost', kinds: ['flush'], skip }),
+      };
+  }
+}

@@ -1,0 +1,116 @@
+/**
+ * Host requests: asked of the volume as NBD would, recorded in the oracle, and judged when they are answered. A request
+ * that the process did not live to answer is judged by the crash.
+ */
+
+import { EIO, ENOSPC, type Errno, ESHUTDOWN, OK } from '../src/base/errno.ts';
+import type { StripeIndex, VolumeOffset } from '../src/base/units.ts';
+import { SECTOR_BYTES } from '../src/base/units.ts';
+import { bit, bitCount } from '../src/engine/members.ts';
+import { Objection } from './objection.ts';
+import type { Action } from './plan.ts';
+import type { Scene } from './scene.ts';
+import type { Server } from './server.ts';
+
+type HostAction = Extract<Action, { do: 'write' | 'zero' | 'trim' | 'read' | 'flush' }>;
+
+/** Resolves when it is answered; never, if the process dies first. Does not reject: an objection ends the run. */
+export function ask(scene: Scene, action: HostAction): void {
+  const { server, world } = scene;
+  if (!server.running || server.volume.core.stopping) {
+    scene.coverage.count('requests dropped: no server');
+    return;
+  }
+  scene.coverage.count('host operations');
+  scene.outstanding++;
+  const settled = (errno: Errno): void => {
+    if (!server.alive) return;
+    scene.outstanding--;
+    world.trace.number(errno);
+  };
+  answerOf(scene, server, action).then(settled, (error: unknown) => {
+    world.thrown ??= { error };
+  });
+}
+
+async function answerOf(scene: Scene, server: Server, action: HostAction): Promise<Errno> {
+  const { oracle } = scene;
+  switch (action.do) {
+    case 'read': {
+      const calledAt = oracle.now();
+      const { lba, sectors } = action;
+      const { errno, data } = await server.read(lba * SECTOR_BYTES, sectors * SECTOR_BYTES);
+      if (!server.alive) return errno;
+      if (errno === OK) oracle.check(lba, data, calledAt, 'a read');
+      else judgeRead(scene, errno, lba, sectors);
+      return errno;
+    }
+    case 'flush': {
+      const calledAt = oracle.now();
+      const errno = await server.volume.flush();
+      if (!server.alive) return errno;
+      if (errno === OK) oracle.flushed(calledAt);
+      else judge(scene, errno, 'a flush');
+      return errno;
+    }
+    default: {
+      const { lba, sectors, fua } = action;
+      const open = oracle.begin(lba, sectors, action.do !== 'write');
+      const offset = (lba * SECTOR_BYTES) as VolumeOffset;
+      const lengthBytes = sectors * SECTOR_BYTES;
+      let errno: Errno;
+      if (action.do === 'write')
+        errno = await server.write(lba * SECTOR_BYTES, oracle.dataOf(open), fua);
+      else if (action.do === 'trim') errno = await server.volume.trim(offset, lengthBytes, fua);
+      else
+        errno = await server.volume.zero(offset, lengthBytes, { fua, noHole: false, fast: false });
+      if (!server.alive) return errno;
+      // A trim is a hint: what was there may stay.
+      oracle.answered(open, errno === OK && action.do !== 'trim', fua);
+      if (errno !== OK) judge(scene, errno, `a ${action.do} of ${lba}+${sectors}`);
+      return errno;
+    }
+  }
+}
+
+/** An error where the promises do not allow one. */
+function judge(scene: Scene, errno: Errno, what: string): void {
+  scene.coverage.count('requests answered with an error');
+  if (scene.plan.promise === 'beyond' || errno === ESHUTDOWN) return;
+  // A log that is full holds writes for a while and then says so; nothing was lost.
+  const full = scene.server.said.some(({ kind }) => kind === 'log-95');
+  if ((errno === ENOSPC || errno === EIO) && full) return;
+  throw new Objection('answer', `${what} was answered with errno ${errno}: ${recent(scene)}`);
+}
+
+/** With two members absent, exactly what needs both may be refused, or after a wait. */
+function judgeRead(scene: Scene, errno: Errno, lba: number, sectors: number): void {
+  for (let sector = lba; sector < lba + sectors; sector++) {
+    if (errno === EIO && needsAbsent(scene, sector)) {
+      scene.coverage.count('reads refused: two members absent');
+      return;
+    }
+  }
+  judge(scene, errno, `a read of ${lba}+${sectors}`);
+}
+
+export function needsAbsent(scene: Scene, sector: number): boolean {
+  const { core } = scene;
+  if (core.window === null || core.halted) return false;
+  if (core.log?.overlay.anyIn(sector, 1) === true && core.mode === 'frozen') return false;
+  const offset = (sector * SECTOR_BYTES) as VolumeOffset;
+  const { geometry, members } = core;
+  const stripe: StripeIndex = geometry.stripeOf(offset);
+  const latent = scene.anyLatent() ? 1 : 0;
+  const absent = members.unusable(stripe);
+  if (geometry.level.mirrored) return bitCount(absent) + latent >= geometry.members;
+  const slot = geometry.dataSlot(stripe, geometry.indexOf(offset));
+  const own = (absent & bit(slot)) !== 0;
+  return (own || latent > 0) && bitCount(absent) + latent > core.tolerated;
+}
+
+export const recent = (scene: Scene): string =>
+  scene.server.said
+    .slice(-6)
+    .map(({ kind, message }) => `${kind}: ${message}`)
+    .join(' | ');

@@ -1,0 +1,191 @@
+/**
+ * "And if it had ended here?" At any moment a run can be asked what a crash at that moment would leave: the state is
+ * forked, the process dies (or power fails, with any fate of what was not safe), one more member or leg may be lost with
+ * it, recovery may die again on the way, and the next server has to come up with everything that was acknowledged. Then it
+ * is all taken back, and the run goes on as if nothing had been.
+ */
+
+import { SECTOR_BYTES } from '../src/base/units.ts';
+import { GAP } from '../src/core/overlay.ts';
+import { crash, type Fate } from './fate.ts';
+import { Objection, objectTo } from './objection.ts';
+import type { CrashKind } from './oracle.ts';
+import type { Pool } from './pools.ts';
+import type { Scene } from './scene.ts';
+import { Server } from './server.ts';
+import { World } from './world.ts';
+
+export interface Probe {
+  readonly kind: CrashKind;
+  readonly fate: Fate;
+  /** A member or leg that is gone from then on. */
+  readonly lose: string | null;
+  /** Recovery itself dies after so many operations of drives, each time again. */
+  readonly again: readonly number[];
+  /** The window is closed and its log replayed before the volume is read. */
+  readonly closeWindow: boolean;
+  /** For people, and for finding it again. */
+  readonly title: string;
+}
+
+const LIMIT_US = 30 * 60 * 1_000_000;
+const READ_SECTORS = 128;
+
+export function probe(scene: Scene, what: Probe): Promise<void> {
+  scene.coverage.count('crash states');
+  scene.coverage.hit(
+    `probe: ${what.lose === null ? '' : 'one more lost, '}${what.kind}`,
+    scene.state,
+  );
+  return scene.machine.fork(async () => {
+    const pool = scene.pools.take();
+    scene.forkDepth++;
+    try {
+      await inFork(scene, what, pool);
+    } catch (error) {
+      if (error instanceof Objection)
+        throw new Objection(error.checker, `${what.title}: ${error.message}`);
+      throw error;
+    } finally {
+      scene.forkDepth--;
+      scene.pools.give(pool);
+    }
+  });
+}
+
+async function inFork(scene: Scene, what: Probe, pool: Pool): Promise<void> {
+  const { machine, plan } = scene;
+  const overlay = what.kind === 'kill' && what.again.length === 0 ? overlayOf(scene) : null;
+  crash(machine.media.values(), what.kind === 'power', what.fate);
+  if (what.lose !== null) machine.at(what.lose).vanish();
+  for (const operations of what.again) {
+    const died = await dies(scene, pool, operations);
+    crash(machine.media.values(), what.kind === 'power', what.fate);
+    if (died) scene.coverage.count('crashes during recovery');
+  }
+  const world = new World(plan.seed, scene.world.nowUs);
+  const server = newServer(scene, world, pool);
+  try {
+    if (!(await start(scene, world, server, what))) return;
+    const { core } = server.volume;
+    if (overlay !== null && core.mode === 'frozen') {
+      const found = piecesOf(server);
+      objectTo(
+        'log',
+        found !== overlay,
+        () => `the log decodes to ${found}, in memory it was ${overlay}`,
+      );
+    }
+    if (core.window !== null && what.closeWindow) await closeWindow(world, server);
+    const refused = await readEverything(scene, world, server, what.kind);
+    if (refused.length > 0 && plan.promise === 'covered') {
+      const of = `${refused.length} reads refused, the first at sector ${refused[0]}`;
+      throw new Objection('one member fewer', `${of} (${server.state}): ${lastWords(server)}`);
+    }
+  } finally {
+    server.kill();
+  }
+}
+
+function newServer(scene: Scene, world: World, pool: Pool): Server {
+  const { machine, plan } = scene;
+  const latency = (): number => 0;
+  const { limits } = plan.config;
+  return new Server({ world, machine, pool, latency, randomName: 'fork', limits });
+}
+
+/** True: it died in the middle; false: it was done before. */
+async function dies(scene: Scene, pool: Pool, operations: number): Promise<boolean> {
+  const world = new World(scene.plan.seed, scene.world.nowUs);
+  const server = newServer(scene, world, pool);
+  const end = scene.operations + operations;
+  let done = false;
+  server.assemble().then(
+    () => {
+      done = true;
+    },
+    (error: unknown) => {
+      world.thrown ??= { error };
+    },
+  );
+  await world.run(() => done || scene.operations >= end, LIMIT_US);
+  server.kill();
+  return !done || scene.operations >= end;
+}
+
+async function settle<T>(world: World, work: Promise<T>): Promise<T> {
+  let done = false;
+  const mark = (): void => {
+    done = true;
+  };
+  work.then(mark, mark);
+  const finished = await world.run(() => done, LIMIT_US);
+  objectTo('liveness', finished !== 'done', () => `nothing is left to happen (${finished})`);
+  return work;
+}
+
+async function start(scene: Scene, world: World, server: Server, what: Probe): Promise<boolean> {
+  let outcome = await settle(world, server.assemble());
+  // Nobody has it on record as gone: an operator has to say that it is.
+  if (!outcome.ok && what.lose !== null && outcome.problem.code === 'members-missing')
+    outcome = await settle(world, server.assemble(true));
+  if (outcome.ok) return true;
+  // Beyond the promises a server may refuse to start: then nothing wrong was read.
+  if (scene.plan.promise === 'beyond') return false;
+  throw new Objection('start', `not assembled: ${JSON.stringify(outcome.problem)}`);
+}
+
+async function closeWindow(world: World, server: Server): Promise<void> {
+  const { volume } = server;
+  const request = { drivePath: null, verify: 'recent' as const, rebuild: false };
+  if (volume.core.window?.state === 'open') await settle(world, volume.closeWindow(request));
+  await world.run(() => volume.core.window === null || volume.core.halted, LIMIT_US);
+}
+
+async function readEverything(
+  scene: Scene,
+  world: World,
+  server: Server,
+  kind: CrashKind,
+): Promise<number[]> {
+  const refused: number[] = [];
+  const { sectors } = scene.oracle;
+  const reads: Promise<void>[] = [];
+  for (let lba = 0; lba < sectors; lba += READ_SECTORS) {
+    const count = Math.min(READ_SECTORS, sectors - lba);
+    reads.push(
+      server.read(lba * SECTOR_BYTES, count * SECTOR_BYTES).then(({ errno, data }) => {
+        if (errno === 0) scene.oracle.checkFork(lba, data, kind, server.state);
+        else refused.push(lba);
+      }),
+    );
+  }
+  await settle(world, Promise.all(reads));
+  return refused;
+}
+
+function overlayOf(scene: Scene): string | null {
+  const { core } = scene;
+  // With a write under way the log may hold more than was acknowledged, and that is legal.
+  if (core.mode !== 'frozen' || scene.oracle.openWrites > 0 || core.log === null) return null;
+  return piecesOf(scene.server);
+}
+
+function piecesOf(server: Server): string {
+  const { core } = server.volume;
+  const runs: { kind: number; from: number; end: number }[] = [];
+  const sectors = core.geometry.volumeBytes / SECTOR_BYTES;
+  core.log?.overlay.forEachPiece(0, sectors, (from, count, kind) => {
+    if (kind === GAP) return;
+    const last = runs.at(-1);
+    if (last !== undefined && last.end === from && last.kind === kind) last.end += count;
+    else runs.push({ kind, from, end: from + count });
+  });
+  return runs.map(({ kind, from, end }) => `${kind}:${from}-${end}`).join(' ');
+}
+
+const lastWords = (server: Server): string =>
+  server.said
+    .slice(-4)
+    .map(({ kind, message }) => `${kind}: ${message}`)
+    .join(' | ');

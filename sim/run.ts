@@ -1,0 +1,490 @@
+/**
+ * Carries out a plan: makes the volume, takes the steps one after the other at their times, lets everything come to rest,
+ * and brings the volume back to optimal in the end. Nothing in here draws from chance: that was the generator's.
+ */
+
+import { SECTOR_BYTES } from '../src/base/units.ts';
+import { covers } from './budget.ts';
+import { addsUp, LabelWatch, nothingLeaks, readAll } from './checks.ts';
+import { Coverage } from './coverage.ts';
+import { byChance, crash, everythingKept, type Fate, nothingKept } from './fate.ts';
+import { ask, recent } from './hosts.ts';
+import { Objection, objectTo } from './objection.ts';
+import { bringBack, command } from './operator.ts';
+import { Oracle } from './oracle.ts';
+import type { Action, CrashFate, Plan, Step } from './plan.ts';
+import { Pools } from './pools.ts';
+import { probe } from './probe.ts';
+import { Scene } from './scene.ts';
+import { Stream } from './streams.ts';
+
+export interface RunOptions {
+  /** About one crash state is looked at for so many events of the world; 0: none but at rest. */
+  readonly eventsPerProbe: number;
+  /** At rest: with every member and every leg lost in turn. */
+  readonly probesAtRest: boolean;
+  /** Lines of the trace to keep for the story of a failure. */
+  readonly keepLines: number;
+}
+
+export const usualOptions: RunOptions = { eventsPerProbe: 400, probesAtRest: true, keepLines: 0 };
+
+export interface RunResult {
+  readonly digest: string;
+  readonly virtualUs: number;
+  readonly events: number;
+  readonly coverage: Coverage;
+  readonly failure: Failure | null;
+  readonly lines: readonly string[];
+}
+
+export interface Failure {
+  readonly checker: string;
+  readonly message: string;
+  /** The step that was the last to begin. */
+  readonly step: number;
+}
+
+const REST_LIMIT_US = 10 * 60 * 1_000_000;
+const pools = new Pools(4 * 1024 * 1024, true);
+
+export async function runPlan(plan: Plan, options: RunOptions = usualOptions): Promise<RunResult> {
+  const run = new Run(plan, options);
+  return run.all();
+}
+
+class Run {
+  readonly #plan: Plan;
+  readonly #options: RunOptions;
+  readonly #scene: Scene;
+  readonly #labels = new LabelWatch();
+  readonly #probes: Stream;
+  #step = -1;
+  #nextProbe = 0;
+
+  constructor(plan: Plan, options: RunOptions) {
+    this.#plan = plan;
+    this.#options = options;
+    this.#scene = new Scene(plan, pools);
+    this.#scene.world.trace.keep = options.keepLines;
+    this.#probes = new Stream(plan.seed, 'probes');
+  }
+
+  async all(): Promise<RunResult> {
+    const { world, coverage } = this.#scene;
+    let over = false;
+    let failure: Failure | null = null;
+    this.#nextProbe = this.#options.eventsPerProbe;
+    world.between = () => this.#mayProbe();
+    const story = this.#live().finally(() => {
+      over = true;
+    });
+    // Handled below; until then a rejection must not look unhandled.
+    story.catch(() => {});
+    try {
+      const ended = await world.run(() => over, Number.POSITIVE_INFINITY, EVENTS_MAX);
+      objectTo(
+        'liveness',
+        ended !== 'done',
+        () => `the plan did not come to its end (${ended}): ${recent(this.#scene)}`,
+      );
+      await story;
+    } catch (error) {
+      failure = {
+        checker: error instanceof Objection ? error.checker : 'bug',
+        message: error instanceof Objection ? error.message : stackOf(error),
+        step: this.#step,
+      };
+    }
+    const lines = [...world.trace.lines];
+    const digest = world.trace.digest();
+    this.#scene.close();
+    return { digest, virtualUs: world.nowUs, events: world.events, coverage, failure, lines };
+  }
+
+  async #live(): Promise<void> {
+    await this.#create();
+    for (const step of this.#plan.steps) {
+      this.#step++;
+      if (step.waitUs > 0) await this.#pass(step.waitUs);
+      await this.#take(step);
+    }
+    this.#step++;
+    await this.#rest('after the last step');
+    await this.#end();
+  }
+
+  async #create(): Promise<void> {
+    const { config, seed } = this.#plan;
+    const made = await this.#scene.server.create({
+      name: 'tank',
+      level: config.level,
+      chunkBytes: config.chunkBytes,
+      imageSizeBytes: null,
+      logSizeBytes: null,
+      assumeClean: true,
+      force: false,
+    });
+    objectTo('start', !made.ok, () => `not made: ${JSON.stringify(made)}`);
+    this.#scene.oracle = new Oracle(this.#scene.server.volume.sizeBytes / SECTOR_BYTES, seed);
+    this.#scene.remember();
+  }
+
+  async #take(step: Step): Promise<void> {
+    const scene = this.#scene;
+    const { machine, coverage } = scene;
+    scene.world.trace.line(`step ${this.#step}: ${step.do}`);
+    switch (step.do) {
+      case 'write':
+      case 'zero':
+      case 'trim':
+      case 'read':
+      case 'flush':
+        return ask(scene, this.#inRange(step));
+      case 'restart':
+        return this.#restart();
+      case 'kill':
+        return this.#crash('kill', step.afterOperations, step.downUs, 'chance');
+      case 'power-cut':
+        return this.#crash('power', step.afterOperations, step.downUs, step.fate);
+      case 'check':
+        return this.#rest(`step ${this.#step}`);
+      case 'mend':
+        machine.media.get(step.path)?.mend();
+        return;
+      case 'snapshot':
+        if (machine.media.has(step.path))
+          scene.snapshots.set(step.path, machine.at(step.path).image());
+        return;
+      case 'reappear':
+        return this.#reappear(step);
+      case 'fault':
+      case 'rot':
+      case 'vanish':
+      case 'hang':
+      case 'slow':
+      case 'read-only': {
+        const harm = 'harm' in step ? step.harm : step.do === 'slow' ? 'nothing' : 'member';
+        if (!machine.media.has(step.path) || !covers(scene, step.path, harm)) {
+          coverage.count('faults not covered at their moment');
+          return;
+        }
+        coverage.count('faults');
+        return this.#harm(step);
+      }
+      default:
+        return command(scene, step);
+    }
+  }
+
+  #inRange<T extends Extract<Action, { do: 'write' | 'zero' | 'trim' | 'read' | 'flush' }>>(
+    step: T,
+  ): T {
+    if (step.do === 'flush') return step;
+    const { sectors } = this.#scene.oracle;
+    const lba = step.lba % sectors;
+    return { ...step, lba, sectors: Math.min(step.sectors, sectors - lba) };
+  }
+
+  #harm(
+    step: Extract<Action, { do: 'fault' | 'rot' | 'vanish' | 'hang' | 'slow' | 'read-only' }>,
+  ): void {
+    const scene = this.#scene;
+    const medium = scene.machine.at(step.path);
+    const { state } = scene;
+    switch (step.do) {
+      case 'fault':
+        medium.addFault(step.fault);
+        return;
+      case 'rot': {
+        scene.coverage.hit('F-8 bit rot', state);
+        const bytes = medium.bytes.slice(step.offset, step.offset + step.lengthBytes);
+        medium.overwrite(
+          step.offset,
+          bytes.map((byte) => byte ^ 0x5a),
+        );
+        scene.changed.add(step.path);
+        scene.taint(step.path, step.offset, step.lengthBytes);
+        return;
+      }
+      case 'vanish':
+        scene.coverage.hit('F-14 vanishes', state);
+        return medium.vanish();
+      case 'hang':
+        scene.coverage.hit('F-10 hangs', state);
+        return medium.hang();
+      case 'slow':
+        scene.coverage.hit('F-9 slow', state);
+        return medium.slow(step.factor);
+      case 'read-only':
+        scene.coverage.hit('F-21 read-only', state);
+        return medium.setReadOnly();
+    }
+  }
+
+  #reappear({ path, as }: Extract<Action, { do: 'reappear' }>): void {
+    const scene = this.#scene;
+    const medium = scene.machine.media.get(path);
+    if (medium === undefined || !medium.isVanished || scene.dead.has(path)) return;
+    const { state } = scene;
+    const title = {
+      same: 'F-15 is back, the same',
+      snapshot: 'F-16 is back, rolled back',
+      blank: 'O-6 is back, blank',
+      smaller: 'F-19 is back, smaller',
+      cloned: 'F-18 is back, and its clone',
+    }[as];
+    scene.coverage.hit(title, state);
+    if (as === 'snapshot' || as === 'blank') {
+      const image = as === 'blank' ? null : (scene.snapshots.get(path) ?? null);
+      medium.restore(image);
+      this.#labels.forget(path);
+      scene.changed.add(path);
+    }
+    if (as === 'smaller') medium.resize(medium.sizeBytes / 2);
+    if (as === 'cloned') {
+      const clone = scene.addDrive();
+      clone.restore(medium.image());
+    }
+    medium.reappear();
+  }
+
+  // --- ends of processes ---------------------------------------------------------------------------------------------
+
+  async #restart(): Promise<void> {
+    const scene = this.#scene;
+    if (!scene.server.running || scene.core.stopping) return;
+    scene.remember();
+    const { server } = scene;
+    await server.stop();
+    if (!server.alive) return;
+    scene.coverage.count('orderly restarts');
+    scene.outstanding = 0;
+    scene.oracle.crashed('kill');
+    scene.replaceServer();
+    this.#start();
+  }
+
+  async #crash(
+    kind: 'kill' | 'power',
+    afterOperations: number,
+    downUs: number,
+    fateWord: CrashFate,
+  ): Promise<void> {
+    const scene = this.#scene;
+    const { world, coverage } = scene;
+    const target = scene.operations + afterOperations;
+    const limitUs = world.nowUs + 5_000_000;
+    while (scene.operations < target && world.nowUs < limitUs) await this.#pass(50);
+    coverage.count(kind === 'kill' ? 'kills' : 'power cuts');
+    coverage.hit(kind === 'kill' ? 'C-1 killed' : 'C-2 power cut', scene.state);
+    for (const path of kind === 'power' ? scene.liars : []) {
+      const { unflushed } = scene.machine.at(path);
+      for (const { offset, data } of unflushed) scene.taint(path, offset, data.length);
+    }
+    scene.replaceServer();
+    scene.outstanding = 0;
+    scene.oracle.crashed(kind);
+    const chance = new Stream(this.#plan.seed, `fate of step ${this.#step}`);
+    crash(scene.machine.media.values(), kind === 'power', fateOf(fateWord, chance));
+    world.trace.line(`${kind} in step ${this.#step}`);
+    await this.#pass(downUs);
+    this.#start();
+  }
+
+  /** In the background: further steps, crashes among them, may come while it starts. */
+  #start(): void {
+    this.#starting().catch((error: unknown) => {
+      this.#scene.world.thrown ??= { error };
+    });
+  }
+
+  async #starting(): Promise<void> {
+    const scene = this.#scene;
+    const { server, coverage } = scene;
+    let force = false;
+    for (let attempt = 0; ; attempt++) {
+      const outcome = await server.assemble(force);
+      if (!server.alive) return;
+      coverage.count('starts');
+      if (outcome.ok) {
+        scene.world.trace.line(`started ${scene.state}`);
+        return;
+      }
+      const { code } = outcome.problem;
+      scene.world.trace.line(`not started: ${code}`);
+      coverage.count(`starts refused: ${code}`);
+      if (attempt >= START_ATTEMPTS) {
+        if (this.#plan.promise === 'beyond') return;
+        throw new Objection('start', `not started: ${JSON.stringify(outcome.problem)}`);
+      }
+      force = this.#seeTo(code, attempt);
+      await this.#pass(500_000);
+      if (!server.alive) return;
+    }
+  }
+
+  /** What an operator does about a refusal; true: use force next time. */
+  #seeTo(code: string, attempt: number): boolean {
+    const scene = this.#scene;
+    const { drivePaths } = scene.machine;
+    if (code === 'drive-duplicate') {
+      drivePaths.pop();
+      return false;
+    }
+    if (attempt < 2) return false;
+    for (const medium of scene.machine.media.values())
+      if (medium.isVanished && !scene.dead.has(medium.path) && attempt < 4) medium.reappear();
+    return attempt >= 4;
+  }
+
+  // --- at rest -------------------------------------------------------------------------------------------------------
+
+  async #rest(where: string): Promise<void> {
+    const scene = this.#scene;
+    const endUs = scene.world.nowUs + REST_LIMIT_US;
+    while (scene.outstanding > 0 || this.#isStarting()) {
+      objectTo(
+        'liveness',
+        scene.world.nowUs >= endUs,
+        () => `${where}: ${scene.outstanding} requests are not answered: ${recent(scene)}`,
+      );
+      await this.#pass(10_000);
+    }
+    if (!scene.server.running) return;
+    const { server } = scene;
+    await readAll(scene, where);
+    if (!server.alive || scene.core.halted) return;
+    this.#labels.look(scene, where);
+    addsUp(scene, where);
+    nothingLeaks(scene, where);
+    scene.coverage.count('times at rest');
+    scene.coverage.hit('everything looked at', scene.state);
+    if (this.#options.probesAtRest) this.#probeHere(where);
+    await this.#pass(1);
+  }
+
+  #isStarting(): boolean {
+    const { server } = this.#scene;
+    return server.alive && !server.running && !server.refused;
+  }
+
+  async #end(): Promise<void> {
+    const scene = this.#scene;
+    for (const medium of scene.machine.media.values()) {
+      medium.mend();
+      if (medium.isVanished && !scene.dead.has(medium.path)) medium.reappear();
+    }
+    const well = await bringBack(scene, (us) => this.#pass(us));
+    if (!well) {
+      objectTo(
+        'liveness',
+        this.#plan.promise === 'covered',
+        () => 'no server is running at the end',
+      );
+      return;
+    }
+    await this.#rest('brought back');
+    await this.#scrub();
+  }
+
+  async #scrub(): Promise<void> {
+    const scene = this.#scene;
+    const { volume } = scene.server;
+    const begun = await volume.startScrub(false);
+    if (!begun.ok) return;
+    for (let i = 0; i < 600; i++) {
+      await this.#pass(100_000);
+      const status = volume.scrubStatus();
+      if (status.ok && status.value.state !== 'running') break;
+    }
+    const status = volume.scrubStatus();
+    objectTo(
+      'liveness',
+      !status.ok || status.value.state !== 'done',
+      () => `the scrub does not end: ${JSON.stringify(status)}`,
+    );
+    const mismatches = status.ok ? status.value.mismatches : 0;
+    objectTo(
+      'parity',
+      mismatches > 0 && scene.oracle.tainted.size === 0,
+      () => `the scrub found ${mismatches} mismatches`,
+    );
+  }
+
+  // --- probes --------------------------------------------------------------------------------------------------------
+
+  #pending: (() => Promise<void>)[] = [];
+
+  /** Looked at between two events, with the whole world standing still. */
+  #mayProbe(): Promise<void> | null {
+    if (this.#pending.length > 0) return this.#takePending();
+    if (this.#options.eventsPerProbe === 0 || --this.#nextProbe > 0) return null;
+    if (!this.#scene.server.running) return null;
+    const stream = this.#probes;
+    this.#nextProbe = 1 + stream.below(2 * this.#options.eventsPerProbe);
+    return this.#probeAt(`between two events after step ${this.#step}`);
+  }
+
+  async #takePending(): Promise<void> {
+    for (const act of this.#pending.splice(0)) await act();
+  }
+
+  #probeAt(where: string): Promise<void> {
+    const scene = this.#scene;
+    const stream = this.#probes;
+    const kind = stream.chance(0.5) ? 'kill' : 'power';
+    const standing = scene.standing();
+    const paths = [...standing.slots, ...standing.legs].map(({ path }) => path);
+    const one = stream.pick(paths);
+    const lose =
+      stream.chance(0.5) && scene.machine.media.has(one) && covers(scene, one, 'member')
+        ? one
+        : null;
+    const again = Array.from({ length: stream.below(4) }, () => 1 + stream.below(60));
+    return probe(scene, {
+      kind,
+      fate: stream.chance(0.25) ? nothingKept : byChance(stream.next),
+      lose,
+      again,
+      closeWindow: lose !== null || stream.chance(0.3),
+      title: `${where}: ${kind}${lose === null ? '' : `, ${lose} lost`}${again.length > 0 ? `, recovery dies ${again.length} times` : ''}`,
+    });
+  }
+
+  /** Each member and each leg in turn. */
+  #probeHere(where: string): void {
+    const scene = this.#scene;
+    const standing = scene.standing();
+    for (const { path } of [...standing.slots, ...standing.legs]) {
+      if (!scene.machine.media.has(path) || !covers(scene, path, 'member')) continue;
+      this.#pending.push(() =>
+        probe(scene, {
+          kind: 'kill',
+          fate: everythingKept,
+          lose: path,
+          again: [],
+          closeWindow: true,
+          title: `${where}: ${path} lost`,
+        }),
+      );
+    }
+  }
+
+  #pass(us: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#scene.world.after(us, resolve);
+    });
+  }
+}
+
+const EVENTS_MAX = 3_000_000;
+const START_ATTEMPTS = 8;
+
+function fateOf(word: CrashFate, chance: Stream): Fate {
+  if (word === 'nothing') return nothingKept;
+  return word === 'everything' ? everythingKept : byChance(chance.next);
+}
+
+const stackOf = (error: unknown): string =>
+  error instanceof Error ? (error.stack ?? error.message) : String(error);

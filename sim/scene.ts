@@ -1,0 +1,218 @@
+/**
+ * What a run of a plan is made of: the world, the machine, the server that runs at the moment, the oracle, and what has
+ * been done to the hardware that the engine may not know yet. Steps, checks and probes work on it.
+ */
+
+import { assert } from '../src/base/assert.ts';
+import { SECTOR_BYTES } from '../src/base/units.ts';
+import type { VolumeCore } from '../src/engine/volume-core.ts';
+import type { Standing } from './budget.ts';
+import { Coverage } from './coverage.ts';
+import type { Latency } from './drive.ts';
+import { Machine } from './machine.ts';
+import type { SimMedium } from './medium.ts';
+import { Objection } from './objection.ts';
+import { Oracle } from './oracle.ts';
+import type { Config, Plan } from './plan.ts';
+import type { Pools } from './pools.ts';
+import { Server } from './server.ts';
+import { Stream } from './streams.ts';
+import { World } from './world.ts';
+
+export class Scene {
+  readonly plan: Plan;
+  readonly world: World;
+  readonly machine = new Machine();
+  readonly pools: Pools;
+  readonly coverage: Coverage;
+  oracle = new Oracle(0, 0);
+  server: Server;
+  /** Drives whose contents are not what the engine believes, until it has rebuilt or replaced them. */
+  readonly changed = new Set<string>();
+  /** Contents kept by a `snapshot` step. */
+  readonly snapshots = new Map<string, Uint8Array>();
+  /** Drives that have acknowledged a flush that they did not carry out. */
+  readonly liars = new Set<string>();
+  /** Gone for good: nobody plugs them in again. */
+  readonly dead = new Set<string>();
+  /** Host requests that have not been answered. */
+  outstanding = 0;
+  /** Above 0 a probe has the machine; what happens then is taken back. */
+  forkDepth = 0;
+  /** Free bytes of the pool when nothing was under way; −1: not known yet. */
+  idleBytes = -1;
+  #standing: Standing | null = null;
+  #processes = 0;
+
+  constructor(plan: Plan, pools: Pools, coverage = new Coverage()) {
+    this.plan = plan;
+    this.pools = pools;
+    this.coverage = coverage;
+    this.world = new World(plan.seed);
+    const { config } = plan;
+    for (let i = 0; i < config.members; i++) this.addDrive();
+    for (let i = 0; i < config.legs; i++) this.addLeg();
+    this.server = this.#newServer();
+  }
+
+  addDrive(listed = true): SimMedium {
+    const { memberBytes, blockBytes } = this.plan.config;
+    return this.#watch(this.machine.addDrive(memberBytes, blockBytes, listed));
+  }
+
+  addLeg(listed = true): SimMedium {
+    const { legBytes, blockBytes } = this.plan.config;
+    return this.#watch(this.machine.addLeg(legBytes, blockBytes, listed));
+  }
+
+  get core(): VolumeCore {
+    return this.server.volume.core;
+  }
+
+  get state(): string {
+    return this.server.state;
+  }
+
+  /** A new process on this machine; the one before is dead. */
+  replaceServer(): Server {
+    this.remember();
+    this.server.kill();
+    this.server = this.#newServer();
+    this.idleBytes = -1;
+    return this.server;
+  }
+
+  /** Operations of all drives so far. */
+  get operations(): number {
+    let sum = 0;
+    for (const medium of this.machine.media.values()) sum += medium.operations;
+    return sum;
+  }
+
+  isHarmed(path: string): boolean {
+    const medium = this.machine.media.get(path);
+    if (medium === undefined) return true;
+    return medium.isVanished || medium.isHung || medium.hasFaults || this.changed.has(path);
+  }
+
+  anyLatent(but = ''): boolean {
+    for (const medium of this.machine.media.values())
+      if (medium.path !== but && medium.hasLatent) return true;
+    return false;
+  }
+
+  /** How things stand, as of now or, with no volume running, of when one last was. */
+  standing(): Standing {
+    if (this.server.running) this.remember();
+    assert(this.#standing !== null, 'a volume has run before');
+    return this.#standing;
+  }
+
+  remember(): void {
+    if (!this.server.running) return;
+    const { core } = this;
+    const { members } = core;
+    this.#standing = {
+      mode: core.mode,
+      slots: members.slots.map(({ path, state }) => ({ path, state })),
+      spares: members.spares.map(({ path }) => path),
+      legs: core.log?.status().legs.map(({ path, state }) => ({ path, state })) ?? [],
+      tolerated: core.tolerated,
+      inDoubt: core.geometry.level.parityChunks > 0 && core.mode === 'direct' && inDoubt(core),
+    };
+  }
+
+  /** How long drives take, with a stream of its own for each. */
+  latencyOf(config: Config, seed: number): Latency {
+    const streams = new Map<number, Stream>();
+    const { latency, latencyUs } = config;
+    return (medium) => {
+      if (latency === 'none') return 0;
+      if (latency === 'constant') return latencyUs;
+      let stream = streams.get(medium.index);
+      if (stream === undefined) {
+        stream = new Stream(seed, `${medium.path} latency`);
+        streams.set(medium.index, stream);
+      }
+      const draw = stream.next();
+      return latency === 'uniform' ? draw * latencyUs : latencyUs * (0.2 / (1.0002 - draw));
+    };
+  }
+
+  #newServer(): Server {
+    const { world, machine, plan } = this;
+    const number = this.#processes++;
+    return new Server({
+      world,
+      machine,
+      pool: this.#pool,
+      latency: this.latencyOf(plan.config, plan.seed + number),
+      randomName: `process ${number}`,
+      limits: plan.config.limits,
+    });
+  }
+
+  get #pool(): ReturnType<Pools['take']> {
+    // One live process at a time: each begins with the pool of the one before, as new.
+    this.#taken ??= this.pools.take();
+    return this.#taken;
+  }
+
+  #taken: ReturnType<Pools['take']> | null = null;
+
+  close(): void {
+    this.server.kill();
+    if (this.#taken !== null) this.pools.give(this.#taken);
+    this.#taken = null;
+  }
+
+  /**
+   * Wrong data on a member that nothing but a checksum could find: the stripes it lies in are nobody's promise from here
+   * on. Everything else still is.
+   */
+  taint(path: string, offset: number, lengthBytes: number): void {
+    if (!this.server.running) return;
+    const { geometry, members } = this.core;
+    const member = members.slots.find((each) => each.path === path);
+    if (member === undefined || member.layout === null) return;
+    const from = Math.max(0, offset - member.layout.dataOffset);
+    const to = Math.min(geometry.memberDataBytes, offset + lengthBytes - member.layout.dataOffset);
+    const { chunkBytes, stripeDataBytes } = geometry;
+    for (let stripe = Math.floor(from / chunkBytes); stripe * chunkBytes < to; stripe++) {
+      const first = (stripe * stripeDataBytes) / SECTOR_BYTES;
+      const sectors = stripeDataBytes / SECTOR_BYTES;
+      for (let i = 0; i < sectors; i++) this.oracle.tainted.add(first + i);
+    }
+  }
+
+  /** No member of a frozen volume changes, but for the drive that is coming back. */
+  #frozenStays(medium: SimMedium, offset: number): void {
+    if (this.forkDepth > 0 || !this.server.running || this.core.mode !== 'frozen') return;
+    const member = this.core.members.slots.find(({ path }) => path === medium.path);
+    if (member === undefined || member.layout === null) return;
+    if (offset < member.layout.dataOffset || member.state === 'returning') return;
+    throw new Objection(
+      'frozen members',
+      `${medium.path} was written at ${offset} while the volume is frozen`,
+    );
+  }
+
+  #watch(medium: SimMedium): SimMedium {
+    medium.onStrike = (_, fault, operation) => {
+      this.coverage.struck(fault, this.state);
+      const silent = fault.effect === 'lost' || fault.effect === 'misdirected';
+      if (!silent) return;
+      const { offset, lengthBytes } = operation;
+      const beside = fault.shiftBytes ?? 0;
+      this.taint(medium.path, offset + Math.min(0, beside), lengthBytes + Math.abs(beside));
+      if (operation.kind === 'flush') this.liars.add(medium.path);
+    };
+    medium.onChange = (_, offset) => this.#frozenStays(medium, offset);
+    return medium;
+  }
+}
+
+/** Until its resync is over, a stripe that a crash left half written makes a chunk that is then lost. */
+function inDoubt(core: VolumeCore): boolean {
+  return !core.metadata.clean || core.resync !== null;
+}
