@@ -31,19 +31,30 @@ export function covers(scene: Scene, path: string, harm: Harm): boolean {
   if (harm === 'silent') return false;
   if (!standing.slots.some((slot) => slot.path === path)) return true;
   if (standing.inDoubt) return false;
-  const lost = lostSlots(scene, standing);
-  if (harm === 'sector') return lost === 0 && !scene.anyLatent();
+  const absent = slotsWhere(
+    standing,
+    ({ path, state }) => state !== 'online' || scene.isHarmed(path),
+  );
+  if (harm === 'sector') return absent === 0 && !scene.anyLatent();
   if (scene.anyLatent(path)) return false;
-  const slot = standing.slots.findIndex((each) => each.path === path);
-  const limit = standing.mode === 'frozen' ? Math.max(standing.tolerated, 2) : standing.tolerated;
-  return bitCount(lost | (1 << slot)) <= limit;
+  const one = 1 << standing.slots.findIndex((each) => each.path === path);
+  const { tolerated } = standing;
+  if (standing.mode !== 'frozen') return bitCount(absent | one) <= tolerated;
+  // The drive that is away counts as lost only if it will not come back as it was.
+  const lost = slotsWhere(
+    standing,
+    ({ path: own, state }) => scene.isHarmed(own) || !(state === 'online' || state === 'away'),
+  );
+  return bitCount(lost | one) <= tolerated && bitCount(absent | one) <= Math.max(tolerated, 2);
 }
 
-/** As a mask of slots. */
-export function lostSlots(scene: Scene, standing: Standing): number {
+function slotsWhere(
+  standing: Standing,
+  holds: (slot: Standing['slots'][number]) => boolean,
+): number {
   let mask = 0;
-  standing.slots.forEach(({ path, state }, slot) => {
-    if (state !== 'online' || scene.isHarmed(path)) mask |= 1 << slot;
+  standing.slots.forEach((each, slot) => {
+    if (holds(each)) mask |= 1 << slot;
   });
   return mask;
 }

@@ -134,13 +134,13 @@ export class LabelWatch {
 export function nothingLeaks(scene: Scene, where: string): void {
   const { core, server } = scene;
   const { gate, locks } = core;
-  objectTo('leak', gate.inside > 0, () => `${where}: ${gate.inside} requests inside the gate`);
-  objectTo('leak', gate.closed, () => `${where}: the gate is closed`);
-  objectTo('leak', locks.heldCount > 0, () => `${where}: ${locks.heldCount} stripes are locked`);
   // A drive that hangs keeps its buffers; so does a job that is under way.
   const busy = core.resyncJob?.running || core.rebuildJob?.running || core.scrubJob?.running;
   const hung = [...scene.machine.media.values()].some((medium) => medium.isHung);
   if (busy || hung || core.mode === 'replaying' || core.verifyJob?.running) return;
+  objectTo('leak', gate.inside > 0, () => `${where}: ${gate.inside} requests inside the gate`);
+  objectTo('leak', gate.closed, () => `${where}: the gate is closed`);
+  objectTo('leak', locks.heldCount > 0, () => `${where}: ${locks.heldCount} stripes are locked`);
   const { freeBytes } = server.buffers;
   if (scene.idleBytes < 0) scene.idleBytes = freeBytes;
   objectTo(

@@ -7,6 +7,7 @@ import { EIO, ENOSPC, type Errno, ESHUTDOWN, OK } from '../src/base/errno.ts';
 import type { StripeIndex, VolumeOffset } from '../src/base/units.ts';
 import { SECTOR_BYTES } from '../src/base/units.ts';
 import { bit, bitCount } from '../src/engine/members.ts';
+import type { VolumeCore } from '../src/engine/volume-core.ts';
 import { Objection } from './objection.ts';
 import type { Action } from './plan.ts';
 import type { Scene } from './scene.ts';
@@ -86,7 +87,7 @@ function judge(scene: Scene, errno: Errno, what: string): void {
 /** With two members absent, exactly what needs both may be refused, or after a wait. */
 function judgeRead(scene: Scene, errno: Errno, lba: number, sectors: number): void {
   for (let sector = lba; sector < lba + sectors; sector++) {
-    if (errno === EIO && needsAbsent(scene, sector)) {
+    if (errno === EIO && needsAbsent(scene.core, scene.anyLatent(), sector)) {
       scene.coverage.count('reads refused: two members absent');
       return;
     }
@@ -94,14 +95,14 @@ function judgeRead(scene: Scene, errno: Errno, lba: number, sectors: number): vo
   judge(scene, errno, `a read of ${lba}+${sectors}`);
 }
 
-export function needsAbsent(scene: Scene, sector: number): boolean {
-  const { core } = scene;
+/** `latent`: some drive has a bad sector, which in a window takes its stripe's redundancy as an absent member does. */
+export function needsAbsent(core: VolumeCore, anyLatent: boolean, sector: number): boolean {
   if (core.window === null || core.halted) return false;
   if (core.log?.overlay.anyIn(sector, 1) === true && core.mode === 'frozen') return false;
   const offset = (sector * SECTOR_BYTES) as VolumeOffset;
   const { geometry, members } = core;
   const stripe: StripeIndex = geometry.stripeOf(offset);
-  const latent = scene.anyLatent() ? 1 : 0;
+  const latent = anyLatent ? 1 : 0;
   const absent = members.unusable(stripe);
   if (geometry.level.mirrored) return bitCount(absent) + latent >= geometry.members;
   const slot = geometry.dataSlot(stripe, geometry.indexOf(offset));

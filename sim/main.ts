@@ -17,6 +17,7 @@ const { values } = parseArgs({
     lines: { type: 'string', default: '60' },
     promise: { type: 'string' },
     probes: { type: 'string', default: '400' },
+    deaths: { type: 'string', default: '3' },
   },
 });
 const [from, to] = (values.seeds ?? `${values.seed ?? 1}-${values.seed ?? 1}`)

@@ -135,6 +135,10 @@ export class SimMedium {
     return this.#now.unflushed;
   }
 
+  get isReadOnly(): boolean {
+    return this.#now.readOnly;
+  }
+
   get hasLatent(): boolean {
     return this.#now.faults.some(({ fault }) => fault.effect === 'latent');
   }

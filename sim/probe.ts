@@ -8,6 +8,7 @@
 import { SECTOR_BYTES } from '../src/base/units.ts';
 import { GAP } from '../src/core/overlay.ts';
 import { crash, type Fate } from './fate.ts';
+import { needsAbsent } from './hosts.ts';
 import { Objection, objectTo } from './objection.ts';
 import type { CrashKind } from './oracle.ts';
 import type { Pool } from './pools.ts';
@@ -29,6 +30,8 @@ export interface Probe {
 }
 
 const LIMIT_US = 30 * 60 * 1_000_000;
+/** A replay of a volume this small takes no time; what waits longer waits for something. */
+const REPLAY_LIMIT_US = 20 * 1_000_000;
 const READ_SECTORS = 128;
 
 export function probe(scene: Scene, what: Probe): Promise<void> {
@@ -135,11 +138,16 @@ async function start(scene: Scene, world: World, server: Server, what: Probe): P
   throw new Objection('start', `not assembled: ${JSON.stringify(outcome.problem)}`);
 }
 
-async function closeWindow(world: World, server: Server): Promise<void> {
+/** False: it was not taken back. */
+async function closeWindow(world: World, server: Server): Promise<boolean> {
   const { volume } = server;
   const request = { drivePath: null, verify: 'recent' as const, rebuild: false };
-  if (volume.core.window?.state === 'open') await settle(world, volume.closeWindow(request));
-  await world.run(() => volume.core.window === null || volume.core.halted, LIMIT_US);
+  if (volume.core.window?.state === 'open') {
+    const closed = await settle(world, volume.closeWindow(request));
+    if (!closed.ok) return false;
+  }
+  const over = (): boolean => volume.core.window === null || volume.core.halted;
+  return (await world.run(over, REPLAY_LIMIT_US)) === 'done';
 }
 
 async function readEverything(
@@ -156,12 +164,19 @@ async function readEverything(
     reads.push(
       server.read(lba * SECTOR_BYTES, count * SECTOR_BYTES).then(({ errno, data }) => {
         if (errno === 0) scene.oracle.checkFork(lba, data, kind, server.state);
-        else refused.push(lba);
+        else if (!anyNeedsAbsent(scene, server, lba, count)) refused.push(lba);
       }),
     );
   }
   await settle(world, Promise.all(reads));
   return refused;
+}
+
+function anyNeedsAbsent(scene: Scene, server: Server, lba: number, count: number): boolean {
+  const { core } = server.volume;
+  for (let sector = lba; sector < lba + count; sector++)
+    if (needsAbsent(core, scene.anyLatent(), sector)) return true;
+  return false;
 }
 
 function overlayOf(scene: Scene): string | null {

@@ -23,11 +23,18 @@ export interface RunOptions {
   readonly eventsPerProbe: number;
   /** At rest: with every member and every leg lost in turn. */
   readonly probesAtRest: boolean;
+  /** How often recovery dies again in one probe, at most. */
+  readonly recoveryDeaths: number;
   /** Lines of the trace to keep for the story of a failure. */
   readonly keepLines: number;
 }
 
-export const usualOptions: RunOptions = { eventsPerProbe: 400, probesAtRest: true, keepLines: 0 };
+export const usualOptions: RunOptions = {
+  eventsPerProbe: 400,
+  probesAtRest: true,
+  recoveryDeaths: 3,
+  keepLines: 0,
+};
 
 export interface RunResult {
   readonly digest: string;
@@ -259,9 +266,9 @@ class Run {
     await server.stop();
     if (!server.alive) return;
     scene.coverage.count('orderly restarts');
-    scene.outstanding = 0;
+    scene.killServer();
     scene.oracle.crashed('kill');
-    scene.replaceServer();
+    await this.#pass(1);
     this.#start();
   }
 
@@ -282,18 +289,18 @@ class Run {
       const { unflushed } = scene.machine.at(path);
       for (const { offset, data } of unflushed) scene.taint(path, offset, data.length);
     }
-    scene.replaceServer();
-    scene.outstanding = 0;
+    scene.killServer();
     scene.oracle.crashed(kind);
     const chance = new Stream(this.#plan.seed, `fate of step ${this.#step}`);
     crash(scene.machine.media.values(), kind === 'power', fateOf(fateWord, chance));
     world.trace.line(`${kind} in step ${this.#step}`);
-    await this.#pass(downUs);
+    await this.#pass(downUs + 1);
     this.#start();
   }
 
   /** In the background: further steps, crashes among them, may come while it starts. */
   #start(): void {
+    this.#scene.newServer();
     this.#starting().catch((error: unknown) => {
       this.#scene.world.thrown ??= { error };
     });
@@ -441,7 +448,10 @@ class Run {
       stream.chance(0.5) && scene.machine.media.has(one) && covers(scene, one, 'member')
         ? one
         : null;
-    const again = Array.from({ length: stream.below(4) }, () => 1 + stream.below(60));
+    const again = Array.from(
+      { length: stream.below(this.#options.recoveryDeaths + 1) },
+      () => 1 + stream.below(60),
+    );
     return probe(scene, {
       kind,
       fate: stream.chance(0.25) ? nothingKept : byChance(stream.next),

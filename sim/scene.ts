@@ -73,13 +73,17 @@ export class Scene {
     return this.server.state;
   }
 
-  /** A new process on this machine; the one before is dead. */
-  replaceServer(): Server {
+  /** The process is dead. What its last instructions still do, with no drive to do it on, comes before the next one. */
+  killServer(): void {
     this.remember();
     this.server.kill();
+    this.outstanding = 0;
+  }
+
+  /** The next process on this machine. */
+  newServer(): void {
     this.server = this.#newServer();
     this.idleBytes = -1;
-    return this.server;
   }
 
   /** Operations of all drives so far. */
@@ -92,7 +96,8 @@ export class Scene {
   isHarmed(path: string): boolean {
     const medium = this.machine.media.get(path);
     if (medium === undefined) return true;
-    return medium.isVanished || medium.isHung || medium.hasFaults || this.changed.has(path);
+    const broken = medium.isVanished || medium.isHung || medium.isReadOnly || medium.hasFaults;
+    return broken || this.changed.has(path);
   }
 
   anyLatent(but = ''): boolean {
