@@ -350,7 +350,7 @@ class Run {
   async #rest(where: string): Promise<void> {
     const scene = this.#scene;
     const endUs = scene.world.nowUs + REST_LIMIT_US;
-    while (scene.outstanding > 0 || this.#isStarting()) {
+    while (scene.outstanding > 0 || this.#isStarting() || this.#isChanging()) {
       objectTo(
         'liveness',
         scene.world.nowUs >= endUs,
@@ -369,6 +369,12 @@ class Run {
     scene.coverage.hit('everything looked at', scene.state);
     if (this.#options.probesAtRest) this.#probeHere(where);
     await this.#pass(1);
+  }
+
+  /** A change of mode waits for something, or a job holds a stripe: that is bounded too. */
+  #isChanging(): boolean {
+    const { server } = this.#scene;
+    return server.running && (server.volume.core.gate.closed || server.volume.core.locks.heldCount > 0);
   }
 
   #isStarting(): boolean {

@@ -13,9 +13,11 @@ import type { StripeIndex } from '../base/units.ts';
 import { type AssemblyDecision, decideAssembly } from '../core/assembly.ts';
 import type { FoundDrive } from '../core/assembly-identity.ts';
 import type { AssembledSlot } from '../core/assembly-slots.ts';
+import type { Label } from '../core/format/label.ts';
 import { done, type Outcome, refuse } from '../core/problems.ts';
 import { coreFrom, type Opened } from './assemble-core.ts';
 import { completeFreeze, openLog, redoStripes } from './assemble-log.ts';
+import { catchUp } from './catch-up.ts';
 import type {
   AssembleRequest,
   AssembleVolume,
@@ -80,15 +82,7 @@ async function assemble(
   const volume = new Volume(v);
   await v.intent.writeAll();
   if (decision.forced) v.metadata.newGeneration();
-  for (const member of v.members.present()) {
-    const label = opened.drives.get(member.path)?.metadata.label;
-    const sequence = label?.kind === 'label' ? label.value.sequence : 0;
-    // Label and superblock are written side by side: a crash may have kept the one without the other.
-    const events = member.superblock?.events ?? 0;
-    const isBehind = sequence < decision.sequence || events < decision.events;
-    // One that is being rebuilt is far behind anyway, and must never be ahead.
-    if (isBehind && member.state === 'online') v.metadata.behind.set(member, sequence);
-  }
+  await catchUp(v, decision, labelsOf(opened));
   await v.metadata.commit(); // 6
   await v.members.settled();
   goOn(v, volume, decision); // 7
@@ -97,6 +91,13 @@ async function assemble(
     trail: decision.trail.join('; '),
   });
   return done(volume);
+}
+
+function labelsOf(opened: Opened): Map<string, Label> {
+  const labels = new Map<string, Label>();
+  for (const [path, { metadata }] of opened.drives)
+    if (metadata.label.kind === 'label') labels.set(path, metadata.label.value);
+  return labels;
 }
 
 /** Opens what is there. A path that does not exist is a missing member, not an error; one that is busy is an error. */

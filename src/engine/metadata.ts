@@ -70,11 +70,6 @@ export class Metadata {
   scrub: LabelScrub | null = null;
   /** The strongest word on the journal that a label on a member may carry: `void` only when all of them say so. */
   stripeLogWritten: StripeLogWord;
-  /**
-   * Members that a crash left behind, and the number of their newest label; written first by the next commit, for two
-   * behind would look like an old copy.
-   */
-  readonly behind = new Map<Member, number>();
   /** While true only labels are written (invariant 3). */
   labelsOnly = false;
   /** Members with no superblock on the drive yet: it goes there first; a label alone would look like damage. */
@@ -149,10 +144,7 @@ export class Metadata {
     if (!this.labelsOnly) this.events++;
     // All content is made here, in one moment: members must not carry different labels of one number.
     const contents = this.#v.members.present().map((member) => this.#contentFor(member));
-    const first = contents.filter(({ member }) => this.behind.has(member));
-    await Promise.all(first.map((content) => this.#writeBehind(content)));
-    const others = contents.filter(({ member }) => member !== last && !this.behind.has(member));
-    this.behind.clear();
+    const others = contents.filter(({ member }) => member !== last);
     await Promise.all(others.map((content) => this.#writeMember(content)));
     for (const content of contents) if (content.member === last) await this.#writeMember(content);
     if (stripeLog === 'void') this.stripeLogWritten = 'void';
@@ -178,26 +170,9 @@ export class Metadata {
     return { member, label, superblock, sequence: this.sequence };
   }
 
-  /**
-   * To the copy that is not the newest of this member, which the number alone would not choose; a power cut that tears it
-   * leaves the member as far behind as it was. One step behind or less, its superblock goes first, for a label two steps
-   * ahead of it would make it look old; far behind, the label, for the superblock alone would look like another history.
-   */
-  async #writeBehind(content: Content): Promise<void> {
-    const { member, sequence } = content;
-    const own = this.behind.get(member) ?? 0;
-    const copy = own > 0 && labelCopyIndex(own) === 0 ? 1 : 0;
-    if (own >= sequence - 2) await this.#writeMember(content, 'superblock', copy);
-    await this.#writeMember(content, 'label', copy);
-    await this.#writeMember(content);
-  }
-
-  async #writeMember(
-    content: Content,
-    what: 'all' | 'superblock' | 'label' = 'all',
-    copy = labelCopyIndex(content.sequence),
-  ): Promise<void> {
+  async #writeMember(content: Content): Promise<void> {
     const { member, superblock } = content;
+    const copy = labelCopyIndex(content.sequence);
     const drive = member.drive;
     const layout = member.layout;
     if (drive === null || layout === null) return;
@@ -209,12 +184,10 @@ export class Metadata {
         errno = await this.#writeFirst(content, drive, layout, buffer);
         if (errno === OK) this.#fresh.delete(member);
       }
-      const writes: Promise<Errno>[] = [];
-      if (what !== 'superblock') {
-        buffers.slice(buffer, BLOCK_BYTES).set(content.label);
-        writes.push(drive.write(layout.labelOffsets[copy] as DriveOffset, buffer, BLOCK_BYTES));
-      }
-      if (superblock !== null && what !== 'label') {
+      buffers.slice(buffer, BLOCK_BYTES).set(content.label);
+      const offset = layout.labelOffsets[copy] as DriveOffset;
+      const writes = [drive.write(offset, buffer, BLOCK_BYTES)];
+      if (superblock !== null) {
         const superAddress = (buffer + BLOCK_BYTES) as Address;
         buffers.slice(superAddress, BLOCK_BYTES).set(superblock);
         writes.push(drive.write(layout.superOffset as DriveOffset, superAddress, BLOCK_BYTES));
