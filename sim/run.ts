@@ -374,7 +374,9 @@ class Run {
   /** A change of mode waits for something, or a job holds a stripe: that is bounded too. */
   #isChanging(): boolean {
     const { server } = this.#scene;
-    return server.running && (server.volume.core.gate.closed || server.volume.core.locks.heldCount > 0);
+    return (
+      server.running && (server.volume.core.gate.closed || server.volume.core.locks.heldCount > 0)
+    );
   }
 
   #isStarting(): boolean {
