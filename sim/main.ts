@@ -1,60 +1,103 @@
 /**
- * `npm run sim`: runs plans, one after the other, in this process and thread.
+ * `npm run sim`: the real engine in a world of its own, from a seed or from a plan.
  *
- *   npm run sim -- --seed 7                one seed, with its story
- *   npm run sim -- --seeds 1-1000          many
+ *   npm run sim -- --seed 7                 one seed; if it fails, made small and told as a story
+ *   npm run sim -- --seeds 1-1000           many; one in twenty runs twice, and both must be the same
+ *   npm run sim -- --plan FILE              a plan that was kept
+ *
+ *   --promise covered|beyond   only faults that the promises cover, or any
+ *   --keep FILE                where the small plan of a failure goes
+ *   --lines N                  the last lines of the trace of a single run
+ *   --no-shrink
+ *
+ * Exit code 1: something failed.
  */
 
+import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { Coverage } from './coverage.ts';
-import { generate } from './generate.ts';
-import { runPlan, usualOptions } from './run.ts';
+import { generate, type Taste } from './generate.ts';
+import type { Plan } from './plan.ts';
+import { type RunResult, runPlan, usualOptions } from './run.ts';
+import { shrink } from './shrink.ts';
+import { storyOf } from './story.ts';
+
+const SHRINK_MS = 60_000;
+const TWICE_EVERY = 20;
 
 const { values } = parseArgs({
   options: {
     seed: { type: 'string' },
     seeds: { type: 'string' },
-    lines: { type: 'string', default: '60' },
+    plan: { type: 'string' },
     promise: { type: 'string' },
-    probes: { type: 'string', default: '400' },
-    deaths: { type: 'string', default: '3' },
+    keep: { type: 'string' },
+    lines: { type: 'string', default: '0' },
+    'no-shrink': { type: 'boolean', default: false },
   },
 });
-const [from, to] = (values.seeds ?? `${values.seed ?? 1}-${values.seed ?? 1}`)
-  .split('-')
-  .map(Number) as [number, number];
-process.on('unhandledRejection', (error) => {
-  console.log('unhandled', error);
-});
+const options = { ...usualOptions, keepLines: Number(values.lines) };
+
+function tasteOf(word: string | undefined): Partial<Taste> {
+  if (word === undefined) return {};
+  if (word === 'covered' || word === 'beyond') return { promise: word };
+  throw new Error(`--promise is covered or beyond, not ${word}`);
+}
+
+function* plans(): Generator<Plan> {
+  if (values.plan !== undefined) {
+    yield JSON.parse(readFileSync(values.plan, 'utf8')) as Plan;
+    return;
+  }
+  const only = values.seed ?? '1';
+  const [from, to] = (values.seeds ?? `${only}-${only}`).split('-').map(Number);
+  const isRange = Number.isSafeInteger(from) && Number.isSafeInteger(to);
+  if (!isRange) throw new Error('--seed is a number, --seeds two of them: 1-1000');
+  for (let seed = from as number; seed <= (to as number); seed++)
+    yield generate(seed, tasteOf(values.promise));
+}
+
+async function tell(plan: Plan, result: RunResult): Promise<void> {
+  const { failure } = result;
+  if (failure === null) return;
+  console.log(`seed ${plan.seed}: ${failure.checker}: ${failure.message}`);
+  if (values['no-shrink'] || values.seeds !== undefined) return;
+  const endMs = performance.now() + SHRINK_MS;
+  const small = await shrink(plan, failure, usualOptions, () => performance.now() > endMs);
+  console.log(`\nmade smaller in ${small.runs} runs: ${small.plan.steps.length} steps\n`);
+  console.log(storyOf(small.plan, small.failure));
+  if (values.keep !== undefined)
+    writeFileSync(values.keep, `${JSON.stringify(small.plan, null, 1)}\n`);
+}
+
 const total = new Coverage();
 let failed = 0;
+let runs = 0;
 let virtualUs = 0;
-let events = 0;
-const started = performance.now();
-for (let seed = from; seed <= to; seed++) {
-  const one = from === to;
-  const result = await runPlan(
-    generate(seed, values.promise ? { promise: values.promise as 'covered' } : {}),
-    {
-      ...usualOptions,
-      keepLines: one ? Number(values.lines) : 0,
-    },
-  );
+const startedMs = performance.now();
+for (const plan of plans()) {
+  const result = await runPlan(plan, options);
+  runs++;
   total.add(result.coverage);
   virtualUs += result.virtualUs;
-  events += result.events;
-  if (one) for (const line of result.lines) console.log(line);
-  if (one) console.log(result.digest);
-  if (result.failure) {
+  for (const line of result.lines) console.log(line);
+  if (result.failure !== null) {
     failed++;
-    console.log(
-      `seed ${seed}: step ${result.failure.step}: ${result.failure.checker}: ${result.failure.message}`,
-    );
+    await tell(plan, result);
+  }
+  if (runs % TWICE_EVERY === 0) {
+    const again = await runPlan(plan, options);
+    if (again.digest !== result.digest) {
+      failed++;
+      console.log(`seed ${plan.seed}: bug: two runs differ: ${result.digest} and ${again.digest}`);
+    }
   }
 }
-const seconds = (performance.now() - started) / 1000;
+const seconds = (performance.now() - startedMs) / 1000;
+for (const [name, by] of total.counts) console.log(`${String(by).padStart(9)}  ${name}`);
+const ratio = virtualUs / 1e6 / seconds;
 console.log(
-  `${failed} failed of ${to - from + 1}; ${seconds.toFixed(1)} s, ${(virtualUs / 1e6).toFixed(0)} virtual s, ${events} events`,
+  `${runs} plans in ${seconds.toFixed(1)} s, ${(virtualUs / 1e6).toFixed(0)} s of virtual time ` +
+    `(${ratio.toFixed(0)} : 1), ${failed === 0 ? 'nothing failed' : `${failed} failed`}`,
 );
-for (const [name, by] of total.counts)
-  console.log(`  ${name}: ${by} (${(by / seconds).toFixed(0)}/s)`);
+if (failed > 0) process.exitCode = 1;

@@ -8,6 +8,7 @@ import { covers } from './budget.ts';
 import { addsUp, LabelWatch, nothingLeaks, readAll } from './checks.ts';
 import { Coverage } from './coverage.ts';
 import { byChance, crash, everythingKept, type Fate, nothingKept } from './fate.ts';
+import { withoutTheWorld } from './guards.ts';
 import { ask, recent } from './hosts.ts';
 import { Objection, objectTo } from './objection.ts';
 import { bringBack, command } from './operator.ts';
@@ -57,7 +58,14 @@ const pools = new Pools(4 * 1024 * 1024, true);
 
 export async function runPlan(plan: Plan, options: RunOptions = usualOptions): Promise<RunResult> {
   const run = new Run(plan, options);
-  return run.all();
+  const complain = (error: unknown): void => run.complain(error);
+  // A promise of the engine that nobody awaits: a bug, and one that would end the server.
+  process.on('unhandledRejection', complain);
+  try {
+    return await withoutTheWorld(() => run.all());
+  } finally {
+    process.off('unhandledRejection', complain);
+  }
 }
 
 class Run {
@@ -75,6 +83,10 @@ class Run {
     this.#scene = new Scene(plan, pools);
     this.#scene.world.trace.keep = options.keepLines;
     this.#probes = new Stream(plan.seed, 'probes');
+  }
+
+  complain(error: unknown): void {
+    this.#scene.world.thrown ??= { error };
   }
 
   async all(): Promise<RunResult> {

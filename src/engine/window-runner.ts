@@ -88,9 +88,9 @@ export class WindowRunner {
         // 2
         return notFrozen(v, request, 'WP020', 'Every member takes a flush');
       }
+      const legsBefore = onlineLegs(log);
       await log.stripes.releaseAll();
       const id = uuidFromBytes(v.environment.random(16));
-      const legsBefore = onlineLegs(log);
       if ((await log.beginEpoch(id)) !== OK) return refuse('io-error', { what: 'the log' }); // 3
       if (!steady() || onlineLegs(log) < legsBefore) {
         await log.endEpoch();

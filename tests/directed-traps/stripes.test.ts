@@ -42,7 +42,7 @@ test('T2: a small write to a stripe whose parity a crash left in doubt', async (
   const scene = await Scene.make(5, {
     seed: 2,
     members: 6,
-    limits: { sweepBytesPerSecond: KIB, sweepStepBytes: 4 * KIB },
+    limits: { sweepBytesPerSecond: KIB, sweepStepBytes: 4 * KIB, logDirect: 0 },
   });
   const { world } = scene;
   const stripe = 14 as StripeIndex;

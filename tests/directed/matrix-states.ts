@@ -15,6 +15,7 @@ export const F = 'd0';
 
 export const states = [
   'optimal',
+  'unclean',
   'resyncing',
   'degraded',
   'rebuilding',
@@ -32,8 +33,9 @@ export type State = (typeof states)[number];
 const membersOf = (level: number): number => (level === 1 ? 2 : 4);
 export const pathOfY = (level: number): string => `d${membersOf(level) === 2 ? 0 : 3}`;
 
-async function make(level: number, seed: number): Promise<Scene> {
+async function make(level: number, seed: number, logDirect: 0 | 1): Promise<Scene> {
   const limits = {
+    logDirect,
     replayZoneBytes: 4 * KIB,
     replayStripesAtOnce: 1,
     sweepStepBytes: 4 * KIB,
@@ -81,6 +83,14 @@ const close = (scene: Scene, verify: 'recent' | 'full'): void =>
 
 const enter: Record<State, (scene: Scene) => Promise<void>> = {
   optimal: async () => {},
+  // Started after a crash with stripes half written: made whole from the log, nothing is in doubt.
+  unclean: async (scene) => {
+    scene.begin(0, 40);
+    await scene.world.pass(6);
+    scene.crash(true, scene.world.random.next);
+    await scene.world.assemble();
+  },
+  // Without the log of every stripe, or a mirror.
   resyncing: async (scene) => {
     scene.crash(false);
     await scene.world.assemble();
@@ -139,11 +149,19 @@ const enter: Record<State, (scene: Scene) => Promise<void>> = {
 
 /** The word that status has for the row; `freezing` and the others of a window are the window's own. */
 export async function inState(level: number, state: State): Promise<Scene> {
-  const scene = await make(level, 100 * level + states.indexOf(state));
+  const scene = await make(
+    level,
+    100 * level + states.indexOf(state),
+    state === 'resyncing' ? 0 : 1,
+  );
   await enter[state](scene);
   if (state === 'about to freeze') return scene;
   const word = scene.core.window?.state ?? scene.state;
-  const expected = state.replace(', one failed', '').replace('frozen', 'open');
+  const dirty = level === 1 ? 'resyncing' : 'optimal';
+  const expected = state
+    .replace(', one failed', '')
+    .replace('frozen', 'open')
+    .replace('unclean', dirty);
   assert.equal(word, expected, `the row is not reached: ${scene.recent}`);
   return scene;
 }

@@ -23,6 +23,14 @@ const matrix: Record<State, Partial<Record<Fault, Outcome>>> = {
     'power cut': 'whole',
     'bad sectors on another member': 'whole',
   },
+  unclean: {
+    'another member is lost': 'whole',
+    'one log leg is lost': 'whole',
+    'no log leg takes writes': 'whole',
+    kill: 'whole',
+    'power cut': 'whole',
+    'bad sectors on another member': 'whole',
+  },
   resyncing: {
     'one log leg is lost': 'whole',
     'no log leg takes writes': 'whole',

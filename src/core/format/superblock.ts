@@ -83,7 +83,7 @@ export const superblockLayout = new Layout('md superblock', HEADER_BYTES, {
   badBlockLogSectors: field(0xba, 'u16', 'bad-block log: size; 0 for none'),
   badBlockOffsetSectors: field(0xbc, 'i32', 'bad-block log: from the start of the superblock'),
   updatedSeconds: field(0xc0, 'u40', 'last update, seconds since 1970'),
-  updatedMicros: field(0xc5, 'u24', 'and microseconds'),
+  updatedMicros: field(0xc5, 'u24', 'and microseconds; odd: Locum wrote it last'),
   events: field(0xc8, 'u64', 'rises with every change of state, never goes backwards'),
   resyncSectors: field(
     0xd0,
@@ -92,12 +92,14 @@ export const superblockLayout = new Layout('md superblock', HEADER_BYTES, {
   ),
   checksum: field(0xd8, 'u32', 'sum of all 32-bit words, folded'),
   rolesCount: field(0xdc, 'u32', 'length of the roles table'),
-  writer: field(0xe0, 'pad', 'Locum: `LOCUM` if it wrote this last; md leaves zeroes', 8),
-  pad1: field(0xe8, 'pad', 'zero', 24),
+  pad1: field(0xe0, 'pad', 'zero', 32),
 });
 
-/** `LOCUM` and zeroes. */
-const WRITER = Uint8Array.of(0x4c, 0x4f, 0x43, 0x55, 0x4d, 0, 0, 0);
+/**
+ * Who wrote a superblock last: with us the microseconds of its update time are odd. md and mdadm write whole seconds, so
+ * each of their updates clears the mark. The padding is no place for one: the kernel refuses a member where it is not zero.
+ */
+const LOCUM_MARK = 1;
 
 export interface Superblock {
   setUuid: Uuid;
@@ -237,7 +239,8 @@ export function encodeSuperblock(superblock: Superblock): Uint8Array {
     badBlockLogSectors: sectors(superblock.badBlockLog.lengthBytes),
     badBlockOffsetSectors: fromSuper(superblock.badBlockLog.offset),
     updatedSeconds: Math.floor(superblock.updatedUs / 1e6),
-    updatedMicros: superblock.updatedUs % 1e6,
+    updatedMicros:
+      ((superblock.updatedUs % 1e6) & ~LOCUM_MARK) | (superblock.byLocum ? LOCUM_MARK : 0),
     events: superblock.events,
     resyncSectors:
       superblock.resyncBytes === null ? Number.POSITIVE_INFINITY : sectors(superblock.resyncBytes),
@@ -245,7 +248,6 @@ export function encodeSuperblock(superblock: Superblock): Uint8Array {
     rolesCount: roles.length,
   };
   superblockLayout.encode(values, bytes);
-  if (superblock.byLocum) bytes.set(WRITER, superblockLayout.fields.writer.offset);
   const view = new DataView(bytes.buffer);
   for (const [index, role] of roles.entries()) view.setUint16(HEADER_BYTES + 2 * index, role, true);
   view.setUint32(
@@ -285,8 +287,7 @@ export function decodeSuperblock(bytes: Uint8Array): SuperblockResult {
   const roles = Array.from({ length: count }, (_, index) =>
     view.getUint16(HEADER_BYTES + 2 * index, true),
   );
-  const at = superblockLayout.fields.writer.offset;
-  const byLocum = WRITER.every((byte, index) => bytes[at + index] === byte);
+  const byLocum = (raw.updatedMicros & LOCUM_MARK) !== 0;
   return { kind: 'superblock', value: fromRaw(raw, roles, byLocum) };
 }
 
