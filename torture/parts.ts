@@ -5,5 +5,6 @@ import { fuzzPart } from './fuzz.ts';
 import { killPart } from './kill.ts';
 import { mutantsPart } from './mutants.ts';
 import { powerPart } from './power.ts';
+import { syscallsPart } from './syscalls.ts';
 
-export const parts: readonly Part[] = [killPart, fuzzPart, mutantsPart, powerPart];
+export const parts: readonly Part[] = [killPart, fuzzPart, mutantsPart, powerPart, syscallsPart];
