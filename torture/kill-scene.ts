@@ -59,11 +59,11 @@ export class KillScene {
   #files = 0;
   #lastNote = '';
 
-  constructor(folder: string, shape: Shape, tally: Tally) {
+  constructor(folder: string, shape: Shape, tally: Tally, serveArgs: readonly string[] = []) {
     this.folder = folder;
     this.shape = shape;
     this.tally = tally;
-    this.locum = new Locum(join(folder, 's'), { io: shape.io });
+    this.locum = new Locum(join(folder, 's'), { io: shape.io, serveArgs });
   }
 
   note(what: string): void {

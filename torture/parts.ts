@@ -1,10 +1,20 @@
 /** The parts of the torture run. A new one is one line here: what it exports, and nothing else is needed. */
 
+import { directedPart } from './directed.ts';
 import type { Part } from './evidence.ts';
 import { fuzzPart } from './fuzz.ts';
 import { killPart } from './kill.ts';
 import { mutantsPart } from './mutants.ts';
 import { powerPart } from './power.ts';
 import { simulatorPart } from './simulator.ts';
+import { syscallsPart } from './syscalls.ts';
 
-export const parts: readonly Part[] = [killPart, fuzzPart, mutantsPart, powerPart, simulatorPart];
+export const parts: readonly Part[] = [
+  killPart,
+  fuzzPart,
+  mutantsPart,
+  powerPart,
+  syscallsPart,
+  directedPart,
+  simulatorPart,
+];

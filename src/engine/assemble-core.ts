@@ -217,6 +217,7 @@ function restoreWindow(v: VolumeCore, decision: AssemblyDecision): void {
     waitMs: window.waitMs,
     logEpoch: window.logEpoch,
     frozenEvents: window.frozenEvents,
+    blockBytes: null,
     outcome: window.outcome,
     verify: null,
     secondFailures: [],

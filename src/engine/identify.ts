@@ -1,6 +1,6 @@
 /**
  * Who came back? A drive is taken as the member that left only when it says so in every respect: volume, member, freeze
- * token, event count, size. Anything else is named for what it is.
+ * token, event count, size, blocks. Anything else is named for what it is.
  */
 
 import type { Label } from '../core/format/label.ts';
@@ -72,6 +72,11 @@ export async function identify(v: VolumeCore, drive: Drive, member: Member): Pro
     return other(
       refuse('drive-foreign', { path, found: superblock.value.memberUuid, expected: member.uuid }),
     );
+  }
+  const left = v.window?.slot === member.slot ? v.window.blockBytes : null;
+  if (left !== null && drive.blockBytes !== left) {
+    const what = `its blocks are ${drive.blockBytes} bytes long, they were ${left}`;
+    return other(refuse('drive-changed', { path, what }));
   }
   if (label.kind !== 'label') {
     const reason = label.kind === 'corrupt' ? label.reason : `no label (${label.kind})`;

@@ -15,6 +15,7 @@ import { EIO, ENOMEM, type Errno, isDriveGone, OK } from '../base/errno.ts';
 import {
   type Address,
   BLOCK_BYTES,
+  type MemberOffset,
   roundDown,
   roundUp,
   SECTOR_BYTES,
@@ -308,8 +309,14 @@ async function readChecked(
   const scratch = await buffers.takeLater(lengthBytes, 'engine');
   try {
     if (scratch === 0) return ENOMEM;
+    const own = g.dataSlot(stripe, index);
     const check = await consistent(v.sources, offset, scratch, lengthBytes, 0);
-    if (check.errno !== OK) return check.errno;
+    if (check.errno !== OK) {
+      // The member that holds the data is read again, and mended, by the caller; any other would go unnoticed.
+      const isOther = check.slot >= 0 && check.slot !== own;
+      if (isOther) await mendOther(v, check.slot, check.errno, offset, scratch, lengthBytes);
+      return check.errno;
+    }
     if (!check.equal) {
       v.parityErrors++;
       v.emit('parity-mismatch', 'critical', `Stripe ${stripe} of ${v.name} does not add up`, {
@@ -317,11 +324,27 @@ async function readChecked(
       });
       return EIO;
     }
-    return await v.members.readData(g.dataSlot(stripe, index), offset, address, lengthBytes);
+    return await v.members.readData(own, offset, address, lengthBytes);
   } finally {
     if (scratch !== 0) buffers.give(scratch);
     v.locks.unlock(stripe);
   }
+}
+
+/** A sector that was read only to check the others; the stripe is locked, and its parity is trusted. */
+async function mendOther(
+  v: VolumeCore,
+  slot: number,
+  errno: Errno,
+  offset: MemberOffset,
+  scratch: Address,
+  lengthBytes: number,
+): Promise<void> {
+  const member = v.members.at(slot);
+  noteReadError(v, member, errno);
+  if (isDriveGone(errno) || member.state !== 'online') return;
+  const made = await reconstruct(v.sources, slot, bit(slot), offset, scratch, lengthBytes);
+  if (made.errno === OK) await repairRange(v, member, offset, scratch, lengthBytes);
 }
 
 /** 1: the sectors around the range, then the bytes that were asked for. */

@@ -62,6 +62,8 @@ export interface WindowFacts {
   waitMs: number;
   logEpoch: number;
   frozenEvents: number;
+  /** Of the drive as it left; null when this server was not there to see it. */
+  blockBytes: number | null;
   outcome: WindowOutcome;
   verify: { mode: VerifyMode; checkedBytes: number; differingStripes: number } | null;
   secondFailures: SecondFailure[];

@@ -171,6 +171,7 @@ export class WindowRunner {
       waitMs: request.waitMs,
       logEpoch,
       frozenEvents: 0,
+      blockBytes: member.drive?.blockBytes ?? null,
       outcome: 'none',
       verify: null,
       secondFailures: [],

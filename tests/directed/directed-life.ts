@@ -104,6 +104,32 @@ export interface Lengths {
   readonly chapters: ReadonlyMap<string, number>;
 }
 
+/** The states of the volume, by the chapters of its lives. */
+const stateOfChapter: Readonly<Record<string, string>> = {
+  'before the window': 'optimal',
+  failure: 'optimal',
+  freeze: 'freezing',
+  'window open': 'frozen',
+  return: 'frozen',
+  replay: 'replaying',
+  degraded: 'degraded',
+  'degraded again': 'degraded',
+  rebuild: 'rebuilding',
+};
+
+export const stateIn = (chapter: string): string => stateOfChapter[chapter] ?? chapter;
+
+/** In which state this operation falls. */
+export function stateAt({ chapters }: Lengths, point: number): string {
+  let found = '';
+  for (const [chapter, from] of chapters) if (from <= point) found = chapter;
+  return stateIn(found);
+}
+
+/** What a death is in the catalogue of faults. */
+export const faultOf = (how: Death): string =>
+  how === 'kill' ? 'C-1 kill' : how.endsWith('some kept') ? 'C-2 power cut, torn' : 'C-2 power cut';
+
 const measured = new Map<string, Promise<Lengths>>();
 
 export function lengthsOf(

@@ -7,7 +7,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Scene } from '../unit/engine/scene.ts';
-import { pairs, permutations, sample } from './enumeration.ts';
+import { pairs, permutations } from './enumeration.ts';
+import { sample } from './run-enumeration.ts';
 
 /** How a start may be refused while drives are missing. */
 const refusals = ['members-missing', 'member-not-found', 'dirty-and-degraded'];

@@ -5,7 +5,16 @@
  */
 
 import { type Death, dies } from '../unit/engine/life.ts';
-import { DirectedLife, deaths, lengthsOf, levels, randomOf, telling } from './directed-life.ts';
+import {
+  DirectedLife,
+  deaths,
+  faultOf,
+  lengthsOf,
+  levels,
+  randomOf,
+  stateAt,
+  telling,
+} from './directed-life.ts';
 import { type Case, type Enumeration, pairs } from './enumeration.ts';
 
 async function crashAt(level: number, point: number, how: Death, twice: boolean): Promise<void> {
@@ -28,19 +37,19 @@ async function crashAt(level: number, point: number, how: Death, twice: boolean)
 
 const enumerate = (level: number): Enumeration => ({
   title: `L4 md r5cache, RAID ${level}: the journal and a degraded array at once, a crash at every drive operation`,
-  state: 'degraded, then frozen and failed, then replaying and failed',
-  fault: 'C-1 kill, C-2 power loss, C-3 again during recovery',
   cases: async () => {
-    const { operations } = await lengthsOf(
+    const lengths = await lengthsOf(
       `degraded ${level}`,
       () => new DirectedLife(level, level),
       (life) => life.alreadyDegraded(Number.POSITIVE_INFINITY),
     );
     const cases: Case[] = [];
-    for (let point = 1; point <= operations; point++) {
+    for (let point = 1; point <= lengths.operations; point++) {
       for (const [how, twice] of pairs(deaths, [false, true])) {
         const name = `RAID ${level}, ${how}${twice ? ' twice' : ''} at ${point}`;
-        cases.push({ name, run: () => crashAt(level, point, how, twice) });
+        const fault = twice ? 'C-3 twice' : faultOf(how);
+        const hits = [[fault, stateAt(lengths, point)]] as const;
+        cases.push({ name, hits, run: () => crashAt(level, point, how, twice) });
       }
     }
     return cases;

@@ -8,7 +8,16 @@
 
 import assert from 'node:assert/strict';
 import { type Death, dies, Life } from '../unit/engine/life.ts';
-import { DirectedLife, deaths, lengthsOf, levels, randomOf, telling } from './directed-life.ts';
+import {
+  DirectedLife,
+  deaths,
+  faultOf,
+  lengthsOf,
+  levels,
+  randomOf,
+  stateAt,
+  telling,
+} from './directed-life.ts';
 import { type Case, type Enumeration, pairs } from './enumeration.ts';
 
 const slotsOf = (level: number): number[] => (level === 1 ? [0, 1] : [0, 1, 2]);
@@ -48,8 +57,6 @@ async function degradedAt(level: number, failed: number, point: number, how: Dea
 
 const degraded = (level: number): Enumeration => ({
   title: `L5 md PPL, RAID ${level} degraded: a crash in every write of a stripe, each drive out in turn`,
-  state: 'degraded',
-  fault: 'C-1 kill, C-2 power loss',
   cases: async () => {
     const cases: Case[] = [];
     for (const failed of slotsOf(level)) {
@@ -61,7 +68,8 @@ const degraded = (level: number): Enumeration => ({
       for (let point = 1; point <= operations; point++) {
         for (const how of deaths) {
           const name = `RAID ${level}, slot ${failed} out, ${how} at ${point}`;
-          cases.push({ name, run: () => degradedAt(level, failed, point, how) });
+          const hits = [[faultOf(how), 'degraded']] as const;
+          cases.push({ name, hits, run: () => degradedAt(level, failed, point, how) });
         }
       }
     }
@@ -93,19 +101,22 @@ const inReplay = (level: number, underWrites: boolean): Enumeration => {
   const writes = underWrites ? ' under host writes' : '';
   return {
     title: `L5 md PPL, RAID ${level} replaying${writes}: a crash in every write of a stripe, each drive lost with it`,
-    state: 'replaying',
-    fault: 'C-1 kill, C-2 power loss, with F-14 vanish',
     cases: async () => {
-      const { operations, chapters } = await lengthsOf(
+      const lengths = await lengthsOf(
         `replay ${level}${writes}`,
         () => new DirectedLife(level, level),
         (life) => life.throughReplay(Number.POSITIVE_INFINITY, underWrites),
       );
       const cases: Case[] = [];
-      for (let point = chapters.get('return') ?? 1; point <= operations; point++) {
+      for (let point = lengths.chapters.get('return') ?? 1; point <= lengths.operations; point++) {
         for (const [lost, how] of pairs(slotsOf(level), deaths)) {
           const name = `RAID ${level}, d${lost} lost${writes}, ${how} at ${point}`;
-          cases.push({ name, run: () => replayAt(level, underWrites, lost, point, how) });
+          const state = stateAt(lengths, point);
+          const hits = [
+            [faultOf(how), state],
+            ['F-14 with the crash', state],
+          ] as const;
+          cases.push({ name, hits, run: () => replayAt(level, underWrites, lost, point, how) });
         }
       }
       return cases;
@@ -128,8 +139,6 @@ async function directAt(level: number, lost: number, point: number, how: Death):
 
 const direct = (level: number): Enumeration => ({
   title: `L5 md PPL, RAID ${level} optimal: a crash in every write of a stripe, each drive lost with it`,
-  state: 'optimal',
-  fault: 'C-1 kill, C-2 power loss, with F-14 vanish',
   cases: async () => {
     const { operations, chapters } = await lengthsOf(
       `direct ${level}`,
@@ -140,7 +149,11 @@ const direct = (level: number): Enumeration => ({
     for (let point = chapters.get('burst') ?? 1; point <= operations; point++) {
       for (const [lost, how] of pairs(slotsOf(level), deaths)) {
         const name = `RAID ${level}, d${lost} lost, ${how} at ${point}`;
-        cases.push({ name, run: () => directAt(level, lost, point, how) });
+        const hits = [
+          [faultOf(how), 'optimal'],
+          ['F-14 with the crash', 'optimal'],
+        ] as const;
+        cases.push({ name, hits, run: () => directAt(level, lost, point, how) });
       }
     }
     return cases;

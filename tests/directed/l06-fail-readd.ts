@@ -17,14 +17,12 @@ const shapes = [
 export const failReadd: Enumeration = {
   title:
     'L6 mdadm fail-readd: fail, re-add, away, return and replace in any order, against a model',
-  state: 'any',
-  fault: 'O-2, O-3, O-5, F-14 vanish, F-15 re-appear, C-1 kill, C-2 power loss',
   cases: async () => {
     const cases: Case[] = [];
     for (let seed = first; seed < first + SEEDS; seed++) {
       const [level, members] = shapes[seed % shapes.length] as (typeof shapes)[number];
       const name = `RAID ${level}, seed ${seed}`;
-      cases.push({ name, run: () => runSeed(level, members, seed, COMMANDS) });
+      cases.push({ name, hits: [], run: () => runSeed(level, members, seed, COMMANDS) });
     }
     return cases;
   },

@@ -95,8 +95,6 @@ async function damaged(
 
 const enumerate = (level: number): Enumeration => ({
   title: `L7 RethinkDB, Kafka, LogCabin, RAID ${level}: a damaged record is not the end of the log`,
-  state: 'frozen',
-  fault: 'R-5 rot in a log record',
   cases: async () => {
     const cases: Case[] = [];
     for (const [part, checkpointed] of pairs(['header', 'payload'] as const, [false, true])) {
@@ -104,7 +102,11 @@ const enumerate = (level: number): Enumeration => ({
       const what = `RAID ${level}, ${part}${checkpointed ? ' behind a checkpoint' : ''}`;
       const add = (index: number, where: Where): void => {
         const name = index < 0 ? `${what}, ${where}` : `${what} of segment ${index}, ${where}`;
-        cases.push({ name, run: () => damaged(level, checkpointed, index, part, where) });
+        cases.push({
+          name,
+          hits: [['R-5 rot', 'frozen']],
+          run: () => damaged(level, checkpointed, index, part, where),
+        });
       };
       add(-1, 'every record, legs in turn');
       for (const [segment, where] of pairs(segments, ['one leg', 'both legs'] as const)) {

@@ -136,8 +136,6 @@ function oldLabel(scene: Scene, images: Images, { slot, copy }: Copy): void {
 
 const enumerate = (level: number): Enumeration => ({
   title: `L8 TigerBeetle, RAID ${level}: labels and drives rolled back to an older state`,
-  state: 'optimal, degraded, frozen, frozen and failed',
-  fault: 'F-16 rolled back',
   cases: async () => {
     const cases: Case[] = [];
     for (const [state, age] of pairs(states, [0, 1])) {
@@ -151,7 +149,8 @@ const enumerate = (level: number): Enumeration => ({
           rolledBack(level, state, mustStart, (scene, older) =>
             change(scene, older[age] as Images),
           );
-        cases.push({ name: `${name}, ${what}`, run });
+        const word = state === 'direct' ? 'optimal' : state.replace(/,.*/, '');
+        cases.push({ name: `${name}, ${what}`, hits: [['F-16 rolled back', word]], run });
       };
       for (const [at, one] of copies.entries()) {
         const first = `label ${one.copy} of d${one.slot}`;

@@ -5,14 +5,14 @@
 
 import { EIO } from '../../src/base/errno.ts';
 import type { MemoryMedium } from '../../src/io/memory-drive.ts';
-import { DirectedLife, lengthsOf, levels, telling } from './directed-life.ts';
+import { DirectedLife, lengthsOf, levels, stateAt, telling } from './directed-life.ts';
 import { type Case, type Enumeration, pairs } from './enumeration.ts';
 
-const ways: readonly [string, (medium: MemoryMedium) => void][] = [
-  ['is pulled out', (medium) => medium.vanish()],
-  ['takes no writes', (medium) => medium.failWrites({ errno: EIO })],
-  ['answers nothing but errors', (medium) => void (medium.intercept = () => EIO)],
-  ['hangs', (medium) => medium.hang()],
+const ways: readonly [string, string, (medium: MemoryMedium) => void][] = [
+  ['is pulled out', 'F-14 pulled out', (medium) => medium.vanish()],
+  ['takes no writes', 'F-1 sticky', (medium) => medium.failWrites({ errno: EIO })],
+  ['answers nothing but errors', 'F-1 everything', (medium) => void (medium.intercept = () => EIO)],
+  ['hangs', 'F-10 hangs', (medium) => medium.hang()],
 ];
 
 async function failAt(
@@ -56,20 +56,22 @@ async function failAt(
 
 const enumerate = (level: number): Enumeration => ({
   title: `L9 E-Series, RAID ${level}: a second drive fails during a firmware update, each drive at every drive operation`,
-  state: 'freezing, frozen, replaying',
-  fault: 'F-1 errors, F-10 hang, F-14 vanish',
   cases: async () => {
-    const { operations, chapters } = await lengthsOf(
+    const lengths = await lengthsOf(
       `window ${level}`,
       () => new DirectedLife(level, level),
       (life) => life.plainWindow(Number.POSITIVE_INFINITY),
     );
     const drives = level === 1 ? ['d0', 'd1'] : ['d0', 'd1', 'd2'];
     const cases: Case[] = [];
-    for (let point = chapters.get('freeze') ?? 1; point <= operations; point++) {
-      for (const [path, [what, befall]] of pairs(drives, ways)) {
+    for (let point = lengths.chapters.get('freeze') ?? 1; point <= lengths.operations; point++) {
+      for (const [path, [what, fault, befall]] of pairs(drives, ways)) {
         const name = `RAID ${level}, ${path} ${what} at ${point}`;
-        cases.push({ name, run: () => failAt(level, path, befall, point) });
+        cases.push({
+          name,
+          hits: [[fault, stateAt(lengths, point)]],
+          run: () => failAt(level, path, befall, point),
+        });
       }
     }
     return cases;

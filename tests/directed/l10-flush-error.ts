@@ -6,7 +6,7 @@
 
 import { EIO } from '../../src/base/errno.ts';
 import { dies } from '../unit/engine/life.ts';
-import { DirectedLife, lengthsOf, levels, telling } from './directed-life.ts';
+import { DirectedLife, lengthsOf, levels, stateIn, telling } from './directed-life.ts';
 import { type Case, type Enumeration, pairs } from './enumeration.ts';
 
 /** Drive operations between the failed flush and the power cut. */
@@ -39,19 +39,19 @@ async function flushFails(level: number, path: string, nth: number, after: numbe
   );
 }
 
-const flushes = new Map<string, Promise<number>>();
+const flushes = new Map<string, Promise<string[]>>();
 
-/** How often this drive is flushed in that life. */
-function flushesOf(level: number, path: string): Promise<number> {
+/** The chapters of that life in which this drive is flushed, one for each flush. */
+function flushesOf(level: number, path: string): Promise<string[]> {
   const key = `${level} ${path}`;
   const known = flushes.get(key);
   if (known) return known;
-  const count = async (): Promise<number> => {
-    let seen = 0;
+  const count = async (): Promise<string[]> => {
+    const seen: string[] = [];
     const make = (): DirectedLife => {
       const life = new DirectedLife(level, level);
       life.world.at(path).intercept = ({ kind }) => {
-        if (life.chapter !== '' && kind === 'flush') seen++;
+        if (life.chapter !== '' && kind === 'flush') seen.push(life.chapter);
         return 0;
       };
       return life;
@@ -66,17 +66,16 @@ function flushesOf(level: number, path: string): Promise<number> {
 
 const enumerate = (level: number): Enumeration => ({
   title: `L10 fsyncgate, RAID ${level}: a flush fails once and then succeeds, on a member and on a log leg`,
-  state: 'optimal, freezing, frozen, replaying',
-  fault: 'F-11 flush error, C-2 power loss',
   cases: async () => {
     const paths = [...(level === 1 ? ['d0', 'd1'] : ['d0', 'd1', 'd2']), 'leg0', 'leg1'];
     const cases: Case[] = [];
     for (const path of paths) {
-      const count = await flushesOf(level, path);
-      const all = Array.from({ length: count }, (_, i) => i + 1);
-      for (const [nth, after] of pairs(all, cutAfter)) {
+      const all = [...(await flushesOf(level, path)).entries()];
+      for (const [[at, chapter], after] of pairs(all, cutAfter)) {
+        const nth = at + 1;
+        const hits = [['F-11 once', stateIn(chapter)]] as const;
         const name = `RAID ${level}, flush ${nth} of ${path}, power cut after ${after}`;
-        cases.push({ name, run: () => flushFails(level, path, nth, after) });
+        cases.push({ name, hits, run: () => flushFails(level, path, nth, after) });
       }
     }
     return cases;

@@ -93,11 +93,19 @@ const what: Record<Outcome, string> = {
   halted: 'halted, and all of it is there with the drives back',
 };
 
+/** RAID 3 and 4 differ in their chunks only: the everyday run takes every other cell of each, and so all of them. */
+const isTaken = (level: number, cellNumber: number): boolean =>
+  process.env['LOCUM_EVERY'] !== undefined ||
+  level === 1 ||
+  level === 5 ||
+  cellNumber % 2 === level % 2;
+
 for (const level of matrixLevels) {
+  let cells = 0;
   for (const state of states) {
     for (const fault of faults) {
       const outcome = outcomeOf(level, state, fault);
-      if (outcome === undefined) continue;
+      if (outcome === undefined || !isTaken(level, cells++)) continue;
       test(`matrix, RAID ${level}: ${state} × ${fault}: ${what[outcome]}`, () =>
         cell(level, state, fault, outcome));
     }

@@ -82,6 +82,23 @@ for (const level of [1, 3, 4, 5]) {
   });
 }
 
+test('RAID 3: a sector that is read only to check the others is counted and rewritten as well', async () => {
+  const { world, model } = await make(3);
+  await put(world, model, 0, 128);
+  const parity = world.v.status().drives.length - 1;
+  const range = { offset: MIB, lengthBytes: 8 * KIB, errno: EIO, untilWritten: true };
+  world.at(`d${parity}`).failReads(range);
+  await check(world, model, 0, 128);
+  const counted = world.v.status().drives[parity]?.errors.read ?? 0;
+  assert.ok(counted > 0, 'counted');
+  assert.ok(
+    world.events.some((event) => event.startsWith('sector-repaired')),
+    'rewritten',
+  );
+  await check(world, model, 0, 128);
+  assert.equal(world.v.status().drives[parity]?.errors.read, counted, 'repaired for good');
+});
+
 test('many bad sectors within an hour take the drive out, a few do not', async () => {
   const { world, model } = await make(5);
   await put(world, model, 0, model.sectors);
