@@ -9,9 +9,9 @@ export const memberTraps: readonly Mutant[] = [
     harm: 'A kill in the middle of a replay with a second drive gone turns data of that drive into garbage.',
     patches: [
       {
-        file: 'src/engine/stripe-write.js',
-        find: "if (v.log === null || (!v.degraded && v.mode !== 'replaying')) {",
-        replace: "if (v.log === null || !v.degraded || v.mode === 'replaying') {",
+        file: 'src/engine/volume-core.js',
+        find: 'return this.limits.logDirect > 0 || this.degraded || replaying;',
+        replace: 'return !replaying && (this.limits.logDirect > 0 || this.degraded);',
       },
     ],
     killers: [directed('stripes', 'T1: a kill in a replay onto a stripe that has a member absent')],

@@ -16,6 +16,7 @@
 import type { Uuid } from '../base/uuid.ts';
 import {
   type AssemblyOptions,
+  type Authority,
   chooseAuthority,
   type FoundDrive,
   identify,
@@ -29,7 +30,7 @@ import {
   classifySlots,
   isMoving,
 } from './assembly-slots.ts';
-import type { Label, LabelWindow } from './format/label.ts';
+import type { Label, LabelWindow, StripeLogWord } from './format/label.ts';
 import { layoutOfSuperblock, type MemberLayout } from './format/member-layout.ts';
 import type { Superblock } from './format/superblock.ts';
 import type { LevelDescriptor } from './levels/descriptor.ts';
@@ -62,6 +63,11 @@ export interface AssemblyDecision {
   readonly unclean: boolean;
   /** False: the bitmap cannot be believed (or is not there), every region counts as marked. */
   readonly bitmapTrusted: boolean;
+  /**
+   * What the stripe log is worth, by the newest label; `void` when md has written to the members since, or when no leg
+   * of it is here.
+   */
+  readonly stripeLog: StripeLogWord;
   /** The window to go on with; null when none is open. */
   readonly window: LabelWindow | null;
   readonly legs: readonly AssembledLeg[];
@@ -132,6 +138,8 @@ export function decideAssembly(
 
   const { window } = authority;
   const unclean = inSync.some((slot) => slot.superblock!.resyncBytes !== null);
+  const stripeLog = stripeLogOf(inSync, authority, decidedLegs.value.usable);
+  if (stripeLog !== 'void') trail.push(`@J the stripe log is ${stripeLog}`);
   const startable = mayStart({
     name,
     level,
@@ -139,6 +147,7 @@ export function decideAssembly(
     window,
     unclean,
     logUsable: decidedLegs.value.usable,
+    stripeLog,
     force: options.force,
     trail,
   });
@@ -160,6 +169,7 @@ export function decideAssembly(
     sequence: label?.sequence ?? 0,
     unclean,
     bitmapTrusted: bitmapTrusted(members, inSync, authority.events),
+    stripeLog,
     window,
     legs: decidedLegs.value.legs,
     blankLegs: decidedLegs.value.blank,
@@ -216,6 +226,23 @@ function bitmapTrusted(
   );
 }
 
+/**
+ * The label's word, unless somebody else has written to the members since: then what the log holds is older than what is
+ * on them, and to redo it would bring that back. A crash may leave superblock and label one step apart, not more.
+ */
+function stripeLogOf(
+  inSync: readonly AssembledSlot[],
+  authority: Authority,
+  logUsable: boolean,
+): StripeLogWord {
+  const { label, ranByMd } = authority;
+  if (label === null || ranByMd || !logUsable) return 'void';
+  const foreign = inSync.some(
+    ({ superblock }) => !superblock!.byLocum || superblock!.events > label.events + 1,
+  );
+  return foreign ? 'void' : label.stripeLog;
+}
+
 interface StartFacts {
   readonly name: string;
   readonly level: LevelDescriptor;
@@ -223,12 +250,13 @@ interface StartFacts {
   readonly window: LabelWindow | null;
   readonly unclean: boolean;
   readonly logUsable: boolean;
+  readonly stripeLog: StripeLogWord;
   readonly force: boolean;
   readonly trail: string[];
 }
 
 function mayStart(facts: StartFacts): Outcome<{ readonly forced: boolean }> {
-  const { name, level, slots, window, unclean, logUsable, force, trail } = facts;
+  const { name, level, slots, window, unclean, logUsable, stripeLog, force, trail } = facts;
   const tolerated = level.tolerates(slots.length);
   // The drive of a window whose replay has only just begun is as good as the others.
   const returned = window?.state === 'replaying' ? 'away' : 'in-sync';
@@ -262,9 +290,13 @@ function mayStart(facts: StartFacts): Outcome<{ readonly forced: boolean }> {
     forced = true;
   }
   // Mirrors agree with themselves; parity that may be wrong makes the absent chunk wrong. While the absence is on
-  // record every write of a degraded stripe was in the log first, and redoing those makes parity right again.
+  // record every write of a degraded stripe was in the log first, and redoing those makes parity right again. If every
+  // write was there first, it does not matter whether anybody knew.
   const degraded = inSync < slots.length;
-  const holeClosed = level.parityChunks === 0 || (logUsable && (moving || unrecorded.length === 0));
+  const holeClosed =
+    level.parityChunks === 0 ||
+    (logUsable &&
+      (moving || stripeLog === 'whole' || (stripeLog === 'kept' && unrecorded.length === 0)));
   if (unclean && degraded && !holeClosed) {
     if (!force) return refuse('dirty-and-degraded', { volume: name });
     trail.push('@Q3 forced: unclean, degraded and without a log that covers it');

@@ -72,7 +72,9 @@ export function coreFrom(
     generation: label?.generation ?? uuidFromBytes(environment.random(16)),
     history: [...(label?.history ?? [])],
     clean: !decision.unclean,
+    stripeLog: label?.stripeLog ?? 'void',
   });
+  v.stripeLogFound = decision.stripeLog;
   v.metadata.log = label?.log ?? null;
   v.metadata.scrub = label?.scrub ?? null;
   for (const spare of decision.spares) {

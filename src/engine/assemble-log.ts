@@ -3,12 +3,13 @@
  * the stripes that a crash left half-written.
  */
 
-import { EIO, OK } from '../base/errno.ts';
-import { type Address, SECTOR_BYTES } from '../base/units.ts';
+import { EIO, type Errno, OK } from '../base/errno.ts';
+import { BLOCK_BYTES, type MemberOffset, SECTOR_BYTES } from '../base/units.ts';
 import type { AssemblyDecision } from '../core/assembly.ts';
 import { done, type Outcome, refuse } from '../core/problems.ts';
 import type { Opened } from './assemble-core.ts';
 import { LogStore } from './log/log-store.ts';
+import { isZeroes, type StripeImage } from './log/stripe-image.ts';
 import { attachLog, refreshLogRecord } from './log-setup.ts';
 import type { VolumeCore } from './volume-core.ts';
 
@@ -107,11 +108,37 @@ export async function completeFreeze(v: VolumeCore, opened: Opened): Promise<voi
   member.drive = null;
 }
 
-/** 5: whatever a crash left half-written in degraded stripes is written again, in order, whole. */
-export async function redoStripes(v: VolumeCore, force: boolean): Promise<Outcome<void>> {
+/** 5: whatever a crash left half-written is written again, in order, whole. Then parity is as good as the label says. */
+export async function redoStripes(
+  v: VolumeCore,
+  decision: AssemblyDecision,
+  force: boolean,
+): Promise<Outcome<void>> {
+  const { log } = v;
+  const lost = log?.stripes.lostSegments ?? 0;
+  const whole = decision.stripeLog === 'whole' && log !== null && lost === 0;
+  // Before the redo: a member that fails in it leaves nothing in doubt.
+  if (whole) v.resync = null;
+  const redone = await redoPending(v, decision, lost, force);
+  if (!redone.ok) return redone;
+  v.stripeLogFound = null;
+  v.parityUnknown = decision.unclean && !whole && v.resync === null && v.mode === 'direct';
+  return redone;
+}
+
+async function redoPending(
+  v: VolumeCore,
+  decision: AssemblyDecision,
+  lost: number,
+  force: boolean,
+): Promise<Outcome<void>> {
   const { log } = v;
   if (log === null) return done(undefined);
-  const lost = log.stripes.lostSegments;
+  if (decision.stripeLog === 'void') {
+    // Stripes were written without it since, or md wrote to them: what it holds is older than what they hold.
+    if (log.stripes.pendingSegments > 0) await log.stripes.releaseAll();
+    return done(undefined);
+  }
   if (lost > 0 && v.degraded && !force) {
     const reason = `${lost} stripe images that were flushed are on no leg: what they covered may be half written`;
     return refuse('log-damaged', { volume: v.name, reason });
@@ -120,16 +147,11 @@ export async function redoStripes(v: VolumeCore, force: boolean): Promise<Outcom
   if (v.mode === 'frozen')
     return refuse('log-damaged', { volume: v.name, reason: 'stripe images in a frozen volume' });
   const errno = await log.stripes.redo(async (images) => {
-    for (const { slot, memberOffset, address, lengthBytes } of images) {
-      const member = v.members.at(slot);
+    for (const image of images) {
+      const member = v.members.at(image.slot);
       if (member.drive === null || (member.state !== 'online' && member.state !== 'rebuilding'))
         continue;
-      const written = await v.members.writeData(
-        slot,
-        memberOffset,
-        address as Address,
-        lengthBytes,
-      );
+      const written = await writeImage(v, image);
       // One that does not take it is out; the image is whole on the others.
       if (written !== OK) v.members.fail(member, `write failed (errno ${written})`, 'write-error');
     }
@@ -141,4 +163,22 @@ export async function redoStripes(v: VolumeCore, force: boolean): Promise<Outcom
   if ((await v.flushMembers()) !== OK) return refuse('io-error', { what: 'the members' });
   await log.stripes.releaseAll();
   return done(undefined);
+}
+
+const ZERO_BYTES = 16 * BLOCK_BYTES;
+
+/** Zeroes are written, not punched: not every drive can. */
+async function writeImage(v: VolumeCore, image: StripeImage): Promise<Errno> {
+  const { slot, memberOffset, address, lengthBytes } = image;
+  if (!isZeroes(image)) return v.members.writeData(slot, memberOffset, address, lengthBytes);
+  const { buffers } = v.environment;
+  const zeroes = await buffers.takeLater(ZERO_BYTES, 'engine');
+  buffers.slice(zeroes, ZERO_BYTES).fill(0);
+  let errno: Errno = OK;
+  for (let at = 0; at < lengthBytes && errno === OK; at += ZERO_BYTES) {
+    const bytes = Math.min(ZERO_BYTES, lengthBytes - at);
+    errno = await v.members.writeData(slot, (memberOffset + at) as MemberOffset, zeroes, bytes);
+  }
+  buffers.give(zeroes);
+  return errno;
 }

@@ -70,7 +70,7 @@ async function assemble(
 
   const logged = await openLog(v, decision, opened); // 4
   if (!logged.ok) return logged;
-  const redone = await redoStripes(v, request.force); // 5
+  const redone = await redoStripes(v, decision, request.force); // 5
   if (!redone.ok) return redone;
   await completeFreeze(v, opened);
   const closing = [...opened.drives.values()]
@@ -87,7 +87,7 @@ async function assemble(
     const events = member.superblock?.events ?? 0;
     const isBehind = sequence < decision.sequence || events < decision.events;
     // One that is being rebuilt is far behind anyway, and must never be ahead.
-    if (isBehind && member.state === 'online') v.metadata.behind.add(member);
+    if (isBehind && member.state === 'online') v.metadata.behind.set(member, sequence);
   }
   await v.metadata.commit(); // 6
   await v.members.settled();
@@ -137,7 +137,12 @@ async function openPresent(
 function goOn(v: VolumeCore, volume: Volume, decision: AssemblyDecision): void {
   if (v.mode === 'frozen') return;
   // In a replay every stripe of parity is in the journal first, so nothing is in doubt before this.
-  if (decision.unclean && v.mode === 'replaying' && (!v.degraded || v.geometry.level.mirrored)) {
+  if (
+    decision.unclean &&
+    decision.stripeLog !== 'whole' &&
+    v.mode === 'replaying' &&
+    (!v.degraded || v.geometry.level.mirrored)
+  ) {
     v.resync = recoveryFor(v, 'bitmap', 0 as StripeIndex);
   }
   startResync(v);

@@ -266,6 +266,7 @@ function assembleCore(
     generation,
     history: [],
     clean: true,
+    stripeLog: 'void',
   });
   for (const member of slots) {
     if (member.layout) member.superblock = newSuperblock(core, member, member.layout, 1);

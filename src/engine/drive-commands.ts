@@ -12,6 +12,7 @@ import type { Drive } from '../io/drive.ts';
 import { memberFailed } from './failure.ts';
 import { findMember } from './find-member.ts';
 import { identify, openMemberDrive } from './identify.ts';
+import { emptyStripeLog } from './in-place.ts';
 import { onOneDisk } from './log-setup.ts';
 import { readMemberMetadata } from './member-metadata.ts';
 import { setMemberState } from './member-state.ts';
@@ -150,12 +151,17 @@ async function comeBack(
     await v.metadata.commit();
     return done(undefined);
   }
+  if (v.mode === 'direct') await emptyStripeLog(v);
   if (v.mode !== 'direct')
     return refuse('volume-wrong-state', {
       volume: v.name,
       state: v.mode,
       wanted: 'no window open',
     });
+  if (member.state !== 'failed' && member.state !== 'missing') {
+    const { state } = member;
+    return refuse('drive-wrong-state', { drive: path, state, wanted: 'failed or missing' });
+  }
   // One that was not complete when it was lost misses more than the bitmap says.
   const byBitmap =
     wasComplete(superblock) &&

@@ -7,6 +7,11 @@ export const defaultLimits = {
   driveDeadlineMs: 8_000,
   /** How often members are probed, deadlines looked at and idle intent bits cleared. */
   tickMs: 1_000,
+  /**
+   * 1: a volume with parity and a log writes every stripe to the log first, so a crash and the loss of a member after it
+   * cost nothing. 0: only while it is degraded; a crash then leaves written regions in doubt until they are resynced.
+   */
+  logDirect: 1,
   /** An intent bit is cleared when its region was not written for this long. */
   intentIdleMs: 5_000,
   /** Read errors within `errorWindowMs` that fail a drive. */

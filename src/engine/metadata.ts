@@ -25,6 +25,7 @@ import {
   type LabelRecovery,
   type LabelScrub,
   type LabelWindow,
+  type StripeLogWord,
 } from '../core/format/label.ts';
 import { encodeLabel, labelCopyIndex } from '../core/format/label-codec.ts';
 import { type MemberLayout, planMember } from '../core/format/member-layout.ts';
@@ -67,8 +68,13 @@ export class Metadata {
   /** The log as the labels know it, also while its legs are missing. */
   log: LabelLog | null = null;
   scrub: LabelScrub | null = null;
-  /** Left one behind by a crash; written first by the next commit, for two behind would look like an old copy. */
-  readonly behind = new Set<Member>();
+  /** The strongest word on the journal that a label on a member may carry: `void` only when all of them say so. */
+  stripeLogWritten: StripeLogWord;
+  /**
+   * Members that a crash left behind, and the number of their newest label; written first by the next commit, for two
+   * behind would look like an old copy.
+   */
+  readonly behind = new Map<Member, number>();
   /** While true only labels are written (invariant 3). */
   labelsOnly = false;
   /** Members with no superblock on the drive yet: it goes there first; a label alone would look like damage. */
@@ -76,10 +82,19 @@ export class Metadata {
   #absentOnRecord = 0;
   #running: Promise<void> | null = null;
   #next: Promise<void> | null = null;
+  /** Who is to be written last by the commit that waits. */
+  #lastNext: Member | null = null;
 
   constructor(
     v: VolumeCore,
-    from: { events: number; sequence: number; generation: Uuid; history: Uuid[]; clean: boolean },
+    from: {
+      events: number;
+      sequence: number;
+      generation: Uuid;
+      history: Uuid[];
+      clean: boolean;
+      stripeLog: StripeLogWord;
+    },
   ) {
     this.#v = v;
     this.events = from.events;
@@ -87,6 +102,7 @@ export class Metadata {
     this.generation = from.generation;
     this.history = from.history;
     this.clean = from.clean;
+    this.stripeLogWritten = from.stripeLog;
     this.owner = uuidFromBytes(v.environment.random(16));
   }
 
@@ -99,9 +115,12 @@ export class Metadata {
   /** Makes the state in memory durable on every open member; `last` is written after all others. */
   commit(last: Member | null = null): Promise<void> {
     if (this.#running === null) return this.#start(last);
+    this.#lastNext = last ?? this.#lastNext;
     this.#next ??= this.#running.then(() => {
       this.#next = null;
-      return this.#start(last);
+      const after = this.#lastNext;
+      this.#lastNext = null;
+      return this.#start(after);
     });
     return this.#next;
   }
@@ -119,23 +138,29 @@ export class Metadata {
   }
 
   async #write(last: Member | null): Promise<void> {
-    if (this.#v.degraded && this.#v.log !== null) await this.#v.unloggedWritten();
+    if (this.stripeLogWritten === 'void' && this.#v.stripeLogWord !== 'void') {
+      await this.#v.unloggedWritten();
+      await this.#v.members.flush();
+    }
     await this.#flushBeforeLoss();
+    const stripeLog = this.#v.stripeLogWord;
+    if (stripeLog !== 'void') this.stripeLogWritten = stripeLog;
     this.sequence++;
     if (!this.labelsOnly) this.events++;
     // All content is made here, in one moment: members must not carry different labels of one number.
     const contents = this.#v.members.present().map((member) => this.#contentFor(member));
     const first = contents.filter(({ member }) => this.behind.has(member));
-    await Promise.all(first.map((content) => this.#writeMember(content)));
+    await Promise.all(first.map((content) => this.#writeBehind(content)));
     const others = contents.filter(({ member }) => member !== last && !this.behind.has(member));
     this.behind.clear();
     await Promise.all(others.map((content) => this.#writeMember(content)));
     for (const content of contents) if (content.member === last) await this.#writeMember(content);
+    if (stripeLog === 'void') this.stripeLogWritten = 'void';
   }
 
   /**
    * Once a member's absence is on record its chunks exist only through the others. What those were written before, without
-   * an image in the journal, must be on stable storage then: a power cut that takes some of it would change chunks that
+   * an image in the stripe log, must be on stable storage then: a power cut that takes some of it would change chunks that
    * nobody has written.
    */
   async #flushBeforeLoss(): Promise<void> {
@@ -153,7 +178,25 @@ export class Metadata {
     return { member, label, superblock, sequence: this.sequence };
   }
 
-  async #writeMember(content: Content): Promise<void> {
+  /**
+   * To the copy that is not the newest of this member, which the number alone would not choose; a power cut that tears it
+   * leaves the member as far behind as it was. One step behind or less, its superblock goes first, for a label two steps
+   * ahead of it would make it look old; far behind, the label, for the superblock alone would look like another history.
+   */
+  async #writeBehind(content: Content): Promise<void> {
+    const { member, sequence } = content;
+    const own = this.behind.get(member) ?? 0;
+    const copy = own > 0 && labelCopyIndex(own) === 0 ? 1 : 0;
+    if (own >= sequence - 2) await this.#writeMember(content, 'superblock', copy);
+    await this.#writeMember(content, 'label', copy);
+    await this.#writeMember(content);
+  }
+
+  async #writeMember(
+    content: Content,
+    what: 'all' | 'superblock' | 'label' = 'all',
+    copy = labelCopyIndex(content.sequence),
+  ): Promise<void> {
     const { member, superblock } = content;
     const drive = member.drive;
     const layout = member.layout;
@@ -166,10 +209,12 @@ export class Metadata {
         errno = await this.#writeFirst(content, drive, layout, buffer);
         if (errno === OK) this.#fresh.delete(member);
       }
-      buffers.slice(buffer, BLOCK_BYTES).set(content.label);
-      const labelOffset = layout.labelOffsets[labelCopyIndex(content.sequence)] as DriveOffset;
-      const writes = [drive.write(labelOffset, buffer, BLOCK_BYTES)];
-      if (superblock !== null) {
+      const writes: Promise<Errno>[] = [];
+      if (what !== 'superblock') {
+        buffers.slice(buffer, BLOCK_BYTES).set(content.label);
+        writes.push(drive.write(layout.labelOffsets[copy] as DriveOffset, buffer, BLOCK_BYTES));
+      }
+      if (superblock !== null && what !== 'label') {
         const superAddress = (buffer + BLOCK_BYTES) as Address;
         buffers.slice(superAddress, BLOCK_BYTES).set(superblock);
         writes.push(drive.write(layout.superOffset as DriveOffset, superAddress, BLOCK_BYTES));
@@ -276,6 +321,7 @@ export class Metadata {
       owner: this.stopped ? null : { token: this.owner, wallMs: v.environment.clock.wallMs() },
       members: this.#labelMembers(),
       log: this.#labelLog(),
+      stripeLog: this.#v.stripeLogWord,
       window: this.#labelWindow(),
       recovery: this.#labelRecovery(),
       scrub: this.scrub,
@@ -358,6 +404,7 @@ export class Metadata {
       correctedErrors: member.errors.read,
       resyncBytes: this.clean ? null : 0,
       roles: this.#roles(before.roles.length),
+      byLocum: true,
     };
   }
 

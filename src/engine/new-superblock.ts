@@ -50,5 +50,6 @@ export function newSuperblock(
     events,
     resyncBytes: null,
     roles: new Array<number>(ROLES_COUNT).fill(ROLE_SPARE),
+    byLocum: true,
   };
 }

@@ -5,6 +5,7 @@
 
 import { type Errno, OK } from '../base/errno.ts';
 import type { Address, MemberOffset, StripeIndex } from '../base/units.ts';
+import { emptyStripeLog } from './in-place.ts';
 import { noteReadError } from './member-errors.ts';
 import { setMemberState } from './member-state.ts';
 import { bit, type Member } from './members.ts';
@@ -17,7 +18,15 @@ import type { VolumeCore } from './volume-core.ts';
 
 /** A free slot and a spare: the spare takes the slot and is rebuilt. Nothing happens in a window. */
 export async function startRebuildOfSpare(v: VolumeCore): Promise<void> {
-  if (v.mode !== 'direct' || v.window !== null || v.rebuildJob?.running === true) return;
+  const wanted = (): boolean =>
+    v.mode === 'direct' &&
+    v.window === null &&
+    v.rebuildJob?.running !== true &&
+    v.members.spares.length > 0 &&
+    v.members.slots.some(({ state }) => state === 'failed' || state === 'missing');
+  if (!wanted()) return;
+  await emptyStripeLog(v);
+  if (!wanted()) return;
   const { spares, meantFor } = v.members;
   const free = v.members.slots.filter(
     (member) => member.state === 'failed' || member.state === 'missing',
@@ -52,7 +61,8 @@ export async function startRebuild(
     member.state === 'spare' ? 'taken-from-spares' : 'rebuild-started',
   );
   await v.intent.writeAll();
-  await v.metadata.commit();
+  // The others first: they know that it is back before it looks as if it had gone on without them.
+  await v.metadata.commit(member);
   v.emit('rebuild-started', 'info', `Rebuilding drive ${member.path} (slot ${member.slot})`, {
     slot: member.slot,
     path: member.path,

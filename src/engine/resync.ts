@@ -1,7 +1,9 @@
 /** Resync and scrub: the two jobs that go over all members at once. */
 
+import { OK } from '../base/errno.ts';
 import type { StripeIndex } from '../base/units.ts';
 import { agree } from './agree.ts';
+import type { Recovery } from './recovery-map.ts';
 import type { Sweep } from './sweep.ts';
 import { sweepOver } from './sweep-job.ts';
 import type { VolumeCore } from './volume-core.ts';
@@ -33,14 +35,17 @@ export function startResync(v: VolumeCore): void {
     },
   );
   v.resyncJob = job;
-  v.own(
-    job.finished.then((state) => {
-      if (state !== 'done') return;
-      v.resync = null;
-      v.changed.raise();
-      v.emit('resync-done', 'info', `Volume ${v.name} is in sync again after an unclean stop`);
-    }),
-  );
+  v.own(finishResync(v, resync, job));
+}
+
+async function finishResync(v: VolumeCore, resync: Recovery, job: Sweep): Promise<void> {
+  if ((await job.finished) !== 'done') return;
+  // Flushed before parity is believed, and on record: from here on a crash leaves nothing in doubt.
+  if ((await v.flushMembers()) !== OK || v.resync !== resync) return;
+  v.resync = null;
+  v.changed.raise();
+  v.emit('resync-done', 'info', `Volume ${v.name} is in sync again after an unclean stop`);
+  if (v.logsStripes && v.mode === 'direct') await v.metadata.commit();
 }
 
 export function startScrub(

@@ -11,10 +11,18 @@
 
 import { assert } from '../base/assert.ts';
 import { EIO, ENOMEM, type Errno, isDriveGone, OK } from '../base/errno.ts';
-import type { Address, StripeIndex } from '../base/units.ts';
+import {
+  type Address,
+  roundDown,
+  SECTOR_BYTES,
+  type Slot,
+  type StripeIndex,
+} from '../base/units.ts';
 import { NONE } from '../core/levels/descriptor.ts';
 import type { SlotSet } from '../core/slot-set.ts';
 import { type NewPiece, planWrite, type Transfer, type WritePlanned } from '../core/stripe-plan.ts';
+import { inPlace } from './in-place.ts';
+import type { StripeImage } from './log/stripe-image.ts';
 import { noteReadError, repairRange } from './member-errors.ts';
 import { bit, type Member } from './members.ts';
 import { reconstruct } from './reconstruct.ts';
@@ -32,6 +40,9 @@ export async function writeStripe(
 ): Promise<Errno> {
   // A member that turns out to be gone while the stripe is read changes the plan; each turn has one member fewer.
   for (let turn = 0; turn <= v.geometry.members; turn++) {
+    // An image that leaves a member out must not be in the journal of a volume that does not know it is gone.
+    for (let record = v.members.settled(); record !== null; record = v.members.settled())
+      await record;
     const absent = v.members.unusable(stripe) as SlotSet;
     const plan = planWrite(v.geometry, stripe, pieces, {
       absent,
@@ -55,7 +66,8 @@ async function carryOut(
   plan: WritePlanned,
 ): Promise<Errno> {
   if (plan.kind === 'copies') {
-    return writeAll(v, stripe, plan, (transfer) => pieceAddress(pieces, transfer));
+    const writes = memberWrites(plan, (transfer) => pieceAddress(pieces, transfer));
+    return writeImages(v, imagesOf(v, stripe, writes));
   }
   if (plan.kind === 'data-only') {
     return writeLogged(v, stripe, plan, (transfer) => pieceAddress(pieces, transfer));
@@ -75,12 +87,11 @@ async function carryOut(
 }
 
 /**
- * The write hole: no crash may leave a stripe half written while a chunk of it exists only through its parity, so in a
- * degraded volume the after-image is durable in the log first. In a replay always: a member may be lost with the crash.
+ * By way of the journal, and then in place (in-place.ts). Not only where the plan sees a hazard: images are redone in
+ * order after a crash, so while one of a stripe may still be in the journal every later write of that stripe must be
+ * there too, or the redo would bring back what it replaced.
  *
- * Not only where the plan sees a hazard: images are redone in order after a crash, so while one of a stripe may still be
- * in the journal every later write of that stripe must be there too, or the redo would bring back what it replaced. That
- * holds for stripes which a rebuild has already passed as well. The journal is emptied when the volume is complete again.
+ * Columns have nothing to do with each other, so what is too much for one call goes band by band.
  */
 async function writeLogged(
   v: VolumeCore,
@@ -88,24 +99,68 @@ async function writeLogged(
   plan: WritePlanned,
   addressOf: (transfer: Transfer) => Address,
 ): Promise<Errno> {
-  if (v.log === null || (!v.degraded && v.mode !== 'replaying')) {
-    v.beginUnlogged();
-    try {
-      return await writeAll(v, stripe, plan, addressOf);
-    } finally {
-      v.endUnlogged();
-    }
-  }
-  const images = plan.writes.map((transfer) => ({
-    slot: transfer.slot,
-    memberOffset: v.geometry.memberOffset(stripe, transfer.from),
-    address: addressOf(transfer),
-    lengthBytes: transfer.to - transfer.from,
+  return writeBand(v, stripe, memberWrites(plan, addressOf), plan.from, plan.to);
+}
+
+/** Columns of one member, from memory. */
+interface MemberWrite {
+  readonly slot: Slot;
+  readonly from: number;
+  readonly to: number;
+  readonly address: Address;
+}
+
+const memberWrites = (
+  plan: WritePlanned,
+  addressOf: (transfer: Transfer) => Address,
+): MemberWrite[] =>
+  plan.writes.map((transfer) => {
+    const { slot, from, to } = transfer;
+    return { slot, from, to, address: addressOf(transfer) };
+  });
+
+const imagesOf = (
+  v: VolumeCore,
+  stripe: StripeIndex,
+  writes: readonly MemberWrite[],
+): StripeImage[] =>
+  writes.map(({ slot, from, to, address }) => ({
+    slot,
+    memberOffset: v.geometry.memberOffset(stripe, from),
+    address,
+    lengthBytes: to - from,
   }));
-  const logged = await v.log.stripes.logImages(images);
-  const written = await writeAll(v, stripe, plan, addressOf);
-  if (logged.errno === OK) v.log.stripes.applied(logged.ticket);
-  return written;
+
+async function writeBand(
+  v: VolumeCore,
+  stripe: StripeIndex,
+  writes: readonly MemberWrite[],
+  from: number,
+  to: number,
+): Promise<Errno> {
+  const images = imagesOf(v, stripe, writes);
+  if (v.log === null || v.log.stripes.fits(images)) {
+    return inPlace(v, images, () => writeImages(v, images));
+  }
+  const middle = roundDown(from + (to - from) / 2, SECTOR_BYTES);
+  for (const [low, high] of [
+    [from, middle],
+    [middle, to],
+  ] as const) {
+    const errno = await writeBand(v, stripe, within(writes, low, high), low, high);
+    if (errno !== OK) return errno;
+  }
+  return OK;
+}
+
+/** What lies in columns [low, high). */
+function within(writes: readonly MemberWrite[], low: number, high: number): MemberWrite[] {
+  return writes.flatMap(({ slot, from, to, address }) => {
+    const start = Math.max(from, low);
+    const end = Math.min(to, high);
+    if (start >= end) return [];
+    return [{ slot, from: start, to: end, address: (address + (start - from)) as Address }];
+  });
 }
 
 /** The buffers of one stripe write: parity over the hull, and a hull for each chunk that cannot be used in place. */
@@ -254,23 +309,12 @@ function pieceAddress(pieces: readonly DataPiece[], transfer: Transfer): Address
   assert(false, 'stripe write: a write without its piece');
 }
 
-async function writeAll(
-  v: VolumeCore,
-  stripe: StripeIndex,
-  plan: WritePlanned,
-  addressOf: (transfer: Transfer) => Address,
-): Promise<Errno> {
-  const { writes } = plan;
+async function writeImages(v: VolumeCore, images: readonly StripeImage[]): Promise<Errno> {
   // Who is asked now, and not who has the slot when the slowest has answered: a spare may have taken it by then.
-  const asked = writes.map(({ slot }) => v.members.at(slot));
+  const asked = images.map(({ slot }) => v.members.at(slot));
   const results = await Promise.all(
-    writes.map((transfer) =>
-      v.members.writeData(
-        transfer.slot,
-        v.geometry.memberOffset(stripe, transfer.from),
-        addressOf(transfer),
-        transfer.to - transfer.from,
-      ),
+    images.map(({ slot, memberOffset, address, lengthBytes }) =>
+      v.members.writeData(slot, memberOffset, address, lengthBytes),
     ),
   );
   for (let i = 0; i < results.length; i++) {

@@ -18,7 +18,7 @@
 
 import { EIO, type Errno, OK } from '../base/errno.ts';
 import type { StripeIndex } from '../base/units.ts';
-import type { WindowOutcome } from '../core/format/label.ts';
+import type { StripeLogWord, WindowOutcome } from '../core/format/label.ts';
 import type { Geometry } from '../core/geometry.ts';
 import type { DriveState, Purpose, VerifyMode, WindowState } from '../core/status.ts';
 import type { EngineEnvironment } from './contract.ts';
@@ -118,6 +118,8 @@ export class VolumeCore {
   scrubJob: Sweep | null = null;
   verifyJob: Sweep | null = null;
   scrubRepair = false;
+  /** No drive has refused to punch yet. */
+  canPunch = true;
   writesHeld = 0;
   replayStartedMs = 0;
   /** The replay under way; settles when it has ended or stopped. */
@@ -155,6 +157,27 @@ export class VolumeCore {
     return this.resync === null || !this.resync.has(stripe);
   }
 
+  /** At a start: what the labels found there say of the journal, until it is redone. */
+  stripeLogFound: StripeLogWord | null = null;
+  /** A forced start, unclean and degraded: parity may be wrong, and nothing is there to mend it from. */
+  parityUnknown = false;
+
+  /** Does every change of a stripe with parity go to the log first? See in-place.ts. */
+  get logsStripes(): boolean {
+    if (this.log === null || this.geometry.level.parityChunks === 0) return false;
+    if (!this.log.stripes.usable) return false;
+    // Between the record that ends a window and the change of mode nothing is written.
+    const replaying = this.mode === 'replaying' && this.window !== null;
+    return this.limits.logDirect > 0 || this.degraded || replaying;
+  }
+
+  /** What a label that is made now says of the journal. */
+  get stripeLogWord(): StripeLogWord {
+    if (this.stripeLogFound !== null) return this.stripeLogFound;
+    if (!this.logsStripes) return 'void';
+    return this.resync === null && !this.parityUnknown ? 'whole' : 'kept';
+  }
+
   #unloggedStripes = 0;
   #unloggedDone: (() => void)[] = [];
 
@@ -169,8 +192,8 @@ export class VolumeCore {
   }
 
   /**
-   * A member's absence is put on record only when this is reached: from then on every stripe that a crash may leave
-   * half-written is in the log whole. Before it, a start without the member is refused.
+   * A label says that the journal is kept only when this is reached, and the members are flushed: from then on every
+   * stripe that a crash may leave half-written is in the log whole.
    */
   async unloggedWritten(): Promise<void> {
     while (this.#unloggedStripes > 0) {

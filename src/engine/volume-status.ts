@@ -55,6 +55,7 @@ function factsOf(v: VolumeCore, log: LogStatus | null): VolumeFacts {
     resyncing: v.resync !== null,
     window: windowFactsOf(v),
     log,
+    logsStripes: v.logsStripes,
     writesHeld: v.writesHeld,
     legSharesFileSystem: v.legSharesFileSystem,
     dataInDoubt: v.dataInDoubt,

@@ -157,7 +157,7 @@ export class Volume implements RunningVolume {
     await v.flushMembers();
     if (v.log?.window) await v.log.window.sync();
     if (v.mode === 'direct') {
-      if (v.degraded) await v.log?.stripes.releaseAll();
+      await v.log?.stripes.releaseAll();
       await v.intent.clearIdle(true);
       // Degraded: the bits stay, they say what the absent member missed; the data itself is settled.
       if (v.resync === null) v.metadata.clean = true;

@@ -4,17 +4,20 @@
  * and changes nothing.
  */
 
-import { EIO, ENOMEM, ENOSPC, type Errno, OK } from '../base/errno.ts';
+import { EIO, ENOMEM, ENOTSUP, type Errno, OK } from '../base/errno.ts';
 import {
   type Address,
   BLOCK_BYTES,
   roundDown,
   roundUp,
   SECTOR_BYTES,
+  type Slot,
   type StripeIndex,
   type VolumeOffset,
 } from '../base/units.ts';
 import { type OverlayKind, TRIM, ZERO } from '../core/overlay.ts';
+import { inPlace } from './in-place.ts';
+import { type StripeImage, ZEROES } from './log/stripe-image.ts';
 import type { VolumeCore } from './volume-core.ts';
 import { flush, write } from './write.ts';
 import { byCursor, heldForLogSpace, logRefuses, writeLog } from './write-log.ts';
@@ -85,8 +88,14 @@ async function zeroInside(
   let result: Errno = OK;
   for (let at: number = offset; at < offset + lengthBytes; ) {
     const stripe = g.stripeOf(at as VolumeOffset);
+    const punched = await punchRun(v, stripe, at, offset + lengthBytes, how);
+    if (punched !== null) {
+      if (punched.errno !== OK) result = punched.errno;
+      at += punched.bytes;
+      continue;
+    }
     const bytes = Math.min(offset + lengthBytes, g.stripeStart((stripe + 1) as StripeIndex)) - at;
-    const direct = (): Promise<Errno> => zeroMembers(v, stripe, at as VolumeOffset, bytes, how);
+    const direct = (): Promise<Errno> => zeroMembers(v, at as VolumeOffset, bytes, how.trim);
     const errno =
       v.mode === 'direct'
         ? await direct()
@@ -99,22 +108,95 @@ async function zeroInside(
   return result;
 }
 
-/** A whole stripe of zeroes has parity zero: every member's chunk is punched. A part of one is written. */
-async function zeroMembers(
+/** Of each member in one go: bounds how long the locks of a run are held. */
+const PUNCH_MEMBER_BYTES = 4 * 1024 * 1024;
+
+/**
+ * Whole stripes of zeroes have parity zero: the same range of every member is punched. Null: not this way; else how many
+ * bytes of the volume that were.
+ */
+async function punchRun(
   v: VolumeCore,
-  stripe: StripeIndex,
-  offset: VolumeOffset,
-  lengthBytes: number,
+  first: StripeIndex,
+  from: number,
+  end: number,
   how: { readonly trim: boolean; readonly keepAllocated: boolean },
+): Promise<{ readonly bytes: number; readonly errno: Errno } | null> {
+  const g = v.geometry;
+  // Not in a replay, whose zones are done again after a crash, and not where a chunk is absent.
+  if (how.keepAllocated || !v.canPunch || v.degraded || v.mode !== 'direct') return null;
+  if (from !== g.stripeStart(first)) return null;
+  let next: number = first;
+  let bytes = 0;
+  let memberBytes = 0;
+  while (next < g.stripeCount && memberBytes < PUNCH_MEMBER_BYTES) {
+    const columns = g.columnsOf(next as StripeIndex);
+    if (from + bytes + columns * g.dataChunks > end) break;
+    bytes += columns * g.dataChunks;
+    memberBytes += columns;
+    next++;
+  }
+  if (next === first) return null;
+  const last = (next - 1) as StripeIndex;
+  const punched = await punchStripes(v, first, last, memberBytes);
+  if (punched === NOT_BEGUN) return null;
+  if (punched === OK) return { bytes, errno: OK };
+  if (punched === ENOTSUP) v.canPunch = false;
+  // Where one drive cannot, some of the others may have: zeroes are written over all of them, also for a trim.
+  let errno: Errno = OK;
+  for (let stripe: number = first; stripe <= last && errno === OK; stripe++) {
+    const start = g.stripeStart(stripe as StripeIndex);
+    errno = await writeZeroes(v, start, g.columnsOf(stripe as StripeIndex) * g.dataChunks);
+  }
+  return { bytes, errno };
+}
+
+/** Not an errno of any system: a member is absent by now, and nothing was changed. */
+const NOT_BEGUN = -1;
+
+async function punchStripes(
+  v: VolumeCore,
+  first: StripeIndex,
+  last: StripeIndex,
+  lengthBytes: number,
 ): Promise<Errno> {
   const g = v.geometry;
-  const whole = lengthBytes === g.columnsOf(stripe) * g.dataChunks;
-  // Not in a replay: its stripes are in the journal, and redoing them would bring back what was punched.
-  if (whole && !how.keepAllocated && !v.degraded && v.mode === 'direct') {
-    const errno = await punchStripe(v, stripe);
-    if (errno === OK) return OK;
+  const marked = v.intent.mark(first, last);
+  if (marked !== null) await marked;
+  await v.locks.lockRange(first, last);
+  try {
+    if (v.degraded) return NOT_BEGUN;
+    const memberOffset = g.memberOffset(first, 0);
+    const images = v.members.slots.map(({ slot }): StripeImage => {
+      return { slot: slot as Slot, memberOffset, address: ZEROES, lengthBytes };
+    });
+    return await inPlace(v, images, async () => {
+      const punches = images.map(({ slot }) =>
+        v.members.punchData(slot, memberOffset, lengthBytes),
+      );
+      return (await Promise.all(punches)).find((errno) => errno !== OK) ?? OK;
+    });
+  } finally {
+    v.locks.unlockRange(first, last);
+    v.intent.release(first, last);
   }
-  if (how.trim) return OK; // A hint: contents stay what they were.
+}
+
+/** A part of a stripe. A trim of that is a hint: contents stay what they were. */
+async function zeroMembers(
+  v: VolumeCore,
+  offset: VolumeOffset,
+  lengthBytes: number,
+  trim: boolean,
+): Promise<Errno> {
+  return trim ? OK : writeZeroes(v, offset, lengthBytes);
+}
+
+async function writeZeroes(
+  v: VolumeCore,
+  offset: VolumeOffset,
+  lengthBytes: number,
+): Promise<Errno> {
   const { buffers } = v.environment;
   const zeroes = await buffers.takeLater(lengthBytes, 'engine');
   if (zeroes === 0) return ENOMEM;
@@ -123,31 +205,6 @@ async function zeroMembers(
     return await writeMembers(v, offset, zeroes, lengthBytes);
   } finally {
     buffers.give(zeroes);
-  }
-}
-
-async function punchStripe(v: VolumeCore, stripe: StripeIndex): Promise<Errno> {
-  const g = v.geometry;
-  const marked = v.intent.mark(stripe, stripe);
-  if (marked !== null) await marked;
-  if (!v.locks.tryLock(stripe)) await v.locks.lock(stripe);
-  try {
-    if (v.degraded) return ENOSPC;
-    const offset = g.memberOffset(stripe, 0);
-    v.beginUnlogged();
-    try {
-      const punches = v.members.slots.map((member) =>
-        v.members.punchData(member.slot, offset, g.columnsOf(stripe)),
-      );
-      // Where one cannot, the caller writes zeroes over all of them: the stripe is made whole again.
-      for (const errno of await Promise.all(punches)) if (errno !== OK) return errno;
-    } finally {
-      v.endUnlogged();
-    }
-    return OK;
-  } finally {
-    v.locks.unlock(stripe);
-    v.intent.release(stripe, stripe);
   }
 }
 

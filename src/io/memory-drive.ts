@@ -97,6 +97,8 @@ export class MemoryMedium {
    */
   intercept: ((operation: MemoryOperation) => Errno) | null = null;
   #unflushed: Unflushed[] = [];
+  /** Where the two may differ although nothing waits for a flush: no flush will bring it to the drive. */
+  #forgotten: { offset: number; lengthBytes: number }[] = [];
   #sequence = 0;
   #faults: Fault[] = [];
   #hung = new Set<OperationKind>();
@@ -150,6 +152,8 @@ export class MemoryMedium {
    * them, no later flush brings them to the drive, and a power cut takes them.
    */
   forgetUnflushed(): void {
+    for (const { offset, data } of this.#unflushed)
+      this.#forgotten.push({ offset, lengthBytes: data.length });
     this.#unflushed = [];
   }
 
@@ -201,8 +205,11 @@ export class MemoryMedium {
     this.#unflushed = [];
     // Only where something was not flushed do the two differ: a large medium costs nothing.
     for (const { offset, data } of unflushed)
-      this.bytes.set(this.stable.subarray(offset, offset + data.length), offset);
+      this.#forgotten.push({ offset, lengthBytes: data.length });
+    for (const { offset, lengthBytes } of this.#forgotten)
+      this.bytes.set(this.stable.subarray(offset, offset + lengthBytes), offset);
     for (const write of unflushed) this.#applySome(write.offset, write.data, chance);
+    this.#forgotten = [];
     this.applyFlush(this.#sequence);
   }
 
@@ -214,6 +221,7 @@ export class MemoryMedium {
     this.bytes.set(snapshot.bytes);
     this.stable.set(snapshot.stable);
     this.#unflushed = [];
+    this.#forgotten = [{ offset: 0, lengthBytes: this.sizeBytes }];
   }
 
   /** Another medium with the same contents, all of it flushed. */

@@ -117,6 +117,7 @@ export function makeVolume(making: Making): MadeMember[] {
       events: 1,
       resyncBytes: marked ? 0 : null,
       roles: initialRoles(paths.length),
+      byLocum: true,
     };
     const label = labelOf(superblock, level, chunkBytes, members);
     writeAt(path, layout.superOffset, encodeSuperblock(superblock));
@@ -160,6 +161,7 @@ export function labelOf(
       changedWallMs: 0,
     })),
     log: null,
+    stripeLog: 'void',
     window: null,
     recovery: [],
     scrub: null,

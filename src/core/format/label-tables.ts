@@ -27,6 +27,7 @@ import {
   legStates,
   memberReasons,
   recoveryKinds,
+  stripeLogWords,
   windowOutcomes,
 } from './label.ts';
 
@@ -128,7 +129,7 @@ export const labelLayout = new Layout('label', BLOCK_BYTES, {
   recoveryCount: field(0x114, 'u8', 'used entries of recovery'),
   legsCount: field(0x115, 'u8', 'used entries of the legs'),
   present: field(0x116, 'u8', 'bits: 1 owner, 2 log, 4 window, 8 scrub'),
-  zero1: field(0x117, 'zero', 'reserved', 1),
+  stripeLog: field(0x117, 'u8', 'the stripe log: 0 void, 1 kept, 2 whole'),
   ownerToken: field(0x118, 'uuid', 'the server that runs the volume'),
   ownerWallMs: field(0x128, 'u64', 'and when it said so, ms'),
   log: field(0x130, 'region', 'the log', logTable.sizeBytes),
@@ -154,6 +155,7 @@ export function encodeLabelBody(label: Label, bytes: Uint8Array): void {
       digest: new Uint8Array(DIGEST_BYTES),
       slot: label.slot ?? NO_SLOT,
       clean: label.clean ? 1 : 0,
+      stripeLog: codeOf(stripeLogWords, label.stripeLog),
       historyCount: history.length,
       membersCount: members.length,
       recoveryCount: recovery.length,
@@ -263,6 +265,7 @@ function decodeChecked(bytes: Uint8Array): Label {
     ...same,
     slot: raw.slot === NO_SLOT ? null : raw.slot,
     clean: flagOf(raw.clean),
+    stripeLog: wordOf(stripeLogWords, raw.stripeLog),
     owner: has(HAS_OWNER) ? { token: ownerToken, wallMs: ownerWallMs } : null,
     history: entries(historyCount, at.history.offset, UUID_BYTES, (offset) =>
       uuidFromBytes(bytes.subarray(offset)),

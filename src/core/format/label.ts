@@ -53,6 +53,16 @@ export type MemberReason = (typeof memberReasons)[number];
 export const windowOutcomes = ['none', 'returned', 'rebuilt', 'thawed', 'aborted'] as const;
 export type WindowOutcome = (typeof windowOutcomes)[number];
 
+/**
+ * What the stripe log is worth to a start after this label. Append only.
+ *
+ *   void    stripes are written in place without it: whatever it holds is old and is not redone
+ *   kept    every change of a stripe with parity is durable in it first: what is not released is redone, in order
+ *   whole   kept, and once that is redone every stripe adds up, whoever is absent
+ */
+export const stripeLogWords = ['void', 'kept', 'whole'] as const;
+export type StripeLogWord = (typeof stripeLogWords)[number];
+
 /** Codes again: append only. */
 export const legStates = ['online', 'failed', 'missing'] as const;
 export const recoveryKinds = ['full', 'bitmap'] as const;
@@ -150,6 +160,7 @@ export interface Label {
   owner: { token: Uuid; wallMs: number } | null;
   members: LabelMember[];
   log: LabelLog | null;
+  stripeLog: StripeLogWord;
   window: LabelWindow | null;
   recovery: LabelRecovery[];
   scrub: LabelScrub | null;

@@ -76,6 +76,8 @@ export const RECORD_ZERO = 2;
 export const RECORD_TRIM = 3;
 /** After-image of a piece of a member, in the stripe area. */
 export const RECORD_IMAGE = 4;
+/** The same where the piece becomes zeroes: no payload. */
+export const RECORD_IMAGE_ZERO = 5;
 export const RECORD_FLAG_FUA = 1;
 
 export interface SegmentIdentity {
@@ -326,7 +328,7 @@ function decodeRecords(
     at += RECORD_BYTES;
     const hasPayload = record.type === RECORD_WRITE || record.type === RECORD_IMAGE;
     const blocks = hasPayload ? payloadBlocksOf(record.sectors) : 0;
-    if (record.type < RECORD_WRITE || record.type > RECORD_IMAGE || record.sectors === 0)
+    if (record.type < RECORD_WRITE || record.type > RECORD_IMAGE_ZERO || record.sectors === 0)
       return null;
     if (record.payloadBlocks !== blocks || crcs + blocks > blockCrcs.length) return null;
     if (Number.isNaN(record.start) || at + blocks * 4 > view.byteLength) return null;

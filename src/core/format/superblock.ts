@@ -92,8 +92,12 @@ export const superblockLayout = new Layout('md superblock', HEADER_BYTES, {
   ),
   checksum: field(0xd8, 'u32', 'sum of all 32-bit words, folded'),
   rolesCount: field(0xdc, 'u32', 'length of the roles table'),
-  pad1: field(0xe0, 'pad', 'zero', 32),
+  writer: field(0xe0, 'pad', 'Locum: `LOCUM` if it wrote this last; md leaves zeroes', 8),
+  pad1: field(0xe8, 'pad', 'zero', 24),
 });
+
+/** `LOCUM` and zeroes. */
+const WRITER = Uint8Array.of(0x4c, 0x4f, 0x43, 0x55, 0x4d, 0, 0, 0);
 
 export interface Superblock {
   setUuid: Uuid;
@@ -130,6 +134,8 @@ export interface Superblock {
   resyncBytes: number | null;
   /** By device number: a slot or one of ROLE_*. */
   roles: number[];
+  /** Nobody else has written this superblock since: md clears the mark with each of its updates. */
+  byLocum: boolean;
 }
 
 export type SuperblockResult =
@@ -239,6 +245,7 @@ export function encodeSuperblock(superblock: Superblock): Uint8Array {
     rolesCount: roles.length,
   };
   superblockLayout.encode(values, bytes);
+  if (superblock.byLocum) bytes.set(WRITER, superblockLayout.fields.writer.offset);
   const view = new DataView(bytes.buffer);
   for (const [index, role] of roles.entries()) view.setUint16(HEADER_BYTES + 2 * index, role, true);
   view.setUint32(
@@ -278,7 +285,9 @@ export function decodeSuperblock(bytes: Uint8Array): SuperblockResult {
   const roles = Array.from({ length: count }, (_, index) =>
     view.getUint16(HEADER_BYTES + 2 * index, true),
   );
-  return { kind: 'superblock', value: fromRaw(raw, roles) };
+  const at = superblockLayout.fields.writer.offset;
+  const byLocum = WRITER.every((byte, index) => bytes[at + index] === byte);
+  return { kind: 'superblock', value: fromRaw(raw, roles, byLocum) };
 }
 
 type Raw = Decoded<typeof superblockLayout.fields>;
@@ -341,7 +350,7 @@ function unsupportedIn(raw: Raw): string | null {
   return null;
 }
 
-function fromRaw(raw: Raw, roles: number[]): Superblock {
+function fromRaw(raw: Raw, roles: number[], byLocum: boolean): Superblock {
   return {
     setUuid: raw.setUuid,
     setName: raw.setName,
@@ -371,5 +380,6 @@ function fromRaw(raw: Raw, roles: number[]): Superblock {
     resyncBytes:
       raw.resyncSectors === Number.POSITIVE_INFINITY ? null : raw.resyncSectors * SECTOR_BYTES,
     roles,
+    byLocum,
   };
 }

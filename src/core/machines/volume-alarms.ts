@@ -15,6 +15,7 @@ import {
   type DriveFacts,
   described,
   failedBesides,
+  isDegraded,
   returnable,
   sentence,
   type VolumeFacts,
@@ -58,7 +59,7 @@ export function alarmsOf(facts: VolumeFacts, writeHole: VolumeStatus['writeHole'
   for (const drive of failedBesides(facts)) driveAlarm(facts, drive, add);
   if (facts.window !== null && facts.frozen) windowAlarms(facts, facts.window, add);
   logAlarms(facts, add);
-  if (writeHole === 'open') {
+  if (writeHole === 'open' && isDegraded(facts)) {
     add(
       'write-hole',
       'warning',
@@ -157,7 +158,7 @@ function logAlarms(facts: VolumeFacts, add: Add): void {
   if (none && lost.length > 0) {
     const meaning =
       window === null
-        ? 'Writes go on, but no window can be opened.'
+        ? 'Writes go on, but no window can be opened, and a crash leaves parity in doubt.'
         : 'It may be the only copy of what was written since the drive left.';
     add('log-lost', 'critical', `No leg of the log takes a write. ${meaning} ${newLog}`);
   }

@@ -46,6 +46,8 @@ export interface VolumeFacts {
   readonly resyncing: boolean;
   readonly window: WindowFactsForStatus | null;
   readonly log: LogStatus | null;
+  /** Stripes go to the log before they are changed in place. */
+  readonly logsStripes: boolean;
   /** Host writes that wait for room in the log or for a drive. */
   readonly writesHeld: number;
   readonly legSharesFileSystem: boolean;

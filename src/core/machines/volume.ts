@@ -72,10 +72,10 @@ export function volumeStateOf(facts: VolumeFacts): VolumeState {
   return rule.state;
 }
 
-/** Can a crash, at this moment, damage what an absent member held? */
+/** Can a crash, at this moment, damage what a member holds that is absent, or is lost before the resync? */
 export function writeHoleOf(facts: VolumeFacts): VolumeStatus['writeHole'] {
-  const exposed = facts.level.parityChunks > 0 && isDegraded(facts) && !facts.frozen;
-  return exposed && (facts.log === null || facts.log.state === 'failed') ? 'open' : 'closed';
+  const exposed = facts.level.parityChunks > 0 && !facts.frozen;
+  return exposed && !facts.logsStripes ? 'open' : 'closed';
 }
 
 export interface VolumeOpinion {

@@ -21,12 +21,12 @@ import {
   SECTOR_BYTES,
   type Slot,
 } from '../../base/units.ts';
-import { RECORD_IMAGE, type Segment } from '../../core/format/segment.ts';
+import { RECORD_IMAGE, RECORD_IMAGE_ZERO, type Segment } from '../../core/format/segment.ts';
 import { driveOf, type Leg, type Legs, type LogEnvironment } from './legs.ts';
 import { continuesChain } from './recover-records.ts';
 import { verifyPayload } from './segment-copy.ts';
 import { type SegmentArea, SegmentCursor } from './segment-cursor.ts';
-import type { StripeImage } from './stripe-log.ts';
+import { type StripeImage, ZEROES } from './stripe-image.ts';
 
 export interface PendingSegment {
   readonly segment: Segment;
@@ -128,9 +128,9 @@ export async function readImages(
   const { segment, offset, whole } = pending;
   const lengthBytes = (segment.totalBlocks - segment.headerBlocks) * BLOCK_BYTES;
   for (const leg of whole) {
-    const address = await buffers.takeLater(lengthBytes, 'engine');
+    const address = await buffers.takeLater(Math.max(lengthBytes, BLOCK_BYTES), 'engine');
     const from = (offset + segment.headerBlocks * BLOCK_BYTES) as DriveOffset;
-    const errno = await driveOf(leg).read(from, address, lengthBytes);
+    const errno = lengthBytes > 0 ? await driveOf(leg).read(from, address, lengthBytes) : OK;
     const right = segment.blockCrcs.every((crc, i) => {
       const at = address + i * BLOCK_BYTES;
       return crc32(buffers.bytes.subarray(at, at + BLOCK_BYTES)) === crc;
@@ -144,11 +144,14 @@ export async function readImages(
 
 function imagesOf(segment: Segment, payload: Address): StripeImage[] {
   return segment.records
-    .filter(({ type }) => type === RECORD_IMAGE)
-    .map(({ slot, start, sectors, payloadBlock }) => ({
+    .filter(({ type }) => type === RECORD_IMAGE || type === RECORD_IMAGE_ZERO)
+    .map(({ type, slot, start, sectors, payloadBlock }) => ({
       slot: slot as Slot,
       memberOffset: (start * SECTOR_BYTES) as MemberOffset,
-      address: (payload + (payloadBlock - segment.headerBlocks) * BLOCK_BYTES) as Address,
+      address:
+        type === RECORD_IMAGE_ZERO
+          ? ZEROES
+          : ((payload + (payloadBlock - segment.headerBlocks) * BLOCK_BYTES) as Address),
       lengthBytes: sectors * SECTOR_BYTES,
     }));
 }

@@ -1,8 +1,7 @@
 /**
- * The stripe log closes the write hole of a degraded volume. A stripe with a member absent cannot
- * be changed in place atomically: torn by a crash, its data and parity no longer agree, and the
- * absent member's chunk is gone. So its after-image is made durable here first, and after a crash
- * it is simply written again.
+ * The stripe log closes the write hole. A stripe cannot be changed in place atomically: torn by a
+ * crash, its data and parity no longer agree, and the chunk of a member that is absent then is
+ * gone. So its after-image is made durable here first, and after a crash it is simply written again.
  *
  *   logImages ──► segment, one fdatasync for all that came together ──► in place ──► applied
  *
@@ -23,17 +22,12 @@
 
 import { assert } from '../../base/assert.ts';
 import { EIO, type Errno, OK } from '../../base/errno.ts';
-import {
-  type Address,
-  BLOCK_BYTES,
-  type MemberOffset,
-  SECTOR_BYTES,
-  type Slot,
-} from '../../base/units.ts';
+import { type Address, BLOCK_BYTES, SECTOR_BYTES } from '../../base/units.ts';
 import {
   HEADER_BLOCKS_MAX,
   headerBlocksFor,
   RECORD_IMAGE,
+  RECORD_IMAGE_ZERO,
   type SegmentEncoder,
 } from '../../core/format/segment.ts';
 import type { Part } from '../../io/drive.ts';
@@ -41,15 +35,7 @@ import type { Legs, LogEnvironment } from './legs.ts';
 import type { LogLimits } from './limits.ts';
 import { addPayload } from './payload-parts.ts';
 import { type FoundStripes, readImages } from './recover-stripes.ts';
-
-export interface StripeImage {
-  readonly slot: Slot;
-  readonly memberOffset: MemberOffset;
-  /** Borrowed until the answer. */
-  readonly address: Address;
-  /** A multiple of 512. */
-  readonly lengthBytes: number;
-}
+import { isZeroes, type StripeImage } from './stripe-image.ts';
 
 export interface LoggedImages {
   readonly errno: Errno;
@@ -89,7 +75,10 @@ export interface StripeLogOptions {
   readonly found: FoundStripes;
 }
 
-const blocksOf = (image: StripeImage): number => Math.ceil(image.lengthBytes / BLOCK_BYTES);
+const blocksOf = (image: StripeImage): number =>
+  isZeroes(image) ? 0 : Math.ceil(image.lengthBytes / BLOCK_BYTES);
+const blocksOfAll = (images: readonly StripeImage[]): number =>
+  images.reduce((sum, image) => sum + blocksOf(image), 0);
 const newHalf = (index: number): Half => ({
   index,
   firstSequence: 0,
@@ -147,9 +136,15 @@ export class StripeLog {
     assert(limits.stripeBlocks <= this.#segmentBlocks, 'one call fits into a half');
   }
 
-  /** Most that one call may hand over, each image rounded up to 4 KiB. */
-  get maxBytes(): number {
-    return this.#limits.stripeBlocks * BLOCK_BYTES;
+  /** Does it take images? For good not, once no leg is left. */
+  get usable(): boolean {
+    return !this.#failed && this.#legs.hasOnline;
+  }
+
+  /** Can one call take them all? */
+  fits(images: readonly StripeImage[]): boolean {
+    const { stripeImages, stripeBlocks } = this.#limits;
+    return images.length <= stripeImages && blocksOfAll(images) <= stripeBlocks;
   }
 
   get maxImages(): number {
@@ -172,12 +167,8 @@ export class StripeLog {
 
   logImages(images: readonly StripeImage[]): Promise<LoggedImages> {
     assert(this.#pending === 0, 'images found at the start are redone and released first');
-    const blocks = images.reduce((sum, image) => sum + blocksOf(image), 0);
-    assert(
-      images.length > 0 && images.length <= this.#limits.stripeImages,
-      'a call has a bounded number of images',
-    );
-    assert(blocks <= this.#limits.stripeBlocks, 'the images of a call fit into a segment');
+    assert(images.length > 0 && this.fits(images), 'the images of a call fit into a segment');
+    const blocks = blocksOfAll(images);
     for (const { lengthBytes, memberOffset } of images) {
       assert(
         lengthBytes > 0 && lengthBytes % SECTOR_BYTES === 0 && memberOffset % SECTOR_BYTES === 0,
@@ -346,14 +337,9 @@ export class StripeLog {
     const { bytes } = this.#environment.buffers;
     const { slot, memberOffset, address, lengthBytes } = image;
     const sectors = lengthBytes / SECTOR_BYTES;
-    this.#encoder.record(
-      RECORD_IMAGE,
-      0,
-      memberOffset / SECTOR_BYTES,
-      sectors,
-      slot,
-      blocksOf(image),
-    );
+    const type = isZeroes(image) ? RECORD_IMAGE_ZERO : RECORD_IMAGE;
+    this.#encoder.record(type, 0, memberOffset / SECTOR_BYTES, sectors, slot, blocksOf(image));
+    if (isZeroes(image)) return;
     addPayload(bytes, this.#zeroes, this.#encoder, parts, address, lengthBytes, () => {});
   }
 

@@ -83,6 +83,7 @@ export function volume(shape: Shape = {}): World {
     events,
     resyncBytes: null,
     roles: initialRoles(members),
+    byLocum: true,
   });
   const label = (slot: number): Label => ({
     volumeUuid: VOLUME,
@@ -115,6 +116,7 @@ export function volume(shape: Shape = {}): World {
           legs: [0, 1].map((leg) => ({ uuid: legUuid(leg), state: 'online' })),
         }
       : null,
+    stripeLog: log ? 'whole' : 'void',
     window: null,
     recovery: [],
     scrub: null,

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type SlotFacts, slotCases } from '../../../src/core/assembly-slots.ts';
+import type { StripeLogWord } from '../../../src/core/format/label.ts';
 import {
   FEATURE_RECOVERY_OFFSET,
   ROLE_FAULTY,
@@ -596,10 +597,62 @@ test('unclean and degraded: only with the log, or mirrored, or forced', () => {
   assert.equal(assembled(story(1), { legs: [] }).forced, false);
 });
 
-test('unclean, and the absence is news: the log does not cover it', () => {
+const stripeLogIs = (world: World, stripeLog: StripeLogWord): World => {
+  for (const { label } of world.drives) label!.stripeLog = stripeLog;
+  return world;
+};
+const holeForced = (world: World): boolean =>
+  assembled(world, { only: [0, 1, 2], force: true }).trail.some((line) => line.startsWith('@Q3'));
+
+test('unclean, and the absence is news: a person says so; only a whole journal covers it', () => {
   const world = crashed(volume());
   assert.equal(refused(world, { only: [0, 1, 2] }).code, 'members-missing');
-  assert.equal(assembled(world, { only: [0, 1, 2], force: true }).forced, true);
+  const decision = assembled(world, { only: [0, 1, 2], force: true });
+  assert.deepEqual([decision.forced, decision.stripeLog], [true, 'whole']);
+  assert.equal(holeForced(world), false, 'but for that nothing is forced');
+  assert.equal(holeForced(stripeLogIs(world, 'kept')), true);
+  assert.equal(holeForced(stripeLogIs(world, 'void')), true);
+});
+
+test('unclean, and the absence is known: a journal that is kept covers it, a void one does not', () => {
+  const story = (stripeLog: StripeLogWord): World => {
+    const world = volume();
+    leave(world, 1);
+    return stripeLogIs(crashed(world), stripeLog);
+  };
+  assert.equal(assembled(story('whole')).stripeLog, 'whole');
+  assert.equal(assembled(story('kept')).forced, false);
+  assert.equal(refused(story('void')).code, 'dirty-and-degraded');
+  assert.equal(assembled(story('void'), { force: true }).stripeLog, 'void');
+});
+
+test('the journal is void without a leg of it, and when md has written to a member since', () => {
+  const stripeLog = (change: (world: World) => void, legs?: []): string => {
+    const world = volume();
+    change(world);
+    return assembled(world, legs ? { legs } : {}).stripeLog;
+  };
+  const nothing = (): void => {};
+  assert.equal(stripeLog(nothing), 'whole');
+  assert.equal(stripeLog(nothing, []), 'void');
+  assert.equal(
+    stripeLog(({ drives: [first] }) => (first!.superblock.byLocum = false)),
+    'void',
+  );
+  const ahead = (by: number) => (world: World) => {
+    for (const { superblock, label, bitmap } of world.drives) {
+      label!.clean = false;
+      superblock.events += by;
+      bitmap!.events += by;
+    }
+  };
+  assert.equal(stripeLog(ahead(1)), 'whole', 'a crash between superblock and label');
+  assert.equal(stripeLog(ahead(2)), 'void');
+  const byMd = (world: World): void => {
+    ahead(2)(world);
+    for (const { label } of world.drives) label!.clean = true;
+  };
+  assert.equal(stripeLog(byMd), 'void');
 });
 
 test('unclean with a log leg of an earlier epoch: not covered', () => {

@@ -9,7 +9,7 @@ import { EIO, OK } from '../../../src/base/errno.ts';
 import { type Address, KIB, type MemberOffset, type Slot } from '../../../src/base/units.ts';
 import { decodeLegHeader } from '../../../src/core/format/leg-header.ts';
 import { LogStore } from '../../../src/engine/log/log-store.ts';
-import type { StripeImage } from '../../../src/engine/log/stripe-log.ts';
+import type { StripeImage } from '../../../src/engine/log/stripe-image.ts';
 import { format, legs, open, smallLimits } from './model.ts';
 import { Random, sharedPool, type TestDrive, World } from './world.ts';
 

@@ -158,7 +158,7 @@ test('bytes that are no whole sectors are merged, also side by side', async () =
 });
 
 test('an unclean stop: the marked regions are put in sync in the background while the host reads', async () => {
-  const { world, model } = await make(5);
+  const { world, model } = await make(5, { limits: { logDirect: 0 } });
   await put(world, model, 0, 512);
   world.crash(false);
   model.crash(false);
@@ -170,6 +170,28 @@ test('an unclean stop: the marked regions are put in sync in the background whil
   await world.pass(10_000);
   await world.until(world.v.stop());
   assert.equal(labelOn(world, 'd0').clean, true);
+});
+
+test('with the journal an unclean stop needs no resync: parity is believed at once, also without a member', async () => {
+  const { world, model } = await make(5);
+  await put(world, model, 0, 512);
+  const open = model.invent(24);
+  model.begin(40, open.values);
+  void world.write(40 * SECTOR, open.data);
+  // The image is in the log, and the stripe is being written.
+  await world.pass(0);
+  world.crash(true, world.random.next);
+  model.crash(true);
+  world.at('d1').vanish();
+  const refused = await world.tryAssemble();
+  assert.ok(!refused.ok && refused.problem.code === 'members-missing');
+  assert.ok((await world.tryAssemble(true)).ok);
+  assert.equal(world.v.status().state, 'degraded');
+  assert.deepEqual(
+    world.v.status().alarms.map(({ code }) => code),
+    ['drive-failed'],
+  );
+  await check(world, model);
 });
 
 test('a clean stop needs no resync', async () => {

@@ -26,10 +26,11 @@ export class Life {
   /** What befalls the drives just before an operation, besides the end. */
   mishap: { readonly at: number; readonly act: () => void } | null = null;
 
-  constructor(level: number, seed: number) {
+  constructor(level: number, seed: number, limits: Record<string, number> = {}) {
     this.level = level;
     const members = level === 1 ? 2 : 3;
-    this.world = new World({ seed, members, memberBytes: SMALL_MEMBER_BYTES, poolBytes: 4 * MIB });
+    const sizes = { memberBytes: SMALL_MEMBER_BYTES, poolBytes: 4 * MIB };
+    this.world = new World({ seed, members, ...sizes, limits });
   }
 
   /** The world counts, and dies at the target. */
@@ -184,6 +185,7 @@ export class Life {
     chance: () => number,
     target: number,
     maybe: ProblemCode | null = null,
+    force = false,
   ): Promise<boolean> {
     const power = how !== 'kill';
     this.model.crash(power);
@@ -191,7 +193,7 @@ export class Life {
     this.world.crash(power, how === 'power cut, nothing kept' ? () => 0 : chance);
     this.arm(target);
     const { environment, drivePaths, logPaths } = this.world;
-    const request = { name: null, drivePaths, logPaths, force: false };
+    const request = { name: null, drivePaths, logPaths, force };
     const outcome = await this.until(assembleVolume(environment, request));
     if (!outcome.ok && outcome.problem.code === maybe) return false;
     assert.ok(outcome.ok, outcome.ok ? '' : `not assembled: ${JSON.stringify(outcome.problem)}`);

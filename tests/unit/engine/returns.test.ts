@@ -332,7 +332,7 @@ test('a window on a degraded volume: refused with the exposure, opened when that
 test('a window on a volume that is rebuilding or resyncing is refused', async () => {
   const scene = await Scene.make(5, {
     seed: 69,
-    limits: { sweepBytesPerSecond: 4 * KIB, sweepStepBytes: 4 * KIB },
+    limits: { sweepBytesPerSecond: 4 * KIB, sweepStepBytes: 4 * KIB, logDirect: 0 },
   });
   const { world } = scene;
   await scene.put(0, scene.model.sectors);

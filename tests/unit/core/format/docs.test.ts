@@ -5,7 +5,11 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { bitmapLayout } from '../../../../src/core/format/bitmap.ts';
-import { memberReasons, windowOutcomes } from '../../../../src/core/format/label.ts';
+import {
+  memberReasons,
+  stripeLogWords,
+  windowOutcomes,
+} from '../../../../src/core/format/label.ts';
 import { encodeLabel } from '../../../../src/core/format/label-codec.ts';
 import {
   labelLayout,
@@ -56,7 +60,14 @@ test('label.md has the tables and words of the code and a true example', () => {
     scrubTable,
   ];
   for (const layout of tables) assert.ok(text.includes(layout.table()), layout.name);
-  for (const words of [driveStates, memberReasons, windowStates, purposes, windowOutcomes]) {
+  for (const words of [
+    driveStates,
+    memberReasons,
+    windowStates,
+    purposes,
+    windowOutcomes,
+    stripeLogWords,
+  ]) {
     assert.ok(text.includes(words.map((word, code) => `${code} ${word}`).join(' · ')));
   }
   const bytes = encodeLabel(plain);

@@ -23,6 +23,7 @@ export const plain: Label = {
   owner: null,
   members: [],
   log: null,
+  stripeLog: 'void',
   window: null,
   recovery: [],
   scrub: null,
@@ -53,6 +54,7 @@ export const full: Label = {
       { uuid: uuid(7), state: 'failed' },
     ],
   },
+  stripeLog: 'whole',
   window: {
     id: uuid(8),
     token: uuid(9),

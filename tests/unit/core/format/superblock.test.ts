@@ -43,6 +43,15 @@ test('what mdadm says about a clean RAID 5 is what we read', () => {
   assert.equal(superblock.resyncBytes, null, 'clean');
 });
 
+test('who wrote it last: md leaves zeroes where Locum leaves its mark', () => {
+  const md = superblockOf('raid5-clean-2');
+  assert.equal(md.byLocum, false);
+  const bytes = encodeSuperblock({ ...md, byLocum: true });
+  assert.deepEqual(Buffer.from(bytes.subarray(0xe0, 0xe8)).toString('latin1'), 'LOCUM\0\0\0');
+  const read = decodeSuperblock(bytes);
+  assert.ok(read.kind === 'superblock' && read.value.byLocum);
+});
+
 test('dirty, degraded and rebuilding members', () => {
   assert.equal(superblockOf('raid5-dirty-0').resyncBytes, 0);
   assert.deepEqual(superblockOf('raid1-degraded-0').roles.slice(0, 2), [0, ROLE_FAULTY]);

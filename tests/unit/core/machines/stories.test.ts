@@ -52,6 +52,7 @@ const healthy: VolumeFacts = {
   resyncing: false,
   window: null,
   log: null,
+  logsStripes: true,
   writesHeld: 0,
   legSharesFileSystem: false,
   dataInDoubt: null,
@@ -148,9 +149,9 @@ describe('the story of', () => {
   });
 
   test('a degraded volume: what is left, and a drive nobody knows the path of', () => {
-    const one = { ...healthy, drives: drives('online', 'failed', 'online') };
+    const one = { ...healthy, logsStripes: false, drives: drives('online', 'failed', 'online') };
     assert.match(storyOf(one).state, /the next failure loses data\. Without a log, a crash can/);
-    assert.doesNotMatch(storyOf({ ...one, log }).state, /Without a log/);
+    assert.doesNotMatch(storyOf({ ...one, log, logsStripes: true }).state, /Without a log/);
     const mirror = { ...one, level: levelByNumber(1) as LevelDescriptor };
     assert.match(storyOf(mirror).state, /1 more may fail\.$/);
     const unknown = drives('online', 'missing', 'online').map((drive) =>
@@ -162,7 +163,7 @@ describe('the story of', () => {
   });
 
   test('a degraded volume whose absent member is expected back: nothing to replace', () => {
-    const away = { ...healthy, drives: drives('online', 'away', 'online') };
+    const away = { ...healthy, logsStripes: false, drives: drives('online', 'away', 'online') };
     assert.equal(storyOf(away).next, 'locum status v --watch');
     assert.match(alarmOf(away, 'write-hole').message, /: locum status v --watch$/);
   });
@@ -303,6 +304,7 @@ describe('the alarm', () => {
   test('of the write hole while a window is being opened: wait, it changes in a moment', () => {
     const facts: VolumeFacts = {
       ...healthy,
+      logsStripes: false,
       drives: drives('online', 'failed', 'online'),
       window: { ...open, state: 'freezing', slot: 0, path: '/dev/sda' },
     };

@@ -40,6 +40,7 @@ const healthy: VolumeFacts = {
   resyncing: false,
   window: null,
   log: null,
+  logsStripes: true,
   writesHeld: 0,
   legSharesFileSystem: false,
   dataInDoubt: null,
@@ -170,15 +171,17 @@ test('the story of a second failure says that nothing is lost and what to do', (
   assert.equal(deriveVolume(window).redundancy.canLose, 1);
 });
 
-test('the write hole is open only when degraded, in place, with parity and without a log', () => {
+test('the write hole is open when stripes with parity are written in place without the log', () => {
   const hole = (facts: VolumeFacts): string => deriveVolume(facts).writeHole;
-  const degraded = { ...healthy, drives: drives('online', 'failed', 'online') };
+  const without = { ...healthy, logsStripes: false };
+  const degraded = { ...without, drives: drives('online', 'failed', 'online') };
   assert.equal(hole(healthy), 'closed');
+  assert.equal(hole(without), 'open', 'a crash, and then the loss of a member');
   assert.equal(hole(degraded), 'open');
-  assert.equal(hole({ ...degraded, log }), 'closed');
-  assert.equal(hole({ ...degraded, log: { ...log, state: 'failed' } }), 'open');
+  assert.equal(hole({ ...degraded, logsStripes: true }), 'closed');
   assert.equal(hole({ ...degraded, level: levelByNumber(1) as LevelDescriptor }), 'closed');
-  assert.equal(hole(second), 'closed');
+  assert.equal(hole({ ...second, logsStripes: false }), 'closed', 'frozen: nothing is in place');
+  assert.deepEqual(codes(without), [], 'said in the status; no reason to get up at night');
   assert.deepEqual(codes(degraded), ['drive-failed', 'write-hole']);
 });
 
@@ -272,7 +275,12 @@ test('a drive that was out before the window is not asked for: only the one that
 
 test('every alarm code is raised by something', () => {
   const noisy: VolumeFacts[] = [
-    { ...healthy, haltReason: 'x', drives: drives('failed', 'online', 'online') },
+    {
+      ...healthy,
+      haltReason: 'x',
+      logsStripes: false,
+      drives: drives('failed', 'online', 'online'),
+    },
     { ...second, window: { ...open, recall: true, overdue: true, heldReads: 1 }, writesHeld: 1 },
     ...[700, 850, 950].map((usedBytes) => ({ ...window, log: { ...log, usedBytes } })),
     {
