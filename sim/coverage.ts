@@ -34,7 +34,9 @@ export class Coverage {
   }
 
   asJson(): { hits: Record<string, Record<string, number>>; counts: Record<string, number> } {
-    const hits = [...this.hits].sort().map(([title, row]) => [title, Object.fromEntries(row)]);
+    const hits = [...this.hits]
+      .sort(([a], [b]) => a.localeCompare(b))
+      .map(([title, row]) => [title, Object.fromEntries(row)]);
     return { hits: Object.fromEntries(hits), counts: Object.fromEntries(this.counts) };
   }
 }

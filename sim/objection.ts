@@ -1,4 +1,6 @@
-/** What a checker throws: which one, and what it saw. The shrinker looks for a smaller plan to which the same one objects. */
+/**
+ * What a checker throws: which one, and what it saw. The shrinker looks for a smaller plan to which the same one objects.
+ */
 
 export type Checker =
   | 'data'

@@ -15,9 +15,10 @@ import { bringBack, command } from './operator.ts';
 import { Oracle } from './oracle.ts';
 import type { Action, CrashFate, Plan, Step } from './plan.ts';
 import { Pools } from './pools.ts';
-import { probe } from './probe.ts';
+import { Prober } from './prober.ts';
 import { Scene } from './scene.ts';
 import { Stream } from './streams.ts';
+import { reappear, strikeDrive } from './trouble.ts';
 
 export interface RunOptions {
   /** About one crash state is looked at for so many events of the world; 0: none but at rest. */
@@ -73,16 +74,15 @@ class Run {
   readonly #options: RunOptions;
   readonly #scene: Scene;
   readonly #labels = new LabelWatch();
-  readonly #probes: Stream;
+  readonly #prober: Prober;
   #step = -1;
-  #nextProbe = 0;
 
   constructor(plan: Plan, options: RunOptions) {
     this.#plan = plan;
     this.#options = options;
     this.#scene = new Scene(plan, pools);
     this.#scene.world.trace.keep = options.keepLines;
-    this.#probes = new Stream(plan.seed, 'probes');
+    this.#prober = new Prober(this.#scene, options);
   }
 
   complain(error: unknown): void {
@@ -93,8 +93,7 @@ class Run {
     const { world, coverage } = this.#scene;
     let over = false;
     let failure: Failure | null = null;
-    this.#nextProbe = this.#options.eventsPerProbe;
-    world.between = () => this.#mayProbe();
+    world.between = () => this.#prober.between(this.#step);
     const story = this.#live().finally(() => {
       over = true;
     });
@@ -176,7 +175,7 @@ class Run {
           scene.snapshots.set(step.path, machine.at(step.path).image());
         return;
       case 'reappear':
-        return this.#reappear(step);
+        return reappear(scene, step, this.#labels);
       case 'fault':
       case 'rot':
       case 'vanish':
@@ -189,7 +188,7 @@ class Run {
           return;
         }
         coverage.count('faults');
-        return this.#harm(step);
+        return strikeDrive(scene, step);
       }
       default:
         return command(scene, step);
@@ -203,69 +202,6 @@ class Run {
     const { sectors } = this.#scene.oracle;
     const lba = step.lba % sectors;
     return { ...step, lba, sectors: Math.min(step.sectors, sectors - lba) };
-  }
-
-  #harm(
-    step: Extract<Action, { do: 'fault' | 'rot' | 'vanish' | 'hang' | 'slow' | 'read-only' }>,
-  ): void {
-    const scene = this.#scene;
-    const medium = scene.machine.at(step.path);
-    const { state } = scene;
-    switch (step.do) {
-      case 'fault':
-        medium.addFault(step.fault);
-        return;
-      case 'rot': {
-        scene.coverage.hit('F-8 bit rot', state);
-        const bytes = medium.bytes.slice(step.offset, step.offset + step.lengthBytes);
-        medium.overwrite(
-          step.offset,
-          bytes.map((byte) => byte ^ 0x5a),
-        );
-        scene.changed.add(step.path);
-        scene.taint(step.path, step.offset, step.lengthBytes);
-        return;
-      }
-      case 'vanish':
-        scene.coverage.hit('F-14 vanishes', state);
-        return medium.vanish();
-      case 'hang':
-        scene.coverage.hit('F-10 hangs', state);
-        return medium.hang();
-      case 'slow':
-        scene.coverage.hit('F-9 slow', state);
-        return medium.slow(step.factor);
-      case 'read-only':
-        scene.coverage.hit('F-21 read-only', state);
-        return medium.setReadOnly();
-    }
-  }
-
-  #reappear({ path, as }: Extract<Action, { do: 'reappear' }>): void {
-    const scene = this.#scene;
-    const medium = scene.machine.media.get(path);
-    if (medium === undefined || !medium.isVanished || scene.dead.has(path)) return;
-    const { state } = scene;
-    const title = {
-      same: 'F-15 is back, the same',
-      snapshot: 'F-16 is back, rolled back',
-      blank: 'O-6 is back, blank',
-      smaller: 'F-19 is back, smaller',
-      cloned: 'F-18 is back, and its clone',
-    }[as];
-    scene.coverage.hit(title, state);
-    if (as === 'snapshot' || as === 'blank') {
-      const image = as === 'blank' ? null : (scene.snapshots.get(path) ?? null);
-      medium.restore(image);
-      this.#labels.forget(path);
-      scene.changed.add(path);
-    }
-    if (as === 'smaller') medium.resize(medium.sizeBytes / 2);
-    if (as === 'cloned') {
-      const clone = scene.addDrive();
-      clone.restore(medium.image());
-    }
-    medium.reappear();
   }
 
   // --- ends of processes ---------------------------------------------------------------------------------------------
@@ -379,7 +315,7 @@ class Run {
     nothingLeaks(scene, where);
     scene.coverage.count('times at rest');
     scene.coverage.hit('everything looked at', scene.state);
-    if (this.#options.probesAtRest) this.#probeHere(where);
+    if (this.#options.probesAtRest) this.#prober.atRest(where);
     await this.#pass(1);
   }
 
@@ -437,68 +373,6 @@ class Run {
       mismatches > 0 && scene.oracle.tainted.size === 0,
       () => `the scrub found ${mismatches} mismatches`,
     );
-  }
-
-  // --- probes --------------------------------------------------------------------------------------------------------
-
-  #pending: (() => Promise<void>)[] = [];
-
-  /** Looked at between two events, with the whole world standing still. */
-  #mayProbe(): Promise<void> | null {
-    if (this.#pending.length > 0) return this.#takePending();
-    if (this.#options.eventsPerProbe === 0 || --this.#nextProbe > 0) return null;
-    if (!this.#scene.server.running) return null;
-    const stream = this.#probes;
-    this.#nextProbe = 1 + stream.below(2 * this.#options.eventsPerProbe);
-    return this.#probeAt(`between two events after step ${this.#step}`);
-  }
-
-  async #takePending(): Promise<void> {
-    for (const act of this.#pending.splice(0)) await act();
-  }
-
-  #probeAt(where: string): Promise<void> {
-    const scene = this.#scene;
-    const stream = this.#probes;
-    const kind = stream.chance(0.5) ? 'kill' : 'power';
-    const standing = scene.standing();
-    const paths = [...standing.slots, ...standing.legs].map(({ path }) => path);
-    const one = stream.pick(paths);
-    const lose =
-      stream.chance(0.5) && scene.machine.media.has(one) && covers(scene, one, 'member')
-        ? one
-        : null;
-    const again = Array.from(
-      { length: stream.below(this.#options.recoveryDeaths + 1) },
-      () => 1 + stream.below(60),
-    );
-    return probe(scene, {
-      kind,
-      fate: stream.chance(0.25) ? nothingKept : byChance(stream.next),
-      lose,
-      again,
-      closeWindow: lose !== null || stream.chance(0.3),
-      title: `${where}: ${kind}${lose === null ? '' : `, ${lose} lost`}${again.length > 0 ? `, recovery dies ${again.length} times` : ''}`,
-    });
-  }
-
-  /** Each member and each leg in turn. */
-  #probeHere(where: string): void {
-    const scene = this.#scene;
-    const standing = scene.standing();
-    for (const { path } of [...standing.slots, ...standing.legs]) {
-      if (!scene.machine.media.has(path) || !covers(scene, path, 'member')) continue;
-      this.#pending.push(() =>
-        probe(scene, {
-          kind: 'kill',
-          fate: everythingKept,
-          lose: path,
-          again: [],
-          closeWindow: true,
-          title: `${where}: ${path} lost`,
-        }),
-      );
-    }
   }
 
   #pass(us: number): Promise<void> {

@@ -1,0 +1,57 @@
+/**
+ * The everyday share of the simulator: some seeds of the swarm, each with its own volume, hosts, operators and faults, and
+ * the plans of failures that were found before.
+ *
+ * `LOCUM_SEED=n` runs one seed, `LOCUM_SEEDS=n` so many from 1 on. To follow one: npm run sim -- --seed n
+ */
+
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { generate } from '../../sim/generate.ts';
+import type { Plan } from '../../sim/plan.ts';
+import { type RunResult, runPlan } from '../../sim/run.ts';
+
+const only = process.env['LOCUM_SEED'];
+const from = Number(only ?? 1);
+const count = Number(process.env['LOCUM_SEEDS'] ?? (only === undefined ? 24 : 1));
+/** Beside the sources: plans are data. */
+const folder = join(import.meta.dirname, '../../../tests/sim/plans');
+
+const failureOf = ({ failure }: RunResult): string | null =>
+  failure === null ? null : `step ${failure.step}: ${failure.checker}: ${failure.message}`;
+
+for (const promise of ['covered', 'beyond'] as const) {
+  test(`the swarm, seeds ${from} to ${from + count - 1}, faults ${promise}`, async (t) => {
+    let probes = 0;
+    let hostOperations = 0;
+    for (let seed = from; seed < from + count; seed++) {
+      const result = await runPlan(generate(seed, { promise }));
+      assert.equal(failureOf(result), null, `npm run sim -- --seed ${seed} --promise ${promise}`);
+      probes += result.coverage.get('crash states');
+      hostOperations += result.coverage.get('host operations');
+    }
+    t.diagnostic(`${hostOperations} host operations, ${probes} crash states`);
+    assert.ok(hostOperations > 0, 'hosts have asked for something');
+  });
+}
+
+test('the same seed is the same run', async () => {
+  for (const seed of [from, from + 1, from + 2]) {
+    const once = await runPlan(generate(seed));
+    const twice = await runPlan(generate(seed));
+    assert.equal(once.digest, twice.digest, `seed ${seed}`);
+  }
+});
+
+for (const name of readdirSync(folder).filter((file) => file.endsWith('.json'))) {
+  test(`a plan that has failed once: ${name}`, async () => {
+    const plan = JSON.parse(readFileSync(join(folder, name), 'utf8')) as Plan;
+    assert.equal(
+      failureOf(await runPlan(plan)),
+      null,
+      `npm run sim -- --plan tests/sim/plans/${name}`,
+    );
+  });
+}
