@@ -127,11 +127,16 @@ async function settle<T>(world: World, work: Promise<T>): Promise<T> {
   return work;
 }
 
+/** A drive that cannot be read at a start is left out by force, if the others are complete. */
+export const unreadable: ReadonlySet<string> = new Set(['superblock-corrupt', 'label-corrupt']);
+
 async function start(scene: Scene, world: World, server: Server, what: Probe): Promise<boolean> {
   let outcome = await settle(world, server.assemble());
-  // Nobody has it on record as gone: an operator has to say that it is.
-  if (!outcome.ok && what.lose !== null && outcome.problem.code === 'members-missing')
-    outcome = await settle(world, server.assemble(true));
+  // Nobody has it on record as gone, or its metadata cannot be read: an operator has to say that it is out.
+  const { problem } = outcome.ok ? { problem: null } : outcome;
+  const isLost = what.lose !== null && problem?.code === 'members-missing';
+  const isBroken = problem !== null && unreadable.has(problem.code) && scene.anyBroken();
+  if (isLost || isBroken) outcome = await settle(world, server.assemble(true));
   if (outcome.ok) return true;
   // Beyond the promises a server may refuse to start: then nothing wrong was read.
   if (scene.plan.promise === 'beyond') return false;

@@ -15,6 +15,7 @@ import { bringBack, command } from './operator.ts';
 import { Oracle } from './oracle.ts';
 import type { Action, CrashFate, Plan, Step } from './plan.ts';
 import { Pools } from './pools.ts';
+import { unreadable } from './probe.ts';
 import { Prober } from './prober.ts';
 import { Scene } from './scene.ts';
 import { Stream } from './streams.ts';
@@ -216,6 +217,8 @@ class Run {
     scene.coverage.count('orderly restarts');
     scene.killServer();
     scene.oracle.crashed('kill');
+    // With the process its last handles go, those of drives that hang among them.
+    crash(scene.machine.media.values(), false, nothingKept);
     await this.#pass(1);
     this.#start();
   }
@@ -287,6 +290,7 @@ class Run {
       drivePaths.pop();
       return false;
     }
+    if (unreadable.has(code)) return true;
     if (attempt < 2) return false;
     for (const medium of scene.machine.media.values())
       if (medium.isVanished && !scene.dead.has(medium.path) && attempt < 4) medium.reappear();

@@ -100,6 +100,12 @@ export class Scene {
     return broken || this.changed.has(path);
   }
 
+  /** Some drive answers reads with errors, or will. */
+  anyBroken(): boolean {
+    for (const medium of this.machine.media.values()) if (medium.hasFaults) return true;
+    return false;
+  }
+
   anyLatent(but = ''): boolean {
     for (const medium of this.machine.media.values())
       if (medium.path !== but && medium.hasLatent) return true;
@@ -207,6 +213,8 @@ export class Scene {
       this.coverage.struck(fault, this.state);
       const silent = fault.effect === 'lost' || fault.effect === 'misdirected';
       if (!silent) return;
+      // Spent, but what it left stays: a leg that is silently wrong counts as lost until another takes its place.
+      if (operation.kind !== 'read') this.changed.add(medium.path);
       const { offset, lengthBytes } = operation;
       const beside = fault.shiftBytes ?? 0;
       this.taint(medium.path, offset + Math.min(0, beside), lengthBytes + Math.abs(beside));

@@ -143,7 +143,11 @@ export class Metadata {
     this.sequence++;
     if (!this.labelsOnly) this.events++;
     // All content is made here, in one moment: members must not carry different labels of one number.
-    const contents = this.#v.members.present().map((member) => this.#contentFor(member));
+    // A new member gets its first label with its superblock; until then it is nobody's, and a start leaves it out.
+    const contents = this.#v.members
+      .present()
+      .filter((member) => !this.labelsOnly || !this.#fresh.has(member))
+      .map((member) => this.#contentFor(member));
     const others = contents.filter(({ member }) => member !== last);
     await Promise.all(others.map((content) => this.#writeMember(content)));
     for (const content of contents) if (content.member === last) await this.#writeMember(content);
@@ -225,7 +229,15 @@ export class Metadata {
     if (content.superblock === null) return OK;
     buffers.slice(buffer, BLOCK_BYTES).fill(0);
     const superAddress = (buffer + BLOCK_BYTES) as Address;
-    buffers.slice(superAddress, BLOCK_BYTES).set(content.superblock);
+    // Without the bit of a window: it would ask for a label, which comes only after this.
+    const { superblock } = content.member;
+    const plain = superblock && {
+      ...superblock,
+      features: superblock.features & ~FEATURE_LOCUM_WINDOW,
+    };
+    buffers
+      .slice(superAddress, BLOCK_BYTES)
+      .set(plain ? encodeSuperblock(plain) : content.superblock);
     const writes = [
       ...layout.labelOffsets.map((offset) =>
         drive.write(offset as DriveOffset, buffer, BLOCK_BYTES),
