@@ -160,6 +160,8 @@ export class Script {
       if (outcome.ok) return;
       if (attempt >= START_ATTEMPTS)
         throw new Objection('start', `not started: ${JSON.stringify(outcome.problem)}`);
+      // A drive that is there and does not answer is pulled out; closing it would never end.
+      for (const medium of scene.machine.media.values()) if (medium.isHung) medium.vanish();
       await this.pass(500_000);
     }
   }
