@@ -6,7 +6,13 @@
 
 import { Coverage } from './coverage.ts';
 import { Pools } from './pools.ts';
-import { commandsFor, runSequence, type ScopeCommand, titleOf } from './small-scope.ts';
+import {
+  commandsFor,
+  runSequence,
+  type ScopeCommand,
+  type SequenceResult,
+  titleOf,
+} from './small-scope.ts';
 
 export interface ExhaustiveOptions {
   readonly level: number;
@@ -53,13 +59,7 @@ export async function exhaustive(options: ExhaustiveOptions): Promise<Exhaustive
     const share =
       length === commands ? candidates.filter((_, at) => (at + from) % every === 0) : candidates;
     for (const sequence of share) {
-      const result = await runSequence(sequence, {
-        level,
-        pools,
-        coverage,
-        isOver,
-        onlyMoment: null,
-      });
+      const result = await runSequence(sequence, { level, pools, coverage, isOver });
       states += result.states;
       moments += result.moments;
       if (result.verdict === 'void') continue;
@@ -79,13 +79,18 @@ export async function exhaustive(options: ExhaustiveOptions): Promise<Exhaustive
 }
 
 /** One sequence again, by its title, as a failure prints it. */
-export async function again(level: number, title: string): Promise<string | null> {
+export async function again(
+  level: number,
+  title: string,
+  seconds = Number.POSITIVE_INFINITY,
+): Promise<SequenceResult> {
   const all = new Map(commandsFor(level).map((each) => [titleOf([each]), each]));
   const sequence = title.split(', ').map((word) => {
     const command = all.get(word);
-    if (command === undefined) throw new Error(`${word} is no command`);
+    if (command === undefined) throw new Error(`${word} is none of ${[...all.keys()].join(', ')}`);
     return command;
   });
-  const options = { level, pools, coverage: new Coverage(), isOver: () => false, onlyMoment: null };
-  return (await runSequence(sequence, options)).failure;
+  const endMs = performance.now() + seconds * 1000;
+  const isOver = (): boolean => performance.now() > endMs;
+  return runSequence(sequence, { level, pools, coverage: new Coverage(), isOver });
 }

@@ -40,8 +40,8 @@ export async function mainModes(values: ModeValues): Promise<number> {
 }
 
 async function oneSequence(level: number, title: string): Promise<number> {
-  const failure = await again(level, title);
-  console.log(failure ?? `level ${level}: ${title}: nothing lost`);
+  const { failure, verdict, states } = await again(level, title);
+  console.log(failure ?? `level ${level}: ${title}: ${verdict}, ${states} crash states`);
   return failure === null ? 0 : 1;
 }
 

@@ -33,8 +33,6 @@ export interface ScopeOptions {
   readonly pools: Pools;
   readonly coverage: Coverage;
   readonly isOver: () => boolean;
-  /** Look at this moment of the last command alone (counted from 0); null: at all. */
-  readonly onlyMoment: number | null;
 }
 
 /** What the engine does by itself after a command: it marks the volume clean, notices a drive that is gone. */
@@ -178,8 +176,6 @@ class SmallScope {
     if (now === this.#before) return null;
     this.#before = now;
     const moment = this.moments++;
-    const { onlyMoment } = this.#options;
-    if (onlyMoment !== null && onlyMoment !== moment) return null;
     return this.#lookAt(moment);
   }
 
