@@ -34,9 +34,8 @@ export class Coverage {
   }
 
   asJson(): { hits: Record<string, Record<string, number>>; counts: Record<string, number> } {
-    const hits = [...this.hits]
-      .sort(([a], [b]) => a.localeCompare(b))
-      .map(([title, row]) => [title, Object.fromEntries(row)]);
+    const byTitle = [...this.hits].sort(([a], [b]) => (a < b ? -1 : 1));
+    const hits = byTitle.map(([title, row]) => [title, Object.fromEntries(row)]);
     return { hits: Object.fromEntries(hits), counts: Object.fromEntries(this.counts) };
   }
 }

@@ -38,10 +38,11 @@ async function answerOf(scene: Scene, server: Server, action: HostAction): Promi
   const { oracle } = scene;
   switch (action.do) {
     case 'read': {
-      const calledAt = oracle.now();
+      const calledAt = oracle.beginRead();
       const { lba, sectors } = action;
       const { errno, data } = await server.read(lba * SECTOR_BYTES, sectors * SECTOR_BYTES);
       if (!server.alive) return errno;
+      oracle.endRead();
       if (errno === OK) oracle.check(lba, data, calledAt, 'a read');
       else judgeRead(scene, errno, lba, sectors);
       return errno;

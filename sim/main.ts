@@ -4,6 +4,8 @@
  *   npm run sim -- --seed 7                 one seed; if it fails, made small and told as a story
  *   npm run sim -- --seeds 1-1000           many; one in twenty runs twice, and both must be the same
  *   npm run sim -- --plan FILE              a plan that was kept
+ *   npm run sim -- --exhaustive [--level 5] [--commands 3] [--seconds 60] [--sequence 'open window 0, write b']
+ *   npm run sim -- --fail-at [--level 5] [--from N --to M] [--seconds 60]
  *
  *   --promise covered|beyond   only faults that the promises cover, or any
  *   --keep FILE                where the small plan of a failure goes
@@ -17,6 +19,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { Coverage } from './coverage.ts';
 import { generate, type Taste } from './generate.ts';
+import { mainModes, modeFlags } from './main-modes.ts';
 import type { Plan } from './plan.ts';
 import { type RunResult, runPlan, usualOptions } from './run.ts';
 import { shrink } from './shrink.ts';
@@ -34,8 +37,10 @@ const { values } = parseArgs({
     keep: { type: 'string' },
     lines: { type: 'string', default: '0' },
     'no-shrink': { type: 'boolean', default: false },
+    ...modeFlags,
   },
 });
+if (values.exhaustive || values['fail-at']) process.exit(await mainModes(values));
 const options = { ...usualOptions, keepLines: Number(values.lines) };
 
 function tasteOf(word: string | undefined): Partial<Taste> {

@@ -111,6 +111,11 @@ export class SimMedium {
     this.#now.operations++;
   }
 
+  /** Operations under way. */
+  get inFlightCount(): number {
+    return this.#now.inFlight.size;
+  }
+
   get isOpen(): boolean {
     return this.#now.handles.size > 0;
   }

@@ -25,6 +25,8 @@ interface Entry {
   certain: boolean;
   /** A read has shown another one in its place; Infinity: not yet. */
   goneAt: number;
+  /** A flush has made a later one safe: no power cut brings it back. Kept for reads that were called before. */
+  washed: boolean;
 }
 
 export interface OpenWrite {
@@ -49,6 +51,7 @@ export class Oracle {
   #moment = 1;
   #writes = 0;
   #openWrites = 0;
+  #openReads = 0;
 
   constructor(sectors: number, seed: number) {
     this.sectors = sectors;
@@ -58,6 +61,16 @@ export class Oracle {
 
   now(): number {
     return this.#moment++;
+  }
+
+  /** The moment of the call of a read; pair with `endRead`. */
+  beginRead(): number {
+    this.#openReads++;
+    return this.now();
+  }
+
+  endRead(): void {
+    this.#openReads--;
   }
 
   get openWrites(): number {
@@ -76,6 +89,7 @@ export class Oracle {
         answeredAt: NEVER,
         certain: false,
         goneAt: NEVER,
+        washed: false,
       });
     }
     this.#openWrites++;
@@ -124,7 +138,9 @@ export class Oracle {
   crashed(kind: CrashKind): void {
     const at = this.now();
     this.#openWrites = 0;
-    for (const list of this.#entries.values()) {
+    this.#openReads = 0;
+    for (const [sector, list] of this.#entries) {
+      if (kind === 'power') this.#keep(sector, list, ({ washed }) => !washed);
       for (const entry of list) {
         if (entry.answeredAt === NEVER) entry.answeredAt = at;
         if (kind === 'kill') continue;
@@ -173,11 +189,8 @@ export class Oracle {
       const good =
         list === undefined
           ? this.#isSettledAs(sector, seen)
-          : this.#find(
-              list,
-              sector,
-              seen,
-              (entry) => kind === 'power' || legalFor(entry, list, this.#moment),
+          : this.#find(list, sector, seen, (entry) =>
+              kind === 'power' ? !entry.washed : legalFor(entry, list, this.#moment),
             ) !== undefined;
       if (!good) this.#object(sector, seen, this.#moment, where);
     }
@@ -217,6 +230,7 @@ export class Oracle {
         answeredAt: 0,
         certain: true,
         goneAt: NEVER,
+        washed: false,
       };
       list = [first];
       this.#entries.set(sector, list);
@@ -227,6 +241,10 @@ export class Oracle {
   #keep(sector: number, list: Entry[], wanted: (entry: Entry) => boolean): void {
     const kept = list.filter(wanted);
     if (kept.length === list.length) return;
+    if (this.#openReads > 0) {
+      for (const entry of list) if (!kept.includes(entry)) entry.washed = true;
+      return;
+    }
     list.splice(0, list.length, ...kept);
     if (list.length === 0) this.#entries.delete(sector);
   }

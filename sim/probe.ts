@@ -185,6 +185,7 @@ function anyNeedsAbsent(scene: Scene, server: Server, lba: number, count: number
 }
 
 function overlayOf(scene: Scene): string | null {
+  if (!scene.server.running) return null;
   const { core } = scene;
   // With a write under way the log may hold more than was acknowledged, and that is legal.
   if (core.mode !== 'frozen' || scene.oracle.openWrites > 0 || core.log === null) return null;

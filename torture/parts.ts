@@ -7,6 +7,7 @@ import { killPart } from './kill.ts';
 import { mutantsPart } from './mutants.ts';
 import { powerPart } from './power.ts';
 import { simulatorPart } from './simulator.ts';
+import { exhaustivePart } from './simulator-modes.ts';
 import { syscallsPart } from './syscalls.ts';
 
 export const parts: readonly Part[] = [
@@ -17,4 +18,5 @@ export const parts: readonly Part[] = [
   syscallsPart,
   directedPart,
   simulatorPart,
+  exhaustivePart,
 ];

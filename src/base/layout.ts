@@ -90,13 +90,15 @@ export class Layout<F extends Fields> {
   readonly name: string;
   readonly sizeBytes: number;
   readonly fields: F;
+  readonly #entries: readonly (readonly [string, Field<FieldKind>])[];
 
   constructor(name: string, sizeBytes: number, fields: F) {
     this.name = name;
     this.sizeBytes = sizeBytes;
     this.fields = fields;
+    this.#entries = Object.entries(fields);
     let end = 0;
-    for (const [fieldName, { offset, lengthBytes }] of Object.entries(fields)) {
+    for (const [fieldName, { offset, lengthBytes }] of this.#entries) {
       assert(offset === end, `${name}.${fieldName} leaves a hole or overlaps`);
       end += lengthBytes;
     }
@@ -106,7 +108,7 @@ export class Layout<F extends Fields> {
   /** Writes every field at `at`; only regions keep what was there. */
   encode(values: Decoded<F>, bytes: Uint8Array, at = 0): void {
     assert(bytes.length >= at + this.sizeBytes, 'no room for the layout');
-    for (const [name, { kind, offset, lengthBytes }] of Object.entries(this.fields)) {
+    for (const [name, { kind, offset, lengthBytes }] of this.#entries) {
       if (kind === 'region') continue;
       const target = bytes.subarray(at + offset, at + offset + lengthBytes);
       if (kind === 'zero' || kind === 'pad') target.fill(0);
@@ -117,9 +119,9 @@ export class Layout<F extends Fields> {
   /** The first field that cannot be what we or md wrote, in words; null when all can be decoded. */
   check(bytes: Uint8Array, at = 0): string | null {
     assert(bytes.length >= at + this.sizeBytes, 'fewer bytes than the layout');
-    for (const [name, { kind, offset, lengthBytes }] of Object.entries(this.fields)) {
+    for (const [name, { kind, offset, lengthBytes }] of this.#entries) {
       const source = bytes.subarray(at + offset, at + offset + lengthBytes);
-      if (kind === 'zero' && source.some((byte) => byte !== 0)) return `${name} is not zero`;
+      if (kind === 'zero' && !isZero(source)) return `${name} is not zero`;
       if (kind === 'u64' && Number.isNaN(decodeU64(source))) return `${name} is impossibly large`;
       if (kind === 'ascii' && !isText(source)) return `${name} is not text`;
     }
@@ -129,7 +131,7 @@ export class Layout<F extends Fields> {
   decode(bytes: Uint8Array, at = 0): Decoded<F> {
     assert(bytes.length >= at + this.sizeBytes, 'fewer bytes than the layout');
     const values: Record<string, unknown> = {};
-    for (const [name, { kind, offset, lengthBytes }] of Object.entries(this.fields)) {
+    for (const [name, { kind, offset, lengthBytes }] of this.#entries) {
       if (kind === 'zero' || kind === 'pad' || kind === 'region') continue;
       values[name] = decodeField(kind, bytes.subarray(at + offset, at + offset + lengthBytes));
     }
@@ -145,6 +147,11 @@ export class Layout<F extends Fields> {
     );
     return ['| offset | field | type | meaning |', '|---|---|---|---|', ...rows].join('\n');
   }
+}
+
+function isZero(bytes: Uint8Array): boolean {
+  for (const byte of bytes) if (byte !== 0) return false;
+  return true;
 }
 
 const integerBits = { u8: 8, u16: 16, u24: 24, u32: 32, u40: 40, u64: 53 } as const;

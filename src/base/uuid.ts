@@ -10,6 +10,8 @@ export type Uuid = string;
 export const UUID_BYTES = 16;
 export const NIL_UUID: Uuid = '00000000-0000-0000-0000-000000000000';
 
+/** A label has dozens of them, and a start reads many labels. */
+const hexPairs = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
 const pattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 export const isUuid = (text: string): boolean => pattern.test(text);
@@ -20,7 +22,7 @@ export function uuidFromBytes(bytes: Uint8Array): Uuid {
   let text = '';
   for (let index = 0; index < UUID_BYTES; index++) {
     if (index === 4 || index === 6 || index === 8 || index === 10) text += '-';
-    text += bytes[index]!.toString(16).padStart(2, '0');
+    text += hexPairs[bytes[index]!];
   }
   return text;
 }

@@ -356,7 +356,7 @@ function unused(
   const used = count * entryBytes;
   if (used > region.lengthBytes) bad('a table has more entries than room');
   const rest = bytes.subarray(region.offset + used, region.offset + region.lengthBytes);
-  if (rest.some((byte) => byte !== 0)) bad('an unused entry is not zero');
+  for (const byte of rest) if (byte !== 0) bad('an unused entry is not zero');
 }
 
 function codeOf<Word extends string>(words: readonly Word[], word: Word): number {

@@ -1,0 +1,74 @@
+/** `npm run sim -- --exhaustive` and `--fail-at`: the modes that enumerate. Exit code 1: something was lost. */
+
+import { again, exhaustive } from './exhaustive.ts';
+import { failAt } from './fail-at.ts';
+
+export const modeFlags = {
+  exhaustive: { type: 'boolean', default: false },
+  'fail-at': { type: 'boolean', default: false },
+  level: { type: 'string' },
+  commands: { type: 'string', default: '3' },
+  seconds: { type: 'string', default: 'Infinity' },
+  sequence: { type: 'string' },
+  from: { type: 'string', default: '1' },
+  to: { type: 'string', default: 'Infinity' },
+} as const;
+
+export interface ModeValues {
+  readonly exhaustive: boolean;
+  readonly level?: string | undefined;
+  readonly commands: string;
+  readonly seconds: string;
+  readonly sequence?: string | undefined;
+  readonly from: string;
+  readonly to: string;
+}
+
+const LEVELS = [5, 1, 4, 3];
+const onFailure = (failure: string): void => console.log(failure);
+
+export async function mainModes(values: ModeValues): Promise<number> {
+  const levels = values.level === undefined ? LEVELS : [Number(values.level)];
+  const seconds = Number(values.seconds) / levels.length;
+  let failed = 0;
+  for (const level of levels) {
+    if (values.sequence !== undefined) failed += await oneSequence(level, values.sequence);
+    else if (values.exhaustive) failed += await allSequences(level, values, seconds);
+    else failed += await allOperations(level, values, seconds);
+  }
+  return failed === 0 ? 0 : 1;
+}
+
+async function oneSequence(level: number, title: string): Promise<number> {
+  const { failure, verdict, states } = await again(level, title);
+  console.log(failure ?? `level ${level}: ${title}: ${verdict}, ${states} crash states`);
+  return failure === null ? 0 : 1;
+}
+
+async function allSequences(level: number, values: ModeValues, limit: number): Promise<number> {
+  const commands = Number(values.commands);
+  const result = await exhaustive({ level, commands, seconds: limit, onFailure });
+  const { states, moments, sequences, failures, complete, seconds } = result;
+  console.log(
+    `level ${level}: ${states} crash states (${(states / seconds).toFixed(0)}/s) at ${moments} moments of ` +
+      `${sequences} sequences of up to ${commands} commands, ${extentOf(complete)}; ${failures.length} failed`,
+  );
+  return failures.length;
+}
+
+async function allOperations(level: number, values: ModeValues, limit: number): Promise<number> {
+  const range = { from: Number(values.from), to: Number(values.to), every: 1 };
+  const { lives, operations, notCovered, failures, complete } = await failAt({
+    level,
+    seconds: limit,
+    onFailure,
+    ...range,
+  });
+  console.log(
+    `level ${level}: ${lives} lives of ${operations} operations, ${extentOf(complete)}; ` +
+      `${notCovered} times nothing was promised; ${failures.length} failed`,
+  );
+  return failures.length;
+}
+
+const extentOf = (complete: boolean): string => (complete ? 'all of them' : 'not all of them');
