@@ -7,7 +7,7 @@
 
 import { SECTOR_BYTES } from '../src/base/units.ts';
 import { GAP } from '../src/core/overlay.ts';
-import { crash, type Fate } from './fate.ts';
+import { crash, type Fate, nothingKept } from './fate.ts';
 import { needsAbsent } from './hosts.ts';
 import { Objection, objectTo } from './objection.ts';
 import type { CrashKind } from './oracle.ts';
@@ -132,10 +132,16 @@ export const unreadable: ReadonlySet<string> = new Set(['superblock-corrupt', 'l
 
 async function start(scene: Scene, world: World, server: Server, what: Probe): Promise<boolean> {
   let outcome = await settle(world, server.assemble());
+  if (!outcome.ok && outcome.problem.code === 'member-cloned') {
+    scene.takeOutClones();
+    outcome = await settle(world, server.assemble());
+  }
   // Nobody has it on record as gone, or its metadata cannot be read: an operator has to say that it is out.
   const { problem } = outcome.ok ? { problem: null } : outcome;
   const isLost = what.lose !== null && problem?.code === 'members-missing';
   const isBroken = problem !== null && unreadable.has(problem.code) && scene.anyBroken();
+  // By another process: what the first one could not let go went with it.
+  if (isLost || isBroken) crash(scene.machine.media.values(), false, nothingKept);
   if (isLost || isBroken) outcome = await settle(world, server.assemble(true));
   if (outcome.ok) return true;
   // Beyond the promises a server may refuse to start: then nothing wrong was read.

@@ -285,11 +285,11 @@ class Run {
   /** What an operator does about a refusal; true: use force next time. */
   #seeTo(code: string, attempt: number): boolean {
     const scene = this.#scene;
-    const { drivePaths } = scene.machine;
-    if (code === 'drive-duplicate') {
-      drivePaths.pop();
+    if (code === 'member-cloned') {
+      scene.takeOutClones();
       return false;
     }
+    scene.pullOutHung();
     if (unreadable.has(code)) return true;
     if (attempt < 2) return false;
     for (const medium of scene.machine.media.values())

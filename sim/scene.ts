@@ -100,9 +100,24 @@ export class Scene {
     return broken || this.changed.has(path);
   }
 
+  /** Copies of members that somebody has plugged in; an operator takes them out again when a start names them. */
+  readonly clones = new Set<string>();
+
+  takeOutClones(): void {
+    const { drivePaths } = this.machine;
+    const kept = drivePaths.filter((path) => !this.clones.has(path));
+    drivePaths.splice(0, drivePaths.length, ...kept);
+  }
+
+  /** A drive that hangs is pulled out: the server that waits for it cannot let it go. */
+  pullOutHung(): void {
+    for (const medium of this.machine.media.values()) if (medium.isHung) medium.vanish();
+  }
+
   /** Some drive answers reads with errors, or will. */
   anyBroken(): boolean {
-    for (const medium of this.machine.media.values()) if (medium.hasFaults) return true;
+    for (const medium of this.machine.media.values())
+      if (medium.hasFaults || medium.isHung) return true;
     return false;
   }
 

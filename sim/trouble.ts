@@ -61,6 +61,10 @@ export function reappear(
     scene.changed.add(path);
   }
   if (as === 'smaller') medium.resize(medium.sizeBytes / 2);
-  if (as === 'cloned') scene.addDrive().restore(medium.image());
+  if (as === 'cloned') {
+    const clone = scene.addDrive();
+    clone.restore(medium.image());
+    scene.clones.add(clone.path);
+  }
   medium.reappear();
 }
