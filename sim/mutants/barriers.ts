@@ -143,6 +143,12 @@ export const barriers: readonly Mutant[] = [
         find: 'if (this.#legs.header.stripesReleasedThrough < through) {',
         replace: 'if (this.#legs.header.stripesReleasedThrough < through && through < 0) {',
       },
+      {
+        // The labels say the same once more.
+        file: 'src/engine/assemble-log.js',
+        find: "if (decision.stripeLog === 'void') {",
+        replace: "if (decision.stripeLog === 'void' && !log.stripes.pendingSegments) {",
+      },
     ],
     killers: [
       directed(
@@ -286,20 +292,15 @@ export const barriers: readonly Mutant[] = [
   {
     name: 'punch-in-replay',
     trap: 'B17',
-    harm: 'Zeroes punched in a replay are undone by the redo of the journal after a crash.',
+    harm: 'Zeroes punched in a replay are undone by what the log still has for those stripes.',
     patches: [
       {
         file: 'src/engine/zero.js',
-        find: "!v.degraded && v.mode === 'direct') {",
-        replace: '!v.degraded) {',
+        find: "v.degraded || v.mode !== 'direct')",
+        replace: 'v.degraded)',
       },
     ],
-    killers: [
-      directed(
-        'barriers',
-        'a stripe is zeroed while the log is replayed, and the server is killed',
-      ),
-    ],
+    killers: [directed('stripes', 'T19: zeroes over what the log has not replayed yet')],
   },
   {
     name: 'hung-buffer-reused',
