@@ -63,7 +63,8 @@ export class Prober {
   #anywhere(where: string): Promise<void> {
     const scene = this.#scene;
     const draw = this.#draw;
-    const kind = draw.chance(0.5) ? 'kill' : 'power';
+    // A drive that lies about flushes loses with the power what nobody can miss: that is no crash state of ours.
+    const kind = draw.chance(0.5) || scene.liars.size > 0 ? 'kill' : 'power';
     const standing = scene.standing();
     const paths = [...standing.slots, ...standing.legs].map(({ path }) => path);
     const one = draw.pick(paths);
