@@ -143,6 +143,11 @@ export const barriers: readonly Mutant[] = [
         find: 'if (this.#legs.header.stripesReleasedThrough < through) {',
         replace: 'if (this.#legs.header.stripesReleasedThrough < through && through < 0) {',
       },
+      {
+        file: 'src/engine/assemble-log.js',
+        find: "if (decision.stripeLog === 'void') {",
+        replace: 'if (false) {',
+      },
     ],
     killers: [
       directed(
@@ -284,21 +289,18 @@ export const barriers: readonly Mutant[] = [
     ],
   },
   {
-    name: 'punch-in-replay',
+    name: 'punch-unlogged',
     trap: 'B17',
-    harm: 'Zeroes punched in a replay are undone by the redo of the journal after a crash.',
+    harm: 'Zeroes punched without being in the stripe log are undone by the redo of an older image after a crash.',
     patches: [
       {
         file: 'src/engine/zero.js',
-        find: "!v.degraded && v.mode === 'direct') {",
-        replace: '!v.degraded) {',
+        find: 'return await inPlace(v, images, async () => {',
+        replace: 'return await ((_v, _images, act) => act())(v, images, async () => {',
       },
     ],
     killers: [
-      directed(
-        'barriers',
-        'a stripe is zeroed while the log is replayed, and the server is killed',
-      ),
+      directed('barriers', 'a stripe is written, zeroed or trimmed, and the server is killed'),
     ],
   },
   {
@@ -327,12 +329,17 @@ export const barriers: readonly Mutant[] = [
   {
     name: 'journal-kept-when-whole',
     trap: 'B19',
-    harm: 'The journal is not emptied before writes that are not logged: a crash redoes old images over them.',
+    harm: 'The stripe log is neither emptied before writes that are not logged nor void: a crash redoes old images over them.',
     patches: [
       {
         file: 'src/engine/rebuild.js',
         find: 'if (!v.degraded && v.log)\n            await v.log.stripes.releaseAll();',
         replace: '',
+      },
+      {
+        file: 'src/engine/assemble-log.js',
+        find: "if (decision.stripeLog === 'void') {",
+        replace: 'if (false) {',
       },
     ],
     killers: [
