@@ -144,10 +144,9 @@ export const barriers: readonly Mutant[] = [
         replace: 'if (this.#legs.header.stripesReleasedThrough < through && through < 0) {',
       },
       {
-        // The labels say the same once more.
         file: 'src/engine/assemble-log.js',
         find: "if (decision.stripeLog === 'void') {",
-        replace: "if (decision.stripeLog === 'void' && !log.stripes.pendingSegments) {",
+        replace: 'if (false) {',
       },
     ],
     killers: [
@@ -290,17 +289,19 @@ export const barriers: readonly Mutant[] = [
     ],
   },
   {
-    name: 'punch-in-replay',
+    name: 'punch-unlogged',
     trap: 'B17',
-    harm: 'Zeroes punched in a replay are undone by what the log still has for those stripes.',
+    harm: 'Zeroes punched without being in the stripe log are undone by the redo of an older image after a crash.',
     patches: [
       {
         file: 'src/engine/zero.js',
-        find: "v.degraded || v.mode !== 'direct')",
-        replace: 'v.degraded)',
+        find: 'return await inPlace(v, images, async () => {',
+        replace: 'return await ((_v, _images, act) => act())(v, images, async () => {',
       },
     ],
-    killers: [directed('stripes', 'T19: zeroes over what the log has not replayed yet')],
+    killers: [
+      directed('barriers', 'a stripe is written, zeroed or trimmed, and the server is killed'),
+    ],
   },
   {
     name: 'hung-buffer-reused',
@@ -328,12 +329,17 @@ export const barriers: readonly Mutant[] = [
   {
     name: 'journal-kept-when-whole',
     trap: 'B19',
-    harm: 'The journal is not emptied before writes that are not logged: a crash redoes old images over them.',
+    harm: 'The stripe log is neither emptied before writes that are not logged nor void: a crash redoes old images over them.',
     patches: [
       {
         file: 'src/engine/rebuild.js',
         find: 'if (!v.degraded && v.log)\n            await v.log.stripes.releaseAll();',
         replace: '',
+      },
+      {
+        file: 'src/engine/assemble-log.js',
+        find: "if (decision.stripeLog === 'void') {",
+        replace: 'if (false) {',
       },
     ],
     killers: [

@@ -65,7 +65,9 @@ async function mendSector(
   const member = v.members.at(slot);
   noteReadError(v, member, errno);
   if (member.state !== 'online') return `drive ${member.path} failed`;
-  if (!v.parityTrusted(stripe))
+  // Parity in doubt makes nothing but parity; a mirror's other copy is as good as the one that cannot be read.
+  const believed = v.geometry.level.mirrored || v.parityTrusted(stripe);
+  if (!believed && v.geometry.paritySlot(stripe) !== slot)
     return `drive ${member.path} cannot be read where parity is in doubt`;
   const made = await reconstruct(
     v.sources,

@@ -109,13 +109,16 @@ test('the power fails at any moment of the first writes to regions of a volume',
   }));
 
 test('after-images of a degraded volume are forgotten before a write that is not logged', async () => {
-  // With every write in the journal a redo would only repeat the newest.
-  const scene = await Scene.make(5, { seed: 71, limits: { logDirect: 0 } });
+  // The writes after the rebuild are not logged only then.
+  const limits = { logDirect: 0, sweepBytesPerSecond: 16 * KIB, sweepStepBytes: 4 * KIB };
+  const scene = await Scene.make(5, { seed: 71, limits });
   const { world } = scene;
   await scene.fill(6);
   assert.ok((await world.until(world.v.failDrive('1'))).ok);
   for (let at = 0; at + 8 < scene.model.sectors; at += 24) await scene.put(at, 5);
   await scene.replace(1);
+  for (let at = 0; at + 8 < scene.model.sectors; at += 24) await scene.put(at, 5);
+  assert.equal(scene.state, 'rebuilding');
   await scene.until('optimal');
   for (let at = 0; at + 8 < scene.model.sectors; at += 24) await scene.put(at, 5);
   await scene.flush();
@@ -127,7 +130,7 @@ test('after-images of a degraded volume are forgotten before a write that is not
 
 test('a flush covers what was answered before it, also while another one is running', async () => {
   for (const frozen of [false, true]) {
-    // With every write in the journal a redo would bring back what the members did not flush.
+    // A write that is in the stripe log would be safe without a flush.
     const scene = await Scene.make(5, { seed: 72, limits: { logDirect: 0 } });
     const { world } = scene;
     await scene.put(0, 64);
@@ -274,6 +277,29 @@ test('host writes into the zone that the replay is about to finish', async () =>
   }
   for (const done of writes) assert.equal(await world.until(done), 0);
   await scene.settle('after the window');
+});
+
+test('a stripe is written, zeroed or trimmed, and the server is killed', async () => {
+  for (const how of ['zeroed', 'trimmed'] as const) {
+    const scene = await Scene.make(5, { seed: 77 });
+    const { world } = scene;
+    await scene.put(0, scene.model.sectors);
+    const sectors = (2 * scene.core.geometry.stripeDataBytes) / SECTOR;
+    const values = new Array<number>(sectors).fill(0);
+    scene.model.begin(0, values);
+    const options = { fua: false, noHole: false, fast: false };
+    const bytes = sectors * SECTOR;
+    const done =
+      how === 'zeroed'
+        ? world.v.zero(0 as VolumeOffset, bytes, options)
+        : world.v.trim(0 as VolumeOffset, bytes, false);
+    assert.equal(await world.until(done), 0);
+    scene.model.answered(0, values, false);
+    scene.crash(false);
+    await world.assemble();
+    await scene.check(how);
+    await scene.settle(how);
+  }
 });
 
 test('a stripe is zeroed while the log is replayed, and the server is killed', () =>
