@@ -17,7 +17,7 @@ export const enumerated: readonly { enumeration: Enumeration; sampled: number }[
   ...each(writeHole, 5),
   ...each([failReadd], 14),
   ...each(damagedRecord, 8),
-  ...each(rollback, 8),
+  ...each(rollback, 6),
   ...each(secondFailure, 10),
   ...each(flushError, 8),
 ];
