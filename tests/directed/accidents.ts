@@ -79,6 +79,6 @@ export const accidents: readonly Accident[] = [
     anchor: 'PostgreSQL fsyncgate',
     what: 'a flush failed once, the next one succeeded, and what the first had lost was believed',
     test: 'each flush of each member and leg fails once, and what it had is gone; then the power is cut',
-    files: ['l10-flush-error.ts'],
+    files: ['l10-flush-error.ts', 'l10-host-flush.test.ts'],
   },
 ];

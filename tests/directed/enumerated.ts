@@ -13,11 +13,11 @@ const each = (all: readonly Enumeration[], sampled: number) =>
   all.map((enumeration) => ({ enumeration, sampled }));
 
 export const enumerated: readonly { enumeration: Enumeration; sampled: number }[] = [
-  ...each(logAndDegraded, 10),
-  ...each(writeHole, 5),
-  ...each([failReadd], 14),
+  ...each(logAndDegraded, 8),
+  ...each(writeHole, 3),
+  ...each([failReadd], 12),
   ...each(damagedRecord, 8),
-  ...each(rollback, 8),
-  ...each(secondFailure, 10),
-  ...each(flushError, 8),
+  ...each(rollback, 6),
+  ...each(secondFailure, 8),
+  ...each(flushError, 6),
 ];

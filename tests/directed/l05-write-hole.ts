@@ -162,9 +162,7 @@ const direct = (level: number): Enumeration => ({
 
 export const writeHole: readonly Enumeration[] = [
   ...levels.map(degraded),
-  ...levels.map((level) => inReplay(level, false)),
-];
-export const directWriteHole: readonly Enumeration[] = [
   ...levels.map(direct),
+  ...levels.map((level) => inReplay(level, false)),
   ...levels.map((level) => inReplay(level, true)),
 ];

@@ -8,6 +8,7 @@
 import assert from 'node:assert/strict';
 import { LABEL_BYTES } from '../../src/core/format/label.ts';
 import { Scene } from '../unit/engine/scene.ts';
+import { levels } from './directed-life.ts';
 import { type Case, type Enumeration, pairs } from './enumeration.ts';
 import { type Images, imagesOf, labelOffsetsOn, putBack } from './inspect.ts';
 
@@ -134,24 +135,27 @@ function oldLabel(scene: Scene, images: Images, { slot, copy }: Copy): void {
   scene.world.at(path).overwrite(offset, old);
 }
 
-const enumerate = (level: number): Enumeration => ({
-  title: `L8 TigerBeetle, RAID ${level}: labels and drives rolled back to an older state`,
-  cases: async () => {
-    const cases: Case[] = [];
-    for (const [state, age] of pairs(states, [0, 1])) {
-      const name = `RAID ${level}, ${state}, age ${age}`;
-      const add = (
-        what: string,
-        mustStart: boolean,
-        change: (scene: Scene, images: Images) => void,
-      ): void => {
-        const run = (): Promise<void> =>
-          rolledBack(level, state, mustStart, (scene, older) =>
-            change(scene, older[age] as Images),
-          );
-        const word = state === 'direct' ? 'optimal' : state.replace(/,.*/, '');
-        cases.push({ name: `${name}, ${what}`, hits: [['F-16 rolled back', word]], run });
-      };
+type Change = (scene: Scene, images: Images) => void;
+type Add = (what: string, mustStart: boolean, change: Change) => void;
+
+function casesOf(level: number, list: (add: Add) => void): Case[] {
+  const cases: Case[] = [];
+  for (const [state, age] of pairs(states, [0, 1])) {
+    const word = state === 'direct' ? 'optimal' : state.replace(/,.*/, '');
+    const hits = [['F-16 rolled back', word]] as const;
+    list((what, mustStart, change) => {
+      const run = (): Promise<void> =>
+        rolledBack(level, state, mustStart, (scene, older) => change(scene, older[age] as Images));
+      cases.push({ name: `RAID ${level}, ${state}, age ${age}, ${what}`, hits, run });
+    });
+  }
+  return cases;
+}
+
+const labels = (level: number): Enumeration => ({
+  title: `L8 TigerBeetle, RAID ${level}: any one copy of a label, and any two, rolled back to an older state`,
+  cases: async () =>
+    casesOf(level, (add) => {
       for (const [at, one] of copies.entries()) {
         const first = `label ${one.copy} of d${one.slot}`;
         add(first, true, (scene, images) => oldLabel(scene, images, one));
@@ -162,15 +166,20 @@ const enumerate = (level: number): Enumeration => ({
           });
         }
       }
+    }),
+});
+
+const wholeDrives = (level: number): Enumeration => ({
+  title: `L8 TigerBeetle, RAID ${level}: a whole drive rolled back to an older snapshot`,
+  cases: async () =>
+    casesOf(level, (add) => {
       for (const path of ['d0', 'd1', 'd2'])
         add(`all of ${path}`, false, (scene, images) => {
           const image = images.get(path);
           assert.ok(image);
           scene.world.at(path).restore(image);
         });
-    }
-    return cases;
-  },
+    }),
 });
 
-export const rollback: readonly Enumeration[] = [1, 3, 4, 5].map(enumerate);
+export const rollback: readonly Enumeration[] = [...levels.map(labels), ...levels.map(wholeDrives)];
