@@ -156,6 +156,39 @@ export async function compareWindow(bench: Bench): Promise<Result> {
   }
 }
 
+/** What the stripe log costs: two servers with the same volume and log, one of which uses it only while degraded. */
+export async function compareStripeLog(bench: Bench, work: 'write' | 'stream'): Promise<Result> {
+  const shape = { ...parityOfFour, legs: 2, logBytes: 2 ** 30 };
+  const kind = work === 'write' ? { fio: write4k, ...requests } : { fio: write1m, ...bandwidth };
+  const item = {
+    id: `stripe-log-${work}`,
+    work: `every stripe to the log first, ${work === 'write' ? '4 KiB random' : '1 MiB sequential'} writes (RAID 5 of 4)`,
+    unit: kind.unit,
+    // A large write is written three times over: to the members and to both legs.
+    aim: atLeast(work === 'write' ? 0.5 : 0.25),
+  };
+  const volume = (logDirect: 0 | 1): Promise<LocumSubject> => {
+    const serve = ['--limit', `logDirect=${logDirect}`];
+    return locumVolume(bench.folder, shape, bench.sizeBytes, { sparse: false, serve });
+  };
+  const subjects: LocumSubject[] = [];
+  try {
+    subjects.push(await volume(1), await volume(0));
+    const runs = subjects.map(() => [] as number[]);
+    for (let round = 0; round < bench.rounds; round++) {
+      bench.tell(`${item.work}: round ${round + 1} of ${bench.rounds}`);
+      for (const [index, { uri }] of subjects.entries())
+        runs[index]?.push(kind.figure(await fio(uri, kind.fio, bench)));
+    }
+    return result(item, [
+      { name: 'logged first', runs: runs[0] ?? [] },
+      { name: 'in place at once', runs: runs[1] ?? [] },
+    ]);
+  } finally {
+    for (const subject of subjects) await subject.stop();
+  }
+}
+
 function result(
   item: Pick<Comparison, 'id' | 'work' | 'unit' | 'aim'>,
   series: readonly Series[],

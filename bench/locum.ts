@@ -48,11 +48,11 @@ export async function locumVolume(
   folder: string,
   shape: VolumeShape,
   sizeBytes: number,
-  options: { sparse: boolean } = { sparse: false },
+  options: { sparse: boolean; serve?: readonly string[] } = { sparse: false },
 ): Promise<LocumSubject> {
-  const own = join(folder, `locum-${shape.level}`);
+  const own = join(folder, `locum-${shape.level}-${options.serve?.join('-') ?? ''}`);
   await mkdir(own, { recursive: true });
-  const locum = new Locum(join(own, 's'));
+  const locum = new Locum(join(own, 's'), { serveArgs: options.serve ?? [] });
   await mkdir(locum.state, { recursive: true });
   const remove = (): Promise<void> => rm(own, { recursive: true, force: true });
   try {

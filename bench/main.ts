@@ -15,7 +15,13 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { repositoryRoot } from '../tests/support/locum.ts';
 import { findProgram } from '../tests/support/processes.ts';
-import { type Bench, compare, compareWindow, comparisons } from './comparisons.ts';
+import {
+  type Bench,
+  compare,
+  compareStripeLog,
+  compareWindow,
+  comparisons,
+} from './comparisons.ts';
 import { imageFolder, thisMachine } from './machine.ts';
 import { lines, markdownTable, type Result, save } from './report.ts';
 import { freezePause, fullLog, unmeasured, xorAgainstCopy } from './scenes.ts';
@@ -53,6 +59,16 @@ const items: readonly Item[] = [
     work: item.work,
     run: async (bench: Bench) => [await compare(bench, item)],
   })),
+  {
+    id: 'stripe-log-write',
+    work: 'the stripe log, small writes',
+    run: async (it) => [await compareStripeLog(it, 'write')],
+  },
+  {
+    id: 'stripe-log-stream',
+    work: 'the stripe log, large writes',
+    run: async (it) => [await compareStripeLog(it, 'stream')],
+  },
   { id: 'window-write', work: 'writes in a window', run: async (it) => [await compareWindow(it)] },
   { id: 'freeze', work: 'pause of a freeze', run: async (it) => [await freezePause(it)] },
   { id: 'full-log', work: 'restart and memory', run: (it) => fullLog(it, options.records) },
