@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -175,8 +175,16 @@ test('a server killed while a drive is added looks for it at the next start, and
     assert.ok(known.ok);
     coming = known.value.get('v1')?.coming;
   }
-  const found = await scene(t, before.state);
-  const lost = await scene(t, before.state);
+  // What a killed server leaves is a copy: the one that is left waiting here still writes to its own folder.
+  const left = (name: string): string => {
+    const folder = `${before.state}-${name}`;
+    mkdirSync(folder);
+    atEnd(t, async () => rmSync(folder, { recursive: true }));
+    copyFileSync(join(before.state, 'volumes.json'), join(folder, 'volumes.json'));
+    return folder;
+  };
+  const found = await scene(t, left('found'));
+  const lost = await scene(t, left('lost'));
   await found.control.startKnown();
   assert.deepEqual(found.volumes[0]?.drives, before.paths('a', 'b', 'c'));
   lost.prepare.push((volume) => {
