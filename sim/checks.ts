@@ -19,7 +19,7 @@ export async function readAll(scene: Scene, where: string): Promise<void> {
   for (let lba = 0; lba < oracle.sectors; lba += READ_SECTORS) {
     const sectors = Math.min(READ_SECTORS, oracle.sectors - lba);
     const calledAt = oracle.beginRead();
-    const read = server.read(lba * SECTOR_BYTES, sectors * SECTOR_BYTES).then(({ errno, data }) => {
+    const read = server.read(lba * SECTOR_BYTES, sectors * SECTOR_BYTES, (errno, data) => {
       if (!server.alive) return;
       oracle.endRead();
       if (errno === 0) oracle.check(lba, data, calledAt, where);

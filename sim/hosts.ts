@@ -40,12 +40,15 @@ async function answerOf(scene: Scene, server: Server, action: HostAction): Promi
     case 'read': {
       const calledAt = oracle.beginRead();
       const { lba, sectors } = action;
-      const { errno, data } = await server.read(lba * SECTOR_BYTES, sectors * SECTOR_BYTES);
-      if (!server.alive) return errno;
-      oracle.endRead();
-      if (errno === OK) oracle.check(lba, data, calledAt, 'a read');
-      else judgeRead(scene, errno, lba, sectors);
-      return errno;
+      let answer: Errno = OK;
+      await server.read(lba * SECTOR_BYTES, sectors * SECTOR_BYTES, (errno, data) => {
+        answer = errno;
+        if (!server.alive) return;
+        oracle.endRead();
+        if (errno === OK) oracle.check(lba, data, calledAt, 'a read');
+        else judgeRead(scene, errno, lba, sectors);
+      });
+      return answer;
     }
     case 'flush': {
       const calledAt = oracle.now();

@@ -53,15 +53,18 @@ interface Condition {
   handles: Set<SimDrive>;
 }
 
+/** What a fork has overwritten: `before` is where it lies in `#kept`, which is used again and again. */
 interface Undo {
   readonly target: Uint8Array;
   readonly offset: number;
-  readonly before: Uint8Array;
+  readonly before: number;
+  readonly lengthBytes: number;
 }
 
 interface Mark {
   readonly condition: Condition;
   readonly undo: Undo[];
+  readonly keptBytes: number;
 }
 
 export class SimMedium {
@@ -76,6 +79,8 @@ export class SimMedium {
   onChange: ((medium: SimMedium, offset: number, data: Uint8Array) => void) | null = null;
   #now: Condition;
   readonly #marks: Mark[] = [];
+  #kept = new Uint8Array(0);
+  #keptBytes = 0;
 
   constructor(path: string, index: number, sizeBytes: number, blockBytes = SECTOR_BYTES) {
     this.path = path;
@@ -240,7 +245,7 @@ export class SimMedium {
     const { unflushed } = this.#now;
     this.#now.unflushed = [];
     for (const { offset, data } of unflushed)
-      this.#change(this.bytes, offset, this.stable.slice(offset, offset + data.length));
+      this.#change(this.bytes, offset, this.stable.subarray(offset, offset + data.length));
   }
 
   /** Stored on the medium for good; only between two processes. */
@@ -312,7 +317,7 @@ export class SimMedium {
 
   mark(): void {
     const now = this.#now;
-    this.#marks.push({ condition: now, undo: [] });
+    this.#marks.push({ condition: now, undo: [], keptBytes: this.#keptBytes });
     this.#now = {
       ...now,
       faults: now.faults.map((one) => ({ ...one })),
@@ -327,16 +332,31 @@ export class SimMedium {
     const mark = this.#marks.pop();
     assert(mark !== undefined, 'a rollback has its mark');
     for (let at = mark.undo.length - 1; at >= 0; at--) {
-      const { target, offset, before } = mark.undo[at] as Undo;
-      target.set(before, offset);
+      const { target, offset, before, lengthBytes } = mark.undo[at] as Undo;
+      target.set(this.#kept.subarray(before, before + lengthBytes), offset);
     }
+    this.#keptBytes = mark.keptBytes;
     this.#now = mark.condition;
   }
 
   #change(target: Uint8Array, offset: number, data: Uint8Array): void {
     const mark = this.#marks.at(-1);
-    if (mark !== undefined)
-      mark.undo.push({ target, offset, before: target.slice(offset, offset + data.length) });
+    if (mark !== undefined) {
+      const before = this.#keep(target.subarray(offset, offset + data.length));
+      mark.undo.push({ target, offset, before, lengthBytes: data.length });
+    }
     target.set(data, offset);
+  }
+
+  #keep(bytes: Uint8Array): number {
+    const at = this.#keptBytes;
+    this.#keptBytes += bytes.length;
+    if (this.#keptBytes > this.#kept.length) {
+      const larger = new Uint8Array(Math.max(2 * this.#keptBytes, 64 * 1024));
+      larger.set(this.#kept.subarray(0, at));
+      this.#kept = larger;
+    }
+    this.#kept.set(bytes, at);
+    return at;
   }
 }

@@ -23,6 +23,17 @@ export interface Config {
   readonly limits: Readonly<Record<string, number>>;
 }
 
+/**
+ * The log of a volume of a few stripes: it flushes, and writes checkpoints, after as many bytes as such a volume sees, and
+ * a start looks only as far behind the end for later segments as they can lie.
+ */
+export const smallLog = {
+  recordBytes: 64 * 1024,
+  segmentBlocks: 16,
+  selfSyncBytes: 128 * 1024,
+  checkpointBytes: 256 * 1024,
+} as const;
+
 /** How the contents of a drive are when it is back. */
 export type Return = 'same' | 'snapshot' | 'blank' | 'smaller' | 'cloned';
 export type CrashFate = 'nothing' | 'everything' | 'chance';

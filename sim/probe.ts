@@ -173,7 +173,7 @@ async function readEverything(
   for (let lba = 0; lba < sectors; lba += READ_SECTORS) {
     const count = Math.min(READ_SECTORS, sectors - lba);
     reads.push(
-      server.read(lba * SECTOR_BYTES, count * SECTOR_BYTES).then(({ errno, data }) => {
+      server.read(lba * SECTOR_BYTES, count * SECTOR_BYTES, (errno, data) => {
         if (errno === 0) scene.oracle.checkFork(lba, data, kind, server.state);
         else if (!anyNeedsAbsent(scene, server, lba, count)) refused.push(lba);
       }),

@@ -11,7 +11,7 @@ import { crash, everythingKept, nothingKept } from './fate.ts';
 import { ask, recent } from './hosts.ts';
 import { Objection, objectTo } from './objection.ts';
 import { type CrashKind, Oracle } from './oracle.ts';
-import type { Config, Plan } from './plan.ts';
+import { type Config, type Plan, smallLog } from './plan.ts';
 import type { Pools } from './pools.ts';
 import { Scene } from './scene.ts';
 
@@ -38,6 +38,7 @@ export function smallPlan(level: number, seed = 1): Plan {
       sweepStepBytes: 16 * KIB,
       replayZoneBytes: 16 * KIB,
       replayStripesAtOnce: 2,
+      ...smallLog,
     },
   };
   return { seed, promise: 'covered', config, steps: [] };

@@ -125,12 +125,16 @@ export class Server {
 
   // --- host requests, with a buffer of their own ---------------------------------------------------------------------
 
-  async read(offset: number, lengthBytes: number): Promise<{ errno: Errno; data: Uint8Array }> {
+  /** `judge` gets the bytes where they are; they are gone when it returns. */
+  async read(
+    offset: number,
+    lengthBytes: number,
+    judge: (errno: Errno, data: Uint8Array) => void,
+  ): Promise<void> {
     const address = await this.buffers.takeLater(lengthBytes, 'client');
     const errno = await this.volume.read(offset as VolumeOffset, address, lengthBytes);
-    const data = this.buffers.slice(address, lengthBytes).slice();
+    judge(errno, this.buffers.slice(address, lengthBytes));
     this.buffers.give(address);
-    return { errno, data };
   }
 
   async write(offset: number, data: Uint8Array, fua: boolean): Promise<Errno> {

@@ -1,8 +1,9 @@
 /**
  * Virtual time and the order of everything that happens. All that may happen later (a timer of the engine, a drive that
  * answers, a step of the plan) is an event in one heap, ordered by time, then by a seeded key, then by when it was asked
- * for. One event runs at a time, and every promise that it settled runs to its end before the next: the loop goes on from
- * a `setImmediate`, before which node empties the queue of microtasks.
+ * for. One event runs at a time, and every promise that it settled runs to its end before the next: the queue of
+ * microtasks is emptied in between (drain.ts). A turn of node's own loop does that too, at several times the cost; there
+ * is one only now and then, for signals and output.
  *
  * Microseconds inside; the `Clock` that the engine sees counts milliseconds.
  *
@@ -11,6 +12,7 @@
  */
 
 import type { Clock } from '../src/io/clock.ts';
+import { drainHere } from './drain.ts';
 import { mix, streamOf } from './streams.ts';
 import { Trace } from './trace.ts';
 
@@ -23,6 +25,8 @@ interface Event {
 
 export type Finished = 'done' | 'idle' | 'late' | 'busy';
 
+/** Events between two turns of node's loop. */
+const EVENTS_A_TURN = 256;
 const TIES = streamOf('ties');
 /** The first of January 2027, so that wall clocks look like ones. */
 const WALL_START_MS = 1_798_761_600_000;
@@ -69,41 +73,51 @@ export class World {
     maxEvents = Number.POSITIVE_INFINITY,
   ): Promise<Finished> {
     const endUs = this.nowUs + limitUs;
-    let left = maxEvents;
+    let eventsLeft = maxEvents;
     return new Promise((resolve, reject) => {
-      const step = (): void => {
-        // Only here, with no promise on its way: what a probe does must not run in between.
-        const pause = this.between?.() ?? null;
-        if (pause === null) return next();
-        void pause.then(() => setImmediate(next), reject);
+      const loop = (paused: boolean): void => {
+        const drain = drainHere();
+        let hasPaused = paused;
+        for (let left = drain === null ? 1 : EVENTS_A_TURN; left > 0; left--) {
+          drain?.();
+          // Only here, with no promise on its way: what a probe does must not run in between.
+          const pause = hasPaused ? null : (this.between?.() ?? null);
+          if (pause !== null) {
+            void pause.then(() => setImmediate(loop, true), reject);
+            return;
+          }
+          hasPaused = false;
+          try {
+            if (this.thrown !== null) throw this.thrown.error;
+            const ended = over() ? 'done' : this.#runNext(endUs, eventsLeft--);
+            if (ended !== null) return resolve(ended);
+          } catch (error) {
+            return reject(error);
+          }
+        }
+        setImmediate(loop, hasPaused);
       };
-      const next = (): void => {
-        if (this.thrown !== null) return reject(this.thrown.error);
-        if (over()) return resolve('done');
-        const event = this.#pop();
-        if (event === null) return resolve('idle');
-        if (event.atUs > endUs) {
-          this.#push(event);
-          this.nowUs = endUs;
-          return resolve('late');
-        }
-        if (left-- <= 0) {
-          this.#push(event);
-          return resolve('busy');
-        }
-        this.nowUs = event.atUs;
-        this.events++;
-        const { run } = event;
-        event.run = null;
-        try {
-          run?.();
-        } catch (error) {
-          return reject(error);
-        }
-        setImmediate(step);
-      };
-      setImmediate(step);
+      // From a turn of its own: within a promise's continuation nothing can be drained.
+      setImmediate(loop, false);
     });
+  }
+
+  /** Why there is no next event to run, or null: it has run. */
+  #runNext(endUs: number, left: number): Finished | null {
+    const event = this.#pop();
+    if (event === null) return 'idle';
+    if (event.atUs > endUs || left <= 0) {
+      this.#push(event);
+      if (event.atUs <= endUs) return 'busy';
+      this.nowUs = endUs;
+      return 'late';
+    }
+    this.nowUs = event.atUs;
+    this.events++;
+    const { run } = event;
+    event.run = null;
+    run?.();
+    return null;
   }
 
   /** What the engine sees. `alive`: timers of a process that is gone do not fire. */

@@ -86,17 +86,28 @@ export function field<Kind extends FieldKind>(
   return { kind, offset, lengthBytes: size, doc };
 }
 
+type Entries = readonly (readonly [string, Field<FieldKind>])[];
+
+const doubtfulKinds: ReadonlySet<FieldKind> = new Set(['zero', 'u64', 'ascii']);
+const meaninglessKinds: ReadonlySet<FieldKind> = new Set(['zero', 'pad', 'region']);
+
 export class Layout<F extends Fields> {
   readonly name: string;
   readonly sizeBytes: number;
   readonly fields: F;
-  readonly #entries: readonly (readonly [string, Field<FieldKind>])[];
+  readonly #entries: Entries;
+  /** Those that not every run of bytes can be. */
+  readonly #doubtful: Entries;
+  /** Those that have a value. */
+  readonly #meant: Entries;
 
   constructor(name: string, sizeBytes: number, fields: F) {
     this.name = name;
     this.sizeBytes = sizeBytes;
     this.fields = fields;
     this.#entries = Object.entries(fields);
+    this.#doubtful = this.#entries.filter(([, { kind }]) => doubtfulKinds.has(kind));
+    this.#meant = this.#entries.filter(([, { kind }]) => !meaninglessKinds.has(kind));
     let end = 0;
     for (const [fieldName, { offset, lengthBytes }] of this.#entries) {
       assert(offset === end, `${name}.${fieldName} leaves a hole or overlaps`);
@@ -109,21 +120,22 @@ export class Layout<F extends Fields> {
   encode(values: Decoded<F>, bytes: Uint8Array, at = 0): void {
     assert(bytes.length >= at + this.sizeBytes, 'no room for the layout');
     for (const [name, { kind, offset, lengthBytes }] of this.#entries) {
+      const from = at + offset;
       if (kind === 'region') continue;
-      const target = bytes.subarray(at + offset, at + offset + lengthBytes);
-      if (kind === 'zero' || kind === 'pad') target.fill(0);
-      else encodeField(kind, (values as Record<string, unknown>)[name], target);
+      if (kind === 'zero' || kind === 'pad') bytes.fill(0, from, from + lengthBytes);
+      else encodeField(kind, (values as Record<string, unknown>)[name], bytes, from, lengthBytes);
     }
   }
 
   /** The first field that cannot be what we or md wrote, in words; null when all can be decoded. */
   check(bytes: Uint8Array, at = 0): string | null {
     assert(bytes.length >= at + this.sizeBytes, 'fewer bytes than the layout');
-    for (const [name, { kind, offset, lengthBytes }] of this.#entries) {
-      const source = bytes.subarray(at + offset, at + offset + lengthBytes);
-      if (kind === 'zero' && !isZero(source)) return `${name} is not zero`;
-      if (kind === 'u64' && Number.isNaN(decodeU64(source))) return `${name} is impossibly large`;
-      if (kind === 'ascii' && !isText(source)) return `${name} is not text`;
+    for (const [name, { kind, offset, lengthBytes }] of this.#doubtful) {
+      const from = at + offset;
+      if (kind === 'zero' && !isZero(bytes, from, lengthBytes)) return `${name} is not zero`;
+      if (kind === 'u64' && Number.isNaN(decodeU64(bytes, from)))
+        return `${name} is impossibly large`;
+      if (kind === 'ascii' && !isText(bytes, from, lengthBytes)) return `${name} is not text`;
     }
     return null;
   }
@@ -131,9 +143,8 @@ export class Layout<F extends Fields> {
   decode(bytes: Uint8Array, at = 0): Decoded<F> {
     assert(bytes.length >= at + this.sizeBytes, 'fewer bytes than the layout');
     const values: Record<string, unknown> = {};
-    for (const [name, { kind, offset, lengthBytes }] of this.#entries) {
-      if (kind === 'zero' || kind === 'pad' || kind === 'region') continue;
-      values[name] = decodeField(kind, bytes.subarray(at + offset, at + offset + lengthBytes));
+    for (const [name, { kind, offset, lengthBytes }] of this.#meant) {
+      values[name] = decodeField(kind, bytes, at + offset, lengthBytes);
     }
     return values as Decoded<F>;
   }
@@ -149,75 +160,109 @@ export class Layout<F extends Fields> {
   }
 }
 
-function isZero(bytes: Uint8Array): boolean {
-  for (const byte of bytes) if (byte !== 0) return false;
+/** Reserved areas are most of a block: by words, as far as these lie on word boundaries. */
+export function isZero(bytes: Uint8Array, from: number, lengthBytes: number): boolean {
+  const end = from + lengthBytes;
+  const start = bytes.byteOffset + from;
+  let index = from;
+  if (start % 4 === 0 && lengthBytes >= 64) {
+    const words = new Uint32Array(bytes.buffer, start, lengthBytes >>> 2);
+    for (let at = 0; at < words.length; at++) if (words[at] !== 0) return false;
+    index = from + words.length * 4;
+  }
+  for (; index < end; index++) if (bytes[index] !== 0) return false;
   return true;
 }
 
 const integerBits = { u8: 8, u16: 16, u24: 24, u32: 32, u40: 40, u64: 53 } as const;
 
-function encodeField(kind: FieldKind, value: unknown, target: Uint8Array): void {
-  if (kind === 'uuid') target.set(uuidToBytes(value as Uuid));
+function encodeField(
+  kind: FieldKind,
+  value: unknown,
+  bytes: Uint8Array,
+  from: number,
+  lengthBytes: number,
+): void {
+  if (kind === 'uuid') bytes.set(uuidToBytes(value as Uuid), from);
   else if (kind === 'bytes') {
-    assert(
-      (value as Uint8Array).length === target.length,
-      'bytes of another length than the field',
-    );
-    target.set(value as Uint8Array);
+    assert((value as Uint8Array).length === lengthBytes, 'bytes of another length than the field');
+    bytes.set(value as Uint8Array, from);
   } else if (kind === 'ascii') {
     const text = value as string;
-    assert(text.length <= target.length && /^[ -~]*$/.test(text), 'text does not fit its field');
-    target.fill(0);
-    for (let index = 0; index < text.length; index++) target[index] = text.charCodeAt(index);
-  } else if (kind === 'u64' && value === Number.POSITIVE_INFINITY) target.fill(0xff);
-  else encodeInteger(kind as NumberKind, value as number, target);
+    assert(text.length <= lengthBytes && /^[ -~]*$/.test(text), 'text does not fit its field');
+    bytes.fill(0, from, from + lengthBytes);
+    for (let index = 0; index < text.length; index++) bytes[from + index] = text.charCodeAt(index);
+  } else if (kind === 'u64' && value === Number.POSITIVE_INFINITY) {
+    bytes.fill(0xff, from, from + lengthBytes);
+  } else encodeInteger(kind as NumberKind, value as number, bytes, from, lengthBytes);
 }
 
-function encodeInteger(kind: NumberKind, value: number, target: Uint8Array): void {
+function encodeInteger(
+  kind: NumberKind,
+  value: number,
+  bytes: Uint8Array,
+  from: number,
+  lengthBytes: number,
+): void {
   const least = kind === 'i32' ? -(2 ** 31) : 0;
   const most = kind === 'i32' ? 2 ** 31 - 1 : 2 ** integerBits[kind] - 1;
   assert(Number.isInteger(value) && value >= least && value <= most, 'integer out of its range');
   let rest = value < 0 ? value + 2 ** 32 : value;
-  for (let index = 0; index < target.length; index++) {
-    target[index] = rest % 256;
+  for (let index = from; index < from + lengthBytes; index++) {
+    bytes[index] = rest % 256;
     rest = Math.floor(rest / 256);
   }
 }
 
-function decodeField(kind: FieldKind, source: Uint8Array): unknown {
-  if (kind === 'uuid') return uuidFromBytes(source);
-  if (kind === 'bytes') return source.slice();
-  if (kind === 'ascii') {
-    const end = source.indexOf(0);
-    return String.fromCharCode(...(end < 0 ? source : source.subarray(0, end)));
-  }
+function decodeField(
+  kind: FieldKind,
+  bytes: Uint8Array,
+  from: number,
+  lengthBytes: number,
+): unknown {
+  if (kind === 'uuid') return uuidFromBytes(bytes, from);
+  if (kind === 'bytes') return bytes.slice(from, from + lengthBytes);
+  if (kind === 'ascii') return decodeText(bytes, from, lengthBytes);
   if (kind === 'u64') {
-    const value = decodeU64(source);
+    const value = decodeU64(bytes, from);
     assert(!Number.isNaN(value), 'decoded without a check: a 64-bit field above 2^53');
     return value;
   }
-  const value = decodeInteger(source);
+  const value = decodeInteger(bytes, from, lengthBytes);
   return kind === 'i32' && value >= 2 ** 31 ? value - 2 ** 32 : value;
 }
 
-function decodeInteger(source: Uint8Array): number {
+function decodeText(bytes: Uint8Array, from: number, lengthBytes: number): string {
+  let text = '';
+  for (let index = from; index < from + lengthBytes && bytes[index] !== 0; index++) {
+    text += String.fromCharCode(bytes[index]!);
+  }
+  return text;
+}
+
+function decodeInteger(bytes: Uint8Array, from: number, lengthBytes: number): number {
   let value = 0;
-  for (let index = source.length - 1; index >= 0; index--) value = value * 256 + source[index]!;
+  for (let index = from + lengthBytes - 1; index >= from; index--) {
+    value = value * 256 + bytes[index]!;
+  }
   return value;
 }
 
 /** Infinity for all ones, NaN for what a number cannot hold. */
-function decodeU64(source: Uint8Array): number {
-  if (source.every((byte) => byte === 0xff)) return Number.POSITIVE_INFINITY;
-  const value = decodeInteger(source);
-  return value <= Number.MAX_SAFE_INTEGER ? value : Number.NaN;
+function decodeU64(bytes: Uint8Array, from: number): number {
+  const low = decodeInteger(bytes, from, 4);
+  const high = decodeInteger(bytes, from + 4, 4);
+  if (low === 0xffff_ffff && high === 0xffff_ffff) return Number.POSITIVE_INFINITY;
+  return high < 2 ** 21 ? high * 2 ** 32 + low : Number.NaN;
 }
 
 /** Printable ASCII up to the first NUL, and nothing but NUL behind it. */
-function isText(source: Uint8Array): boolean {
+function isText(bytes: Uint8Array, from: number, lengthBytes: number): boolean {
   let ended = false;
-  return source.every((byte) => {
+  for (let index = from; index < from + lengthBytes; index++) {
+    const byte = bytes[index]!;
     if (byte === 0) ended = true;
-    return ended ? byte === 0 : byte >= 0x20 && byte <= 0x7e;
-  });
+    else if (ended || byte < 0x20 || byte > 0x7e) return false;
+  }
+  return true;
 }

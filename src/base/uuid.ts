@@ -16,23 +16,29 @@ const pattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 export const isUuid = (text: string): boolean => pattern.test(text);
 
-/** The first 16 of `bytes`; also how a fresh uuid is made from 16 random bytes. */
-export function uuidFromBytes(bytes: Uint8Array): Uuid {
-  assert(bytes.length >= UUID_BYTES, 'a uuid has 16 bytes');
+/** The 16 bytes from `from` on; also how a fresh uuid is made from 16 random bytes. */
+export function uuidFromBytes(bytes: Uint8Array, from = 0): Uuid {
+  assert(bytes.length >= from + UUID_BYTES, 'a uuid has 16 bytes');
   let text = '';
   for (let index = 0; index < UUID_BYTES; index++) {
     if (index === 4 || index === 6 || index === 8 || index === 10) text += '-';
-    text += hexPairs[bytes[index]!];
+    text += hexPairs[bytes[from + index]!];
   }
   return text;
 }
 
+const DASH = 0x2d;
+/** 0–9 lie below a–f; the pattern lets nothing else through. */
+const digitOf = (code: number): number => (code < 0x61 ? code - 0x30 : code - 0x57);
+
 export function uuidToBytes(uuid: Uuid): Uint8Array {
   assert(isUuid(uuid), 'not a uuid in the dashed form');
-  const digits = uuid.replaceAll('-', '');
   const bytes = new Uint8Array(UUID_BYTES);
+  let at = 0;
   for (let index = 0; index < UUID_BYTES; index++) {
-    bytes[index] = Number.parseInt(digits.slice(2 * index, 2 * index + 2), 16);
+    if (uuid.charCodeAt(at) === DASH) at++;
+    bytes[index] = digitOf(uuid.charCodeAt(at)) * 16 + digitOf(uuid.charCodeAt(at + 1));
+    at += 2;
   }
   return bytes;
 }

@@ -45,7 +45,7 @@ export interface EngineEnvironment {
    */
   readonly place: (path: string) => Promise<Place>;
   readonly emit: (event: Omit<LocumEvent, 'sequence' | 'at'>) => void;
-  /** Overrides of the defaults in engine/limits.ts. */
+  /** Overrides of the defaults in engine/limits.ts and engine/log/limits.ts. */
   readonly limits?: Readonly<Record<string, number>>;
 }
 

@@ -55,9 +55,12 @@ export function newestLabel(a: LabelResult, b: LabelResult): LabelResult {
   return b.kind === 'none' ? b : a;
 }
 
+/** Used within one call only. */
+const scratch = new Uint8Array(LABEL_BYTES);
+
 function digestOf(bytes: Uint8Array): Uint8Array {
-  const copy = bytes.slice();
   const { offset, lengthBytes } = labelLayout.fields.digest;
-  copy.fill(0, offset, offset + lengthBytes);
-  return digest128(copy);
+  scratch.set(bytes);
+  scratch.fill(0, offset, offset + lengthBytes);
+  return digest128(scratch);
 }

@@ -134,20 +134,12 @@ export function encodeLegHeader(header: LogHeader, legIndex: number, bytes: Uint
 /** Null unless the block is valid. The result shares no memory with `bytes`. */
 export function decodeLegHeader(bytes: Uint8Array): LegHeader | null {
   if (!looksLikeLegHeader(bytes) || legHeaderLayout.check(bytes) !== null) return null;
-  const {
-    magic: _,
-    version,
-    legIndex,
-    legCount,
-    legUuid,
-    state,
-    crc,
-    ...rest
-  } = legHeaderLayout.decode(bytes);
+  const raw = legHeaderLayout.decode(bytes);
+  const { version, legIndex, legCount, legUuid, state, crc } = raw;
   if (version !== VERSION || crc !== crc32(bytes.subarray(0, CRC_AT)) || state > 1) return null;
   if (legCount < 1 || legCount > LEGS_MAX || legIndex >= legCount) return null;
   const { capacityBytes, stripesOffset, stripesBytes, checkpointOffset, slotBytes, recordsOffset } =
-    rest;
+    raw;
   const layout: LegLayout = {
     capacityBytes,
     stripesOffset,
@@ -155,7 +147,7 @@ export function decodeLegHeader(bytes: Uint8Array): LegHeader | null {
     checkpointOffset,
     slotBytes,
     recordsOffset,
-    recordsBytes: rest.recordsBytes,
+    recordsBytes: raw.recordsBytes,
   };
   if (!layoutIsSound(layout)) return null;
   const rows = Array.from({ length: legCount }, (_, row) =>
@@ -165,17 +157,17 @@ export function decodeLegHeader(bytes: Uint8Array): LegHeader | null {
     return null;
   return {
     legIndex,
-    logUuid: rest.logUuid,
-    volumeUuid: rest.volumeUuid,
-    volumeName: rest.volumeName,
-    sequence: rest.sequence,
+    logUuid: raw.logUuid,
+    volumeUuid: raw.volumeUuid,
+    volumeName: raw.volumeName,
+    sequence: raw.sequence,
     layout,
-    epoch: rest.epoch,
+    epoch: raw.epoch,
     state: state === 1 ? 'logging' : 'idle',
-    nonce: rest.nonce,
-    stripeNonce: rest.stripeNonce,
-    stripesReleasedThrough: rest.stripesReleasedThrough,
-    windowId: rest.windowId,
+    nonce: raw.nonce,
+    stripeNonce: raw.stripeNonce,
+    stripesReleasedThrough: raw.stripesReleasedThrough,
+    windowId: raw.windowId,
     legs: rows.map(
       (row): LegPeer => ({ uuid: row.uuid, state: row.state === 0 ? 'online' : 'failed' }),
     ),

@@ -3,8 +3,8 @@
  * newest valid one.
  */
 
-import { OK } from '../../base/errno.ts';
-import { BLOCK_BYTES, type DriveOffset } from '../../base/units.ts';
+import { EIO, ETIMEDOUT, OK } from '../../base/errno.ts';
+import { type Address, BLOCK_BYTES, type DriveOffset } from '../../base/units.ts';
 import type { Uuid } from '../../base/uuid.ts';
 import {
   decodeLegHeader,
@@ -40,37 +40,57 @@ export interface LegView {
   readonly reason: 'blank' | 'corrupt' | 'unreadable';
 }
 
-/** Copies are read one by one, so that one bad block hides no other. */
+/** Copies are read in one go; if that fails one by one, so that one bad block hides no other. */
 export async function viewLeg(buffers: Buffers, drive: Drive): Promise<LegView> {
+  const lengthBytes = HEADER_COPIES * BLOCK_BYTES;
+  const address = await buffers.takeLater(lengthBytes, 'engine');
+  const fits = drive.sizeBytes >= lengthBytes;
+  const errno = fits ? await drive.read(0 as DriveOffset, address, lengthBytes) : EIO;
+  const readable = new Array<boolean>(HEADER_COPIES).fill(errno === OK);
+  if (errno !== OK && errno !== ETIMEDOUT) {
+    for (let copy = 0; copy < HEADER_COPIES; copy++) {
+      const offset = copy * BLOCK_BYTES;
+      if (drive.sizeBytes < offset + BLOCK_BYTES) break;
+      const at = (address + offset) as Address;
+      readable[copy] = (await drive.read(offset as DriveOffset, at, BLOCK_BYTES)) === OK;
+    }
+  }
+  const view = judgeCopies(buffers.slice(address, lengthBytes), readable);
+  buffers.give(address);
+  return view;
+}
+
+function judgeCopies(bytes: Uint8Array, readable: readonly boolean[]): LegView {
   let newest: LegHeader | null = null;
   let valid = 0;
   let same = 0;
-  let readable = 0;
   let claimed = false;
+  let before: Uint8Array | null = null;
+  let header: LegHeader | null = null;
   for (let copy = 0; copy < HEADER_COPIES; copy++) {
-    const address = await buffers.takeLater(BLOCK_BYTES, 'engine');
-    const block = buffers.slice(address, BLOCK_BYTES);
-    const fits = drive.sizeBytes >= (copy + 1) * BLOCK_BYTES;
-    const errno = fits
-      ? await drive.read((copy * BLOCK_BYTES) as DriveOffset, address, BLOCK_BYTES)
-      : 1;
-    if (errno === OK) {
-      readable++;
-      claimed ||= looksLikeLegHeader(block);
-      const header = decodeLegHeader(block);
-      if (header !== null) {
-        valid++;
-        if (newest === null || header.sequence > newest.sequence) {
-          newest = header;
-          same = 0;
-        }
-        if (header.sequence === newest.sequence) same++;
-      }
+    if (!readable[copy]) continue;
+    const block = bytes.subarray(copy * BLOCK_BYTES, (copy + 1) * BLOCK_BYTES);
+    claimed ||= looksLikeLegHeader(block);
+    // Four times the same, nearly always: judged once.
+    if (before === null || !sameBytes(before, block)) header = decodeLegHeader(block);
+    before = block;
+    if (header === null) continue;
+    valid++;
+    if (newest === null || header.sequence > newest.sequence) {
+      newest = header;
+      same = 0;
     }
-    buffers.give(address);
+    if (header.sequence === newest.sequence) same++;
   }
-  const reason = readable === 0 ? 'unreadable' : claimed ? 'corrupt' : 'blank';
+  const reason = !readable.includes(true) ? 'unreadable' : claimed ? 'corrupt' : 'blank';
   return { header: newest, whole: valid === HEADER_COPIES && same === HEADER_COPIES, reason };
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  const these = new Int32Array(a.buffer, a.byteOffset, a.length / 4);
+  const those = new Int32Array(b.buffer, b.byteOffset, b.length / 4);
+  for (let at = 0; at < these.length; at++) if (these[at] !== those[at]) return false;
+  return true;
 }
 
 export async function peekLeg(buffers: Buffers, drive: Drive): Promise<LegIdentity> {

@@ -30,6 +30,8 @@ export interface LogEnvironment {
   readonly buffers: Buffers;
   readonly clock: Clock;
   readonly random: (length: number) => Uint8Array;
+  /** Overrides of the defaults in limits.ts; other names are other people's. */
+  readonly limits?: Readonly<Record<string, number>>;
 }
 
 export interface Leg {

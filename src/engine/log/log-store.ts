@@ -100,7 +100,7 @@ export class LogStore {
   ): Promise<Outcome<LogStore>> {
     const made = await formatLegs(environment, drives, options, options.onLegFailed ?? nobody);
     if (!made.ok) return made;
-    const limits = { ...defaultLimits, ...options.limits };
+    const limits = { ...defaultLimits, ...environment.limits, ...options.limits };
     const zeroes = await takeZeroes(environment);
     return done(new LogStore(environment, made.value, limits, zeroes, NO_STRIPES));
   }
@@ -123,7 +123,7 @@ export class LogStore {
     if (chosen.kind !== 'chosen') return chosen;
     const legs = new Legs(environment, chosen.header, chosen.legs, options.onLegFailed ?? nobody);
     const found = await findStripes(environment, legs, stripesArea(legs.header));
-    const limits = { ...defaultLimits, ...options.limits };
+    const limits = { ...defaultLimits, ...environment.limits, ...options.limits };
     const zeroes = await takeZeroes(environment);
     const store = new LogStore(environment, legs, limits, zeroes, found);
     const refusal = await store.#start(chosen.repairHeaders, expected);
