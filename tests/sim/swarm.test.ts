@@ -41,8 +41,8 @@ for (const promise of ['covered', 'beyond'] as const) {
 
 test('the same seed is the same run', async () => {
   for (const seed of [from, from + 1, from + 2]) {
-    const once = await runPlan(generate(seed));
-    const twice = await runPlan(generate(seed));
+    const once = await runPlan(generate(seed), options);
+    const twice = await runPlan(generate(seed), options);
     assert.equal(once.digest, twice.digest, `seed ${seed}`);
   }
 });

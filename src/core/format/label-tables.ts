@@ -249,7 +249,7 @@ function decodeChecked(bytes: Uint8Array): Label {
   if (!has(HAS_SCRUB)) unused(bytes, at.scrub, 0, scrubTable.sizeBytes);
   if (!has(HAS_OWNER) && (ownerToken !== NIL_UUID || ownerWallMs !== 0)) bad('an owner is left');
   if (!has(HAS_LOG) && legsCount !== 0) bad('legs without a log');
-  // One by one: "all but these" of an object this wide costs more than everything else here, and a start reads many labels.
+  // One by one: "all but these" of an object this wide costs more than all the rest, and a start reads many labels.
   return {
     sequence: raw.sequence,
     events: raw.events,
