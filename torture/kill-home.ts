@@ -7,22 +7,27 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { VolumeStatus } from '../src/core/status.ts';
 import type { SectorLedger } from '../tests/support/sector-ledger.ts';
 import type { LifeEnd } from './kill-life.ts';
+import { isLogToMend, mendLog } from './kill-log.ts';
 import { Broken, describe, type KillScene, members, volume } from './kill-scene.ts';
 import { verifyAll } from './kill-verify.ts';
 
 const limitMs = 120_000;
+/** A new leg may be refused while something else is changing; not for ever. */
+const legRefusalsMost = 60;
 
 export async function bringHome(scene: KillScene, ledger: SectorLedger): Promise<LifeEnd> {
   scene.note('brought home');
   const limit = performance.now() + limitMs;
+  let legRefusals = 0;
   for (;;) {
     const status = await scene.look();
     if (status === null) throw new Broken('the server does not answer any more');
     if (isHome(status)) break;
-    if (performance.now() > limit) {
+    if (performance.now() > limit || legRefusals > legRefusalsMost) {
       throw new Broken(`the volume does not become optimal: ${JSON.stringify(status, null, 1)}`);
     }
-    await mend(scene, status);
+    if (isLogToMend(status)) legRefusals += (await mendLog(scene, status)) ? 0 : 1;
+    else await mend(scene, status);
     await sleep(150);
   }
   scene.exposed = false;
@@ -58,13 +63,6 @@ async function mend(scene: KillScene, status: VolumeStatus): Promise<void> {
     const reply = await scene.assemble();
     scene.stopping = false;
     if (reply.kind !== 'done') for (const path of scene.pulled.keys()) scene.putBack(path);
-    return;
-  }
-  const legOut = (status.log?.legs ?? []).find(({ state }) => state !== 'online');
-  if (legOut !== undefined) {
-    const sizeBytes = scene.shape.logBytes;
-    const how = { leg: legOut.path, with: scene.newFile('l'), sizeBytes };
-    if ((await scene.of('log/replace', how)).kind === 'done') scene.pulled.delete(legOut.path);
     return;
   }
   const gone = members(status).find(({ state }) => state === 'failed' || state === 'missing');

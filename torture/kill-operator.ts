@@ -10,6 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Stream } from '../sim/streams.ts';
 import { purposes, type VolumeStatus, verifyModes } from '../src/core/status.ts';
 import type { Load } from './kill-load.ts';
+import { isLogToMend, mendLog } from './kill-log.ts';
 import { absent, Broken, type KillScene, members, stateName, volume } from './kill-scene.ts';
 
 type Act = () => Promise<void>;
@@ -71,8 +72,7 @@ export class Operator {
     if (legs.length > 1 && legs.every(({ state }) => state === 'online') && this.#legsThere()) {
       acts.push([1, () => this.#loseLeg(status)]);
     }
-    if (legs.some(({ state }) => state !== 'online'))
-      acts.push([4, () => this.#replaceLeg(status)]);
+    if (isLogToMend(status)) acts.push([4, () => this.#mendLog(status)]);
     acts.push([0.7, () => this.#stop()]);
     return this.#weighed(acts);
   }
@@ -234,19 +234,8 @@ export class Operator {
     await sleep(this.#random.below(1_200));
   }
 
-  async #replaceLeg(status: VolumeStatus): Promise<void> {
-    const scene = this.#scene;
-    const leg = (status.log?.legs ?? []).find(({ state }) => state !== 'online');
-    if (leg === undefined) return;
-    const sizeBytes = scene.shape.logBytes;
-    const reply = await scene.of('log/replace', {
-      leg: leg.path,
-      with: scene.newFile('l'),
-      sizeBytes,
-    });
-    if (reply.kind !== 'done') return;
-    scene.pulled.delete(leg.path);
-    scene.tally.count('log legs replaced');
+  async #mendLog(status: VolumeStatus): Promise<void> {
+    if (await mendLog(this.#scene, status)) this.#scene.tally.count('log legs replaced');
   }
 
   async #scrub(): Promise<void> {

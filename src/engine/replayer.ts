@@ -47,7 +47,7 @@ export async function replay(v: VolumeCore): Promise<ReplayResult> {
     const end = zone.end;
     v.holdBelow = end; // 2
     try {
-      while (v.logWritesInFlight > 0) await v.changed.wait(clock, v.limits.tickMs);
+      while (v.logWritesInFlight > 0) await v.logWritesDone.wait(clock, v.limits.tickMs);
       const rest = await replayZone(
         v,
         v.cursor,

@@ -113,6 +113,8 @@ export class VolumeCore {
   holdBelow = 0 as StripeIndex;
   /** Replay: host writes on their way to the log. */
   logWritesInFlight = 0;
+  /** None of them is left. Not `changed`: a write that the log refused would wake the others that it refuses, for good. */
+  readonly logWritesDone = new Signal();
   /** Parity (or mirrors) that an unclean stop left in doubt. */
   resync: Recovery | null = null;
   resyncJob: Sweep | null = null;

@@ -57,6 +57,6 @@ export async function byCursor(
     return await log();
   } finally {
     v.logWritesInFlight--;
-    if (v.logWritesInFlight === 0) v.changed.raise();
+    if (v.logWritesInFlight === 0) v.logWritesDone.raise();
   }
 }

@@ -269,6 +269,25 @@ test('no leg can be written, then the server is killed: with the legs writable a
   await scene.check('after both legs had failed');
 });
 
+test('no leg can be written and several writes are held: the replay that frees them comes to its end', async () => {
+  // Each that was refused again woke the others, in turns, and nothing else of the server ever ran.
+  const scene = await inWindow({ seed: 46, ...wide, operationMs: 5 });
+  const { world } = scene;
+  await world.until(world.v.failDrive('3'));
+  for (const path of ['leg0', 'leg1']) world.at(path).failWrites({ errno: EIO });
+  // Of one stripe and of several: so that they are not refused in step.
+  const end = scene.model.sectors;
+  const held = [1, 2, 3, 4].map((stripes, host) =>
+    scene.begin(end - (host + 1) * 240, stripes * 48 - 8),
+  );
+  await world.pass(20_000);
+  assert.ok(held.every(({ answered }) => !answered));
+  await scene.close();
+  for (const { done } of held) assert.equal(await world.until(done), 0);
+  await scene.closed();
+  await scene.check('after the return');
+});
+
 /** Writes until the log is at least this full. */
 async function fillLog(scene: Scene, percent: number): Promise<void> {
   const sectors = Math.min(256, scene.model.sectors);
