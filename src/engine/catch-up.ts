@@ -11,12 +11,13 @@ import { ENOMEM, type Errno, OK } from '../base/errno.ts';
 import { type Address, BLOCK_BYTES, type DriveOffset } from '../base/units.ts';
 import type { AssemblyDecision } from '../core/assembly.ts';
 import type { Label } from '../core/format/label.ts';
-import { encodeLabel, labelCopyIndex } from '../core/format/label-codec.ts';
+import { encodeLabel } from '../core/format/label-codec.ts';
 import {
   encodeSuperblock,
   FEATURE_RECOVERY_OFFSET,
   type Superblock,
 } from '../core/format/superblock.ts';
+import { type Copy, copiesFor, newestCopy } from './label-copies.ts';
 import type { Member } from './members.ts';
 import type { VolumeCore } from './volume-core.ts';
 
@@ -36,8 +37,7 @@ export async function catchUp(
     const label = own < truth.sequence ? labelOf(truth, member) : null;
     const isOlder = member.superblock.events < decision.events && !v.metadata.labelsOnly;
     const superblock = isOlder ? superblockOf(decision, member.superblock) : null;
-    if (label !== null || superblock !== null)
-      writes.push(write(v, member, own, label, superblock));
+    if (label !== null || superblock !== null) writes.push(write(v, member, label, superblock));
   }
   await Promise.all(writes);
 }
@@ -65,7 +65,6 @@ function superblockOf(decision: AssemblyDecision, own: Superblock): Superblock {
 async function write(
   v: VolumeCore,
   member: Member,
-  own: number,
   label: Label | null,
   superblock: Superblock | null,
 ): Promise<void> {
@@ -77,9 +76,17 @@ async function write(
   try {
     const writes: Promise<Errno>[] = [];
     if (label !== null) {
-      const copy = own > 0 && labelCopyIndex(own) === 0 ? 1 : 0;
+      const newest = await newestCopy(buffers, drive, layout);
       buffers.slice(buffer, BLOCK_BYTES).set(encodeLabel(label));
-      writes.push(drive.write(layout.labelOffsets[copy] as DriveOffset, buffer, BLOCK_BYTES));
+      const { spare, turn } = copiesFor(label.sequence, newest);
+      const put = (copy: Copy): Promise<Errno> =>
+        drive.write(layout.labelOffsets[copy] as DriveOffset, buffer, BLOCK_BYTES);
+      let first: Errno = OK;
+      if (spare !== null) {
+        first = await put(spare);
+        if (first === OK) first = await drive.flush();
+      }
+      writes.push(first === OK ? put(turn) : Promise.resolve(first));
     }
     if (superblock !== null) {
       const address = (buffer + BLOCK_BYTES) as Address;

@@ -27,7 +27,7 @@ import {
   type LabelWindow,
   type StripeLogWord,
 } from '../core/format/label.ts';
-import { encodeLabel, labelCopyIndex } from '../core/format/label-codec.ts';
+import { encodeLabel } from '../core/format/label-codec.ts';
 import { type MemberLayout, planMember } from '../core/format/member-layout.ts';
 import {
   encodeSuperblock,
@@ -40,6 +40,7 @@ import {
 } from '../core/format/superblock.ts';
 import { done, type Outcome, refuse } from '../core/problems.ts';
 import type { Drive } from '../io/drive.ts';
+import { type Copy, copiesFor, newestCopy } from './label-copies.ts';
 import type { Member } from './members.ts';
 import { newSuperblock } from './new-superblock.ts';
 import type { VolumeCore } from './volume-core.ts';
@@ -75,6 +76,8 @@ export class Metadata {
   /** Members with no superblock on the drive yet: it goes there first; a label alone would look like damage. */
   readonly #fresh = new Set<Member>();
   #absentOnRecord = 0;
+  /** Where the newest label of an open drive lies. */
+  readonly #newestCopy = new WeakMap<Drive, Copy>();
   #running: Promise<void> | null = null;
   #next: Promise<void> | null = null;
   /** Who is to be written last by the commit that waits. */
@@ -176,7 +179,6 @@ export class Metadata {
 
   async #writeMember(content: Content): Promise<void> {
     const { member, superblock } = content;
-    const copy = labelCopyIndex(content.sequence);
     const drive = member.drive;
     const layout = member.layout;
     if (drive === null || layout === null) return;
@@ -189,8 +191,17 @@ export class Metadata {
         if (errno === OK) this.#fresh.delete(member);
       }
       buffers.slice(buffer, BLOCK_BYTES).set(content.label);
-      const offset = layout.labelOffsets[copy] as DriveOffset;
-      const writes = [drive.write(offset, buffer, BLOCK_BYTES)];
+      const newest = this.#newestCopy.get(drive) ?? (await newestCopy(buffers, drive, layout));
+      const { spare, turn } = copiesFor(content.sequence, newest);
+      const put = (copy: Copy): Promise<Errno> =>
+        drive.write(layout.labelOffsets[copy] as DriveOffset, buffer, BLOCK_BYTES);
+      let first: Errno = OK;
+      if (spare !== null) {
+        first = await put(spare);
+        if (first === OK) first = await drive.flush();
+      }
+      // Without the first of two the second must not be touched: it is the newest.
+      const writes = first === OK ? [put(turn)] : [Promise.resolve(first)];
       if (superblock !== null) {
         const superAddress = (buffer + BLOCK_BYTES) as Address;
         buffers.slice(superAddress, BLOCK_BYTES).set(superblock);
@@ -201,6 +212,7 @@ export class Metadata {
       }
       errno = (await Promise.all(writes)).find((result) => result !== OK) ?? OK;
       if (errno === OK) errno = await drive.flush();
+      if (errno === OK) this.#newestCopy.set(drive, turn);
     } finally {
       if (buffer !== 0) buffers.give(buffer);
     }

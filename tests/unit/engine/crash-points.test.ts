@@ -25,9 +25,10 @@ async function crashAt(
   point: number,
   how: Death,
   twice: boolean,
+  variant = 0,
 ): Promise<void> {
   const life = new Life(level, level);
-  const random = new Random(1_000 * level + point);
+  const random = new Random(1_000 * level + point + 1_000_000 * variant);
   let where = '';
   try {
     if (!(await dies(life, () => life[story](point)))) return;
@@ -81,4 +82,21 @@ for (const story of ['secondFailure', 'lateReturn'] as const) {
       });
     }
   }
+}
+
+/** The first label that a returning drive gets meets labels it has missed: torn, it must not take its newest with it. */
+for (const level of [1, 3, 4, 5]) {
+  test(`RAID ${level}: a power cut at every operation of a return, torn in several ways`, async () => {
+    const points: number[] = [];
+    const whole = new Life(level, level);
+    whole.onOperation = () => {
+      if (whole.chapter === 'return') points.push(whole.operations);
+    };
+    await whole.secondFailure(Number.POSITIVE_INFINITY);
+    assert.ok(points.length > 0);
+    for (const point of points) {
+      for (let variant = 1; variant <= 4; variant++)
+        await crashAt(level, 'secondFailure', point, 'power cut, some kept', false, variant);
+    }
+  });
 }

@@ -1,0 +1,50 @@
+/**
+ * Which of the two places of a label may be written without a risk. Labels go to both in turn (label-codec.ts), but a
+ * drive that was away, or that a crash left behind, has missed some, and the place whose turn it is may hold its newest:
+ * torn by a power cut there, the drive would look like an older copy of itself. Then the other place comes first.
+ */
+
+import { OK } from '../base/errno.ts';
+import { BLOCK_BYTES, type DriveOffset } from '../base/units.ts';
+import { decodeLabel, labelCopyIndex } from '../core/format/label-codec.ts';
+import type { MemberLayout } from '../core/format/member-layout.ts';
+import type { Buffers } from '../io/buffers.ts';
+import type { Drive } from '../io/drive.ts';
+
+export type Copy = 0 | 1;
+
+/** The place of the newest valid label; null when there is none. */
+export async function newestCopy(
+  buffers: Buffers,
+  drive: Drive,
+  layout: MemberLayout,
+): Promise<Copy | null> {
+  const buffer = await buffers.takeLater(BLOCK_BYTES, 'engine');
+  let newest: Copy | null = null;
+  let highest = -1;
+  try {
+    for (const copy of [0, 1] as const) {
+      const offset = layout.labelOffsets[copy] as DriveOffset;
+      if ((await drive.read(offset, buffer, BLOCK_BYTES)) !== OK) continue;
+      const label = decodeLabel(buffers.slice(buffer, BLOCK_BYTES));
+      if (label.kind !== 'label' || label.value.sequence <= highest) continue;
+      highest = label.value.sequence;
+      newest = copy;
+    }
+  } finally {
+    buffers.give(buffer);
+  }
+  return newest;
+}
+
+/**
+ * Where a label with this number goes: to the place whose turn it is, and if the newest one lies there, to the other place
+ * first (`spare`), flushed.
+ */
+export function copiesFor(
+  sequence: number,
+  newest: Copy | null,
+): { readonly spare: Copy | null; readonly turn: Copy } {
+  const turn = labelCopyIndex(sequence);
+  return { spare: turn === newest ? (turn === 0 ? 1 : 0) : null, turn };
+}
