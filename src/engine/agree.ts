@@ -4,11 +4,16 @@
  */
 
 import { type Errno, OK } from '../base/errno.ts';
-import type { Address, MemberOffset, StripeIndex } from '../base/units.ts';
+import { type Address, BLOCK_BYTES, type MemberOffset, type StripeIndex } from '../base/units.ts';
 import { noteReadError } from './member-errors.ts';
 import { bit } from './members.ts';
 import { consistent, reconstruct } from './reconstruct.ts';
 import type { VolumeCore } from './volume-core.ts';
+
+/** What was found in a range: stripes that differ, and bytes of a member that two drives cannot read. */
+export type Agreement =
+  | { readonly differing: number; readonly unreadableBytes: number }
+  | { readonly failed: string };
 
 /** Compares a range over all members, stripe by stripe where it differs, and mends it if asked. */
 export async function agree(
@@ -19,38 +24,70 @@ export async function agree(
   bytes: number,
   buffer: Address,
   mend: boolean,
-): Promise<{ readonly differing: number } | { readonly failed: string }> {
+): Promise<Agreement> {
   const whole = await consistent(v.sources, offset, buffer, bytes, v.members.absentMask);
-  if (whole.errno === OK && whole.equal) return { differing: 0 };
+  if (whole.errno === OK && whole.equal) return { differing: 0, unreadableBytes: 0 };
   let differing = 0;
-  for (let stripe: number = first; stripe < first + count; stripe++) {
-    const at = v.geometry.memberOffset(stripe as StripeIndex, 0);
-    const columns = v.geometry.columnsOf(stripe as StripeIndex);
-    let one = await consistent(v.sources, at, buffer, columns, v.members.absentMask);
+  let unreadableBytes = 0;
+  for (let index: number = first; index < first + count; index++) {
+    const stripe = index as StripeIndex;
+    const at = v.geometry.memberOffset(stripe, 0);
+    const columns = v.geometry.columnsOf(stripe);
+    const one = await consistent(v.sources, at, buffer, columns, v.members.absentMask);
     if (one.errno !== OK) {
-      // An unreadable sector, not a disagreement: made from the others and written back.
-      const failed = await mendSector(
-        v,
-        one.slot,
-        stripe as StripeIndex,
-        at,
-        columns,
-        buffer,
-        one.errno,
-      );
-      if (failed !== null) return { failed };
-      one = await consistent(v.sources, at, buffer, columns, v.members.absentMask);
-      if (one.errno !== OK)
-        return { failed: `drive ${v.members.at(one.slot).path} cannot be read` };
+      const result = await agreeByBlocks(v, stripe, at, columns, buffer, mend);
+      if ('failed' in result) return result;
+      differing += result.differing;
+      unreadableBytes += result.unreadableBytes;
+      continue;
     }
     if (one.equal) continue;
     differing++;
     if (!mend) continue;
-    const failed = await mendStripe(v, stripe as StripeIndex, at, columns, buffer);
+    const failed = await mendStripe(v, stripe, at, columns, buffer);
     if (failed !== null) return { failed };
   }
-  return { differing };
+  return { differing, unreadableBytes };
 }
+
+/**
+ * A stripe with sectors that cannot be read, block by block: those are made from the others and written back, and what two
+ * drives cannot read is left out and counted.
+ */
+async function agreeByBlocks(
+  v: VolumeCore,
+  stripe: StripeIndex,
+  at: MemberOffset,
+  columns: number,
+  buffer: Address,
+  mend: boolean,
+): Promise<Agreement> {
+  let differs = false;
+  let unreadableBytes = 0;
+  for (let from = 0; from < columns; from += BLOCK_BYTES) {
+    const place = (at + from) as MemberOffset;
+    const length = Math.min(BLOCK_BYTES, columns - from);
+    const compare = () => consistent(v.sources, place, buffer, length, v.members.absentMask);
+    let one = await compare();
+    // Each turn mends one member; of a mirror more than one may be unreadable in the same place.
+    for (let turn = 1; one.errno !== OK && turn < v.geometry.members; turn++) {
+      const failed = await mendSector(v, one.slot, stripe, place, length, buffer, one.errno);
+      if (failed === UNREADABLE) break;
+      if (failed !== null) return { failed };
+      one = await compare();
+    }
+    if (one.errno !== OK) unreadableBytes += length;
+    else if (!one.equal) {
+      differs = true;
+      const failed = mend ? await mendStripe(v, stripe, place, length, buffer) : null;
+      if (failed !== null) return { failed };
+    }
+  }
+  return { differing: differs ? 1 : 0, unreadableBytes };
+}
+
+/** A second drive cannot read there either; both are there. */
+const UNREADABLE = Symbol('unreadable');
 
 async function mendSector(
   v: VolumeCore,
@@ -60,7 +97,7 @@ async function mendSector(
   bytes: number,
   buffer: Address,
   errno: Errno,
-): Promise<string | null> {
+): Promise<string | typeof UNREADABLE | null> {
   if (slot < 0) return 'no memory for a step';
   const member = v.members.at(slot);
   noteReadError(v, member, errno);
@@ -77,7 +114,12 @@ async function mendSector(
     buffer,
     bytes,
   );
-  if (made.errno !== OK) return `two drives cannot be read at stripe ${stripe}`;
+  if (made.errno !== OK) {
+    if (made.slot < 0) return 'no memory for a step';
+    const other = v.members.at(made.slot);
+    noteReadError(v, other, made.errno);
+    return other.state === 'online' ? UNREADABLE : `drive ${other.path} failed`;
+  }
   if ((await v.members.writeData(slot, at, buffer, bytes)) === OK) return null;
   v.members.fail(member, 'a repair write failed', 'write-error');
   return `drive ${member.path} failed`;

@@ -23,6 +23,10 @@ export const defaultLimits = {
   sweepStepBytes: 512 * KIB,
   /** Background jobs write or check at most this much of one member in a second. 0: unlimited. */
   sweepBytesPerSecond: 1024 * MIB,
+  /** Stripes that a rebuild may leave out because another member cannot read its part of them; one more ends it. */
+  unmadeStripesMax: 4_096,
+  /** How often those are tried again: they can be made once they were written. */
+  unmadeRetryMs: 10_000,
   /** A job's progress is made durable this often. */
   checkpointMs: 5_000,
   /** Replay: payload bytes between two durable cursors, and the time after which a cursor is made durable anyway. */

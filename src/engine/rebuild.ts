@@ -3,7 +3,7 @@
  * a spare, a replacement, a former member, or a blank drive in a window.
  */
 
-import { type Errno, OK } from '../base/errno.ts';
+import { type Errno, isDriveGone, OK } from '../base/errno.ts';
 import type { Address, MemberOffset, StripeIndex } from '../base/units.ts';
 import { emptyStripeLog } from './in-place.ts';
 import { noteReadError } from './member-errors.ts';
@@ -84,19 +84,45 @@ export function resumeRebuild(v: VolumeCore, member: Member): void {
       checkpoint: async (cursor) => {
         // Flushed first: a label that is ahead of the data would make a power cut a loss.
         if (member.drive === null || (await member.drive.flush()) !== OK) return;
-        recovery.saved = cursor;
+        recovery.saved = recovery.completeTo(cursor);
         await v.metadata.commit();
       },
     },
     true,
     async (first, count, offset, bytes, buffer) => {
-      const result = await rebuildRange(v, member, offset, bytes, buffer);
+      let result = await rebuildRange(v, member, offset, bytes, buffer);
+      if (result === UNREADABLE)
+        result = await rebuildEach(v, member, recovery, first, count, buffer);
       if (result === 'done') recovery.cursor = (first + count) as StripeIndex;
       return result;
     },
   );
   v.rebuildJob = job;
   v.own(finishRebuild(v, member, recovery, job));
+}
+
+/** A sector of another member cannot be read; that member is there. */
+const UNREADABLE = { failed: 'a sector of another drive cannot be read' } as const;
+
+/** Stripe by stripe, around those that cannot be made. */
+async function rebuildEach(
+  v: VolumeCore,
+  member: Member,
+  recovery: Recovery,
+  first: StripeIndex,
+  count: number,
+  buffer: Address,
+): Promise<StepResult> {
+  for (let stripe: number = first; stripe < first + count; stripe++) {
+    const one = stripe as StripeIndex;
+    const offset = v.geometry.memberOffset(one, 0);
+    const result = await rebuildRange(v, member, offset, v.geometry.columnsOf(one), buffer);
+    if (result === 'done') continue;
+    if (result !== UNREADABLE) return result;
+    if (recovery.unmade.size >= v.limits.unmadeStripesMax) return UNREADABLE;
+    recovery.unmade.add(one);
+  }
+  return 'done';
 }
 
 async function rebuildRange(
@@ -111,11 +137,11 @@ async function rebuildRange(
   const unusable = v.members.absentMask | bit(member.slot);
   const made = await reconstruct(v.sources, member.slot, unusable, offset, buffer, bytes);
   if (made.errno !== OK) {
-    if (made.slot >= 0) noteReadError(v, v.members.at(made.slot), made.errno);
-    return {
-      failed:
-        made.slot >= 0 ? `drive ${v.members.at(made.slot).path} cannot be read` : 'too few drives',
-    };
+    const other = made.slot >= 0 ? v.members.at(made.slot) : null;
+    if (other === null) return { failed: 'too few drives' };
+    noteReadError(v, other, made.errno);
+    if (other.state === 'online' && !isDriveGone(made.errno)) return UNREADABLE;
+    return { failed: `drive ${other.path} cannot be read` };
   }
   const errno: Errno = await v.members.writeData(member.slot, offset, buffer, bytes, permit);
   if (errno === OK) return 'done';
@@ -135,7 +161,14 @@ async function finishRebuild(
       v.emit('rebuild-failed', 'critical', `Rebuild of ${member.path}: ${job.status().reason}`);
     return;
   }
+  if (recovery.unmade.size > 0) return leaveUnmade(v, member, recovery);
+  await join(v, member, recovery);
+}
+
+/** Everything is on it: it counts. */
+async function join(v: VolumeCore, member: Member, recovery: Recovery): Promise<void> {
   const { drive } = member;
+  if (drive === null || member.recovery !== recovery) return;
   // With nothing inside: from here on writes are not logged any more, so the journal must be empty before the next one.
   const joined = await v.gate.exclusively(async () => {
     const errno = await drive.flush();
@@ -161,6 +194,84 @@ async function finishRebuild(
   if (!v.degraded && v.resync !== null) startResync(v);
   if (!v.degraded) v.emit('volume-optimal', 'info', `Volume ${v.name} is optimal`);
   await startRebuildOfSpare(v);
+}
+
+/**
+ * All but what cannot be made is rebuilt. The member serves all the rest, stays on record as being rebuilt, and the
+ * stripes are tried again now and then: a host that writes them anew makes them whole.
+ */
+async function leaveUnmade(v: VolumeCore, member: Member, recovery: Recovery): Promise<void> {
+  const stripes = recovery.unmade.size;
+  recovery.cursor = v.geometry.stripeCount as StripeIndex;
+  const { drive } = member;
+  const errno = drive === null ? OK : await drive.flush();
+  if (member.drive !== drive || member.recovery !== recovery) return;
+  if (errno !== OK) {
+    v.members.fail(member, 'it could not be flushed after its rebuild', 'flush-error');
+    return;
+  }
+  recovery.saved = recovery.completeTo(recovery.cursor);
+  await v.metadata.commit();
+  v.emit(
+    'rebuild-incomplete',
+    'critical',
+    `Drive ${member.path} is rebuilt but for ${stripes} stripes: other drives cannot read there`,
+    { slot: member.slot, path: member.path, stripes },
+  );
+}
+
+/** Of what is left out, as many stripes are tried in one turn: a sector that cannot be read may take seconds to say so. */
+const RETRIED_AT_ONCE = 16;
+
+/**
+ * Called now and then (ticker.ts). Only once the rebuild has gone over everything; what still cannot be made goes to the
+ * end of the queue.
+ */
+export async function retryUnmade(
+  v: VolumeCore,
+  member: Member,
+  recovery: Recovery,
+): Promise<void> {
+  for (const stripe of [...recovery.unmade].slice(0, RETRIED_AT_ONCE)) {
+    if (v.mode !== 'direct' || v.stopping || member.recovery !== recovery) return;
+    await v.locks.lockRange(stripe, stripe);
+    try {
+      await retryStripe(v, member, recovery, stripe);
+    } finally {
+      v.locks.unlockRange(stripe, stripe);
+    }
+  }
+  if (recovery.unmade.size === 0 && member.recovery === recovery) await join(v, member, recovery);
+}
+
+/** The caller holds the lock of the stripe. */
+async function retryStripe(
+  v: VolumeCore,
+  member: Member,
+  recovery: Recovery,
+  stripe: StripeIndex,
+): Promise<void> {
+  const { buffers } = v.environment;
+  const bytes = v.geometry.columnsOf(stripe);
+  const offset = v.geometry.memberOffset(stripe, 0);
+  const buffer = await buffers.takeLater(bytes, 'engine');
+  if (buffer === 0) return;
+  try {
+    const unusable = v.members.absentMask | bit(member.slot);
+    const made = await reconstruct(v.sources, member.slot, unusable, offset, buffer, bytes);
+    if (member.recovery !== recovery) return;
+    if (made.errno !== OK) {
+      recovery.unmade.delete(stripe);
+      recovery.unmade.add(stripe);
+      return;
+    }
+    const errno = await v.members.writeData(member.slot, offset, buffer, bytes);
+    // Only now: reads of the member itself take no lock.
+    if (errno === OK) recovery.unmade.delete(stripe);
+    else v.members.fail(member, `write failed (errno ${errno})`, 'rebuild-failed');
+  } finally {
+    buffers.give(buffer);
+  }
 }
 
 /** A blank drive in the slot of the one that was away: made from the frozen survivors, before replay. */

@@ -4,6 +4,10 @@
  *   stripes   0 ─────────── cursor ──────────────────────── end
  *             done          | marked regions: to do; others: current
  *
+ * `unmade`: stripes below the cursor that could not be made, since a sector of another member cannot be read. The member
+ * is not used there, so exactly what is lost is an error, and it does not count as rebuilt while there are any; `saved`
+ * stays below the first, so a restart, or md, comes back to them.
+ *
  * `regions` null means "all of them" (a full rebuild). The cursor only rises. One rebuild, one resync and one re-add by
  * bitmap all use it, so that "is this stripe current?" has one answer.
  */
@@ -18,6 +22,7 @@ export class Recovery {
   cursor: StripeIndex;
   /** The cursor that may be written to the labels: what is below it is flushed on the member. */
   saved: StripeIndex;
+  readonly unmade = new Set<StripeIndex>();
 
   constructor(
     kind: 'full' | 'bitmap',
@@ -34,8 +39,15 @@ export class Recovery {
 
   /** True when the stripe still has to be brought up to date. */
   has(stripe: StripeIndex): boolean {
-    if (stripe < this.cursor) return false;
+    if (stripe < this.cursor) return this.unmade.has(stripe);
     return this.marked(stripe);
+  }
+
+  /** What is flushed on the member goes up to here, without a gap. */
+  completeTo(cursor: StripeIndex): StripeIndex {
+    let least = cursor;
+    for (const stripe of this.unmade) if (stripe < least) least = stripe;
+    return least;
   }
 
   marked(stripe: StripeIndex): boolean {

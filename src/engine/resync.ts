@@ -30,6 +30,9 @@ export function startResync(v: VolumeCore): void {
       if (v.degraded && !v.geometry.level.mirrored) return { failed: 'a drive is absent' };
       const result = await agree(v, first, count, offset, bytes, buffer, true);
       if ('failed' in result) return result;
+      // Parity stays in doubt there, and so does the whole resync: what it could not see it does not vouch for.
+      if (result.unreadableBytes > 0)
+        return { failed: `two drives cannot be read at stripe ${first}` };
       resync.cursor = (first + count) as StripeIndex;
       return 'done';
     },
@@ -77,6 +80,7 @@ export function startScrub(
       const result = await agree(v, first, count, offset, bytes, buffer, repair);
       if ('failed' in result) return result;
       job.mismatches += result.differing;
+      job.skippedBytes += result.unreadableBytes;
       return 'done';
     },
   );
@@ -92,10 +96,18 @@ async function finishScrub(v: VolumeCore, job: Sweep): Promise<void> {
   if (state === 'stopped' && v.window !== null) return; // Goes on after the window.
   if (v.stopping) return;
   v.metadata.scrub = null;
-  const severity = job.mismatches > 0 ? 'critical' : 'info';
-  v.emit('scrub-ended', severity, `Scrub of ${v.name} ${state}: ${job.mismatches} mismatches`, {
-    state,
-    mismatches: job.mismatches,
-  });
+  const { mismatches, skippedBytes: unreadableBytes } = job;
+  const severity = mismatches > 0 || unreadableBytes > 0 ? 'critical' : 'info';
+  const unread = unreadableBytes > 0 ? `, ${unreadableBytes} bytes of each drive not compared` : '';
+  v.emit(
+    'scrub-ended',
+    severity,
+    `Scrub of ${v.name} ${state}: ${mismatches} mismatches${unread}`,
+    {
+      state,
+      mismatches,
+      unreadableBytes,
+    },
+  );
   if (v.mode === 'direct') await v.metadata.commit();
 }

@@ -35,6 +35,8 @@ export class Sweep {
   readonly plan: SweepPlan;
   readonly finished: Promise<JobStatus['state']>;
   mismatches = 0;
+  /** Of what the steps went over: could not be looked at. */
+  skippedBytes = 0;
   #state: JobStatus['state'] = 'running';
   #reason = '';
   #cursor: StripeIndex;

@@ -13,6 +13,7 @@ import type { WindowEvent } from '../core/machines/window.ts';
 import { readmit } from './drive-commands.ts';
 import { identify, openMemberDrive } from './identify.ts';
 import type { Member } from './members.ts';
+import { retryUnmade } from './rebuild.ts';
 import type { VolumeCore, WindowFacts } from './volume-core.ts';
 import type { WindowRunner } from './window-runner.ts';
 import { askWindow, tellWindow } from './window-state.ts';
@@ -31,6 +32,8 @@ export class Ticker {
   /** When a vanished member may be tried again, and how long to wait after that. */
   readonly #retry = new Map<Member, { atMs: number; delayMs: number }>();
   readonly #probing = new Set<Member>();
+  #retrying = false;
+  #retryUnmadeAtMs = 0;
 
   constructor(v: VolumeCore, windows: WindowRunner) {
     this.#v = v;
@@ -55,6 +58,7 @@ export class Ticker {
       this.#probeMembers();
       // Not awaited either, for the same reason.
       if (this.#v.log !== null) this.#v.own(this.#v.log.probe());
+      this.#retryUnmade();
       await this.#v.intent.clearIdle();
       if (this.#v.window !== null) await this.#watchWindow();
     } finally {
@@ -81,6 +85,23 @@ export class Ticker {
       return;
     }
     this.#v.members.fail(member, `it is gone (errno ${errno})`, 'vanished');
+  }
+
+  /** Stripes that a rebuild had to leave out: they can be made once a host has written them anew. */
+  #retryUnmade(): void {
+    const v = this.#v;
+    const nowMs = v.environment.clock.nowMs();
+    if (this.#retrying || v.mode !== 'direct' || nowMs < this.#retryUnmadeAtMs) return;
+    const member = v.members.slots.find(({ recovery }) => (recovery?.unmade.size ?? 0) > 0);
+    const recovery = member?.recovery;
+    if (!member || !recovery || recovery.cursor < v.geometry.stripeCount) return;
+    this.#retryUnmadeAtMs = nowMs + v.limits.unmadeRetryMs;
+    this.#retrying = true;
+    v.own(
+      retryUnmade(v, member, recovery).finally(() => {
+        this.#retrying = false;
+      }),
+    );
   }
 
   async #watchWindow(): Promise<void> {

@@ -1,12 +1,12 @@
 /** The comparison of a returning drive with the frozen survivors, before it is trusted. */
 
-import { OK } from '../base/errno.ts';
-import type { Address, StripeIndex } from '../base/units.ts';
+import { isDriveGone, OK } from '../base/errno.ts';
+import { type Address, BLOCK_BYTES, type MemberOffset, type StripeIndex } from '../base/units.ts';
 import type { VerifyMode } from '../core/status.ts';
 import { noteReadError } from './member-errors.ts';
 import { bit, type Member } from './members.ts';
 import { reconstruct } from './reconstruct.ts';
-import type { Sweep } from './sweep.ts';
+import type { StepResult, Sweep } from './sweep.ts';
 import { recoveryFor, sweepOver } from './sweep-job.ts';
 import type { VolumeCore } from './volume-core.ts';
 
@@ -53,9 +53,8 @@ export function startVerify(v: VolumeCore, member: Member, mode: VerifyMode): Sw
         if (made.errno !== OK) {
           const other = made.slot >= 0 ? v.members.at(made.slot) : null;
           if (other !== null) noteReadError(v, other, made.errno);
-          // One unreadable sector among the others leaves this range uncompared; the drive that is back can mend it.
-          if (other?.state === 'online') return 'done';
-          return { failed: 'the other drives cannot be read' };
+          if (other?.state !== 'online') return { failed: 'the other drives cannot be read' };
+          return await compareBlocks(v, job, member.slot, { offset, bytes, own, buffer });
         }
         if (!kernels.equal(own, buffer, bytes)) {
           for (let at = 0; at < bytes; at += v.geometry.chunkBytes) {
@@ -72,4 +71,42 @@ export function startVerify(v: VolumeCore, member: Member, mode: VerifyMode): Sw
   );
   v.verifyJob = job;
   return job;
+}
+
+interface Compared {
+  readonly offset: MemberOffset;
+  readonly bytes: number;
+  readonly own: Address;
+  readonly buffer: Address;
+}
+
+/**
+ * Block by block around sectors that the others cannot read: those stay uncompared, and are not counted as checked. The
+ * drive that is back can mend them.
+ */
+async function compareBlocks(
+  v: VolumeCore,
+  job: Sweep,
+  slot: number,
+  { offset, bytes, own, buffer }: Compared,
+): Promise<StepResult> {
+  const { kernels } = v.environment;
+  let differs = -1;
+  for (let at = 0; at < bytes; at += BLOCK_BYTES) {
+    const length = Math.min(BLOCK_BYTES, bytes - at);
+    const place = (offset + at) as MemberOffset;
+    const unusable = v.members.absentMask | bit(slot);
+    const made = await reconstruct(v.sources, slot, unusable, place, buffer, length);
+    if (made.errno !== OK) {
+      if (made.slot < 0 || v.members.at(made.slot).state !== 'online' || isDriveGone(made.errno))
+        return { failed: 'the other drives cannot be read' };
+      job.skippedBytes += length;
+      continue;
+    }
+    const chunk = Math.floor(at / v.geometry.chunkBytes);
+    if (chunk === differs || kernels.equal((own + at) as Address, buffer, length)) continue;
+    differs = chunk;
+    job.mismatches++;
+  }
+  return 'done';
 }

@@ -59,9 +59,22 @@ function factsOf(v: VolumeCore, log: LogStatus | null): VolumeFacts {
     writesHeld: v.writesHeld,
     legSharesFileSystem: v.legSharesFileSystem,
     dataInDoubt: v.dataInDoubt,
+    unmade: unmadeOf(v),
     parityErrors: v.parityErrors,
-    scrub: { mismatches: v.scrubJob?.mismatches ?? 0, repairing: v.scrubRepair },
+    scrub: {
+      mismatches: v.scrubJob?.mismatches ?? 0,
+      repairing: v.scrubRepair,
+      unreadableBytes: v.scrubJob?.skippedBytes ?? 0,
+    },
   };
+}
+
+function unmadeOf(v: VolumeCore): VolumeFacts['unmade'] {
+  const member = v.members.slots.find(({ recovery }) => (recovery?.unmade.size ?? 0) > 0);
+  if (member?.recovery == null) return null;
+  const { unmade, cursor } = member.recovery;
+  const first = member.recovery.completeTo(cursor);
+  return { path: member.path, stripes: unmade.size, offset: v.geometry.stripeStart(first) };
 }
 
 function windowFactsOf({ window }: VolumeCore): WindowFactsForStatus | null {

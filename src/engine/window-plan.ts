@@ -42,7 +42,16 @@ export function planWindow(v: VolumeCore, request: WindowRequest): Outcome<Windo
   } else check('WP002', 'The volume serves I/O', 'pass');
 
   const jobs = [v.resyncJob, v.rebuildJob].filter((job) => job?.running === true);
-  if (jobs.length === 0 && v.resync === null) check('WP003', 'Members are in sync', 'pass');
+  const unmade = v.members.slots.find(({ recovery }) => (recovery?.unmade.size ?? 0) > 0);
+  if (unmade !== undefined && jobs.length === 0) {
+    check(
+      'WP003',
+      'Members are in sync',
+      'block',
+      `${unmade.path} is not rebuilt everywhere: another drive cannot read there (alarm bad-blocks)`,
+      `write those blocks anew: locum status ${v.name}`,
+    );
+  } else if (jobs.length === 0 && v.resync === null) check('WP003', 'Members are in sync', 'pass');
   else {
     const kind = jobs[0]?.plan.kind ?? 'resync';
     check(

@@ -330,7 +330,7 @@ export class WindowRunner {
     if (state !== 'done') return refuse('io-error', { what: job.status().reason });
     window.verify = {
       mode: request.verify,
-      checkedBytes: job.workedBytes,
+      checkedBytes: job.workedBytes - job.skippedBytes,
       differingStripes: differing,
     };
     if (differing > 0) {

@@ -68,6 +68,14 @@ const judges: Record<Outcome, (scene: Scene, where: string) => Promise<void>> = 
     await scene.put(0, scene.model.sectors);
     await scene.check(`${where}, written anew`);
   },
+  around: async (scene, where) => {
+    for (let i = 0; i < 40 && scene.core.rebuildJob?.running === true; i++)
+      await scene.world.pass(2_000);
+    assert.ok(scene.alarms().includes('bad-blocks'), `${where}: ${scene.recent}`);
+    await judges.errors(scene, where);
+    await settled(scene, `${where}, written anew`);
+    assert.ok(!scene.alarms().includes('bad-blocks'), where);
+  },
   halted: async (scene, where) => {
     assert.equal(scene.state, 'halted', `${where}: ${scene.recent}`);
     const { errno } = await scene.world.until(scene.world.read(0, 512));
@@ -90,6 +98,8 @@ const what: Record<Outcome, string> = {
   'no window': 'no window, nothing is lost',
   held: 'held until the drive is back, nothing is lost',
   errors: 'exactly what is nowhere is an error',
+  around:
+    'the rebuild goes around it, exactly what is nowhere is an error until it is written anew',
   halted: 'halted, and all of it is there with the drives back',
 };
 

@@ -6,13 +6,14 @@
  *   no window the freeze is given up, and the rest is as `whole`
  *   held      what needs both drives, and only that, is answered with an error (or waits); the return brings all of it back
  *   errors    exactly the sectors that exist nowhere any more are errors, nothing is wrong, everything else goes on
+ *   around    as `errors`; the rebuild goes around them, and ends by itself once they were written anew
  *   halted    host I/O is refused, nothing is touched; with the drives back everything acknowledged is there
  */
 
 import type { Fault } from './matrix-faults.ts';
 import type { State } from './matrix-states.ts';
 
-export type Outcome = 'whole' | 'no window' | 'held' | 'errors' | 'halted';
+export type Outcome = 'whole' | 'no window' | 'held' | 'errors' | 'around' | 'halted';
 
 const matrix: Record<State, Partial<Record<Fault, Outcome>>> = {
   optimal: {
@@ -52,6 +53,7 @@ const matrix: Record<State, Partial<Record<Fault, Outcome>>> = {
     'no log leg takes writes': 'whole',
     kill: 'whole',
     'power cut': 'whole',
+    'bad sectors on another member': 'around',
   },
   'about to freeze': {
     'another member is lost': 'no window',

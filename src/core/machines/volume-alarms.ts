@@ -37,6 +37,7 @@ export const alarmCodes = [
   'log-95',
   'write-hole',
   'data-in-doubt',
+  'bad-blocks',
   'parity-mismatch',
   'scrub-mismatch',
   'leg-shares-file-system',
@@ -186,7 +187,7 @@ function logAlarms(facts: VolumeFacts, add: Add): void {
 
 function contentAlarms(facts: VolumeFacts, add: Add): void {
   const { parityErrors, legSharesFileSystem } = facts;
-  const { mismatches, repairing } = facts.scrub;
+  const { mismatches, repairing, unreadableBytes } = facts.scrub;
   if (facts.dataInDoubt !== null) {
     const { path, regions } = facts.dataInDoubt;
     add(
@@ -195,6 +196,25 @@ function contentAlarms(facts: VolumeFacts, add: Add): void {
       `Drive ${path} failed after an unclean stop and before the resync: in ${count(regions, 'region')} ` +
         'that had been written to, what only it held may be wrong. Check or restore that data; ' +
         `if the drive still works, stop the volume and assemble it with the drive: ${commands.restart(facts)}`,
+    );
+  }
+  if (facts.unmade !== null) {
+    const { path, stripes, offset } = facts.unmade;
+    add(
+      'bad-blocks',
+      'critical',
+      `${count(stripes, 'stripe')} of ${path} could not be rebuilt, the first at byte ${offset} of the ` +
+        'volume: another drive cannot read its part of them. What is lost there is answered with an ' +
+        'error, all the rest is served; write it anew, or restore it, and the rebuild ends by itself.',
+    );
+  }
+  if (unreadableBytes > 0) {
+    add(
+      'bad-blocks',
+      'critical',
+      `The scrub met ${count(unreadableBytes, 'byte')} of each drive that two drives cannot read, and went ` +
+        'around them: what only they hold there is answered with an error. Restore that data, or write ' +
+        `it anew; then check again: locum scrub start ${facts.name}`,
     );
   }
   if (parityErrors > 0) {

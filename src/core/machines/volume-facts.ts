@@ -53,9 +53,20 @@ export interface VolumeFacts {
   readonly legSharesFileSystem: boolean;
   /** A member was lost while parity was in doubt; null when that did not happen. */
   readonly dataInDoubt: { readonly path: string; readonly regions: number } | null;
+  /** Stripes of a member that a rebuild could not make; where the first begins in the volume. */
+  readonly unmade: {
+    readonly path: string;
+    readonly stripes: number;
+    readonly offset: number;
+  } | null;
   /** Lockstep levels: reads whose stripe did not add up. */
   readonly parityErrors: number;
-  readonly scrub: { readonly mismatches: number; readonly repairing: boolean };
+  /** `unreadableBytes`: columns that two drives could not read; they were left out. */
+  readonly scrub: {
+    readonly mismatches: number;
+    readonly repairing: boolean;
+    readonly unreadableBytes: number;
+  };
 }
 
 /** Members that are out, besides the drive of the window. */

@@ -56,8 +56,9 @@ const healthy: VolumeFacts = {
   writesHeld: 0,
   legSharesFileSystem: false,
   dataInDoubt: null,
+  unmade: null,
   parityErrors: 0,
-  scrub: { mismatches: 0, repairing: false },
+  scrub: { mismatches: 0, repairing: false, unreadableBytes: 0 },
 };
 const log: LogStatus = {
   state: 'logging',
@@ -285,7 +286,7 @@ describe('the alarm', () => {
 
   test('of a scrub: found, or found and rewritten', () => {
     const found = alarmOf(
-      { ...healthy, scrub: { mismatches: 1, repairing: false } },
+      { ...healthy, scrub: { mismatches: 1, repairing: false, unreadableBytes: 0 } },
       'scrub-mismatch',
     );
     assert.equal(found.severity, 'critical');
@@ -294,7 +295,7 @@ describe('the alarm', () => {
       /^The scrub found 1 stripe whose .*: locum scrub start v --repair$/,
     );
     const mended = alarmOf(
-      { ...healthy, scrub: { mismatches: 2, repairing: true } },
+      { ...healthy, scrub: { mismatches: 2, repairing: true, unreadableBytes: 0 } },
       'scrub-mismatch',
     );
     assert.equal(mended.severity, 'warning');

@@ -44,8 +44,9 @@ const healthy: VolumeFacts = {
   writesHeld: 0,
   legSharesFileSystem: false,
   dataInDoubt: null,
+  unmade: null,
   parityErrors: 0,
-  scrub: { mismatches: 0, repairing: false },
+  scrub: { mismatches: 0, repairing: false, unreadableBytes: 0 },
 };
 const open: WindowFactsForStatus = {
   state: 'open',
@@ -242,7 +243,7 @@ test('every alarm of something wrong ends with a command, volume and drive fille
     writesHeld: 1,
     dataInDoubt: { path: '/dev/sdd', regions: 3 },
     parityErrors: 1,
-    scrub: { mismatches: 2, repairing: false },
+    scrub: { mismatches: 2, repairing: false, unreadableBytes: 4096 },
   };
   const degraded = { ...healthy, drives: drives('online', 'failed', 'online') };
   const worlds = [
@@ -290,8 +291,9 @@ test('every alarm code is raised by something', () => {
     {
       ...healthy,
       dataInDoubt: { path: '/dev/sdd', regions: 3 },
+      unmade: { path: '/dev/sdd', stripes: 1, offset: 0 },
       parityErrors: 1,
-      scrub: { mismatches: 2, repairing: false },
+      scrub: { mismatches: 2, repairing: false, unreadableBytes: 4096 },
       legSharesFileSystem: true,
     },
   ];
