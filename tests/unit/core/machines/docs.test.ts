@@ -8,9 +8,11 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { driveMachine } from '../../../../src/core/machines/drive.ts';
 import { renderMachine } from '../../../../src/core/machines/render.ts';
+import { rolloutDriveMachine, rolloutMachine } from '../../../../src/core/machines/rollout.ts';
 import { renderVolumeRules } from '../../../../src/core/machines/volume.ts';
 import { alarmCodes } from '../../../../src/core/machines/volume-alarms.ts';
 import { windowMachine } from '../../../../src/core/machines/window.ts';
+import { rolloutDriveStates, rolloutStates } from '../../../../src/core/rollout-report.ts';
 import { driveStates, volumeStates, windowStates } from '../../../../src/core/status.ts';
 
 // From dist/tests/unit/core/machines/ up to the repository.
@@ -28,6 +30,7 @@ for (const [name, rendered] of [
   ['drive', renderMachine(driveMachine)],
   ['window', renderMachine(windowMachine)],
   ['volume', renderVolumeRules()],
+  ['rollout', `${renderMachine(rolloutMachine)}\n${renderMachine(rolloutDriveMachine)}`],
 ] as const) {
   test(`docs/states/${name}.md shows the machine as it is`, () => {
     assert.equal(shown(page(name)), rendered.trim());
@@ -39,6 +42,7 @@ test('every state has its paragraph', () => {
     ['drive', driveStates],
     ['window', windowStates],
     ['volume', volumeStates],
+    ['rollout', [...rolloutStates, ...rolloutDriveStates]],
   ] as const) {
     for (const state of states) assert.ok(page(name).includes(`\`${state}\``), `${name}: ${state}`);
   }
