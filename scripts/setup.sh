@@ -56,6 +56,12 @@ mkfs.ext4 e2fsprogs
 strace strace
 linux.uml user-mode-linux
 modprobe kmod
+sg_write_buffer sg3-utils
+smartctl smartmontools
+nvme nvme-cli
+hdparm hdparm
+dmsetup dmsetup
+sfdisk fdisk
 LIST
     ;;
     bench) cat <<'LIST'

@@ -9,26 +9,16 @@ import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { findProgram, runProgram } from '../support/processes.ts';
+import { runProgram } from '../support/processes.ts';
+import { type Program, whyNot } from './programs.ts';
 
 const repository = join(import.meta.dirname, '../../..');
 
-const packages = {
-  'linux.uml': 'user-mode-linux',
-  modprobe: 'kmod',
-  mdadm: 'mdadm',
-  'nbd-client': 'nbd-client',
-  'mkfs.ext4': 'e2fsprogs',
-} as const;
-
 /** Skips the test, with the reason, and answers true when one of the programs is missing. */
-export function skipWithout(t: TestContext, programs: readonly (keyof typeof packages)[]): boolean {
-  for (const program of programs) {
-    if (findProgram(program) !== null) continue;
-    t.skip(`${program} is not installed (Debian package ${packages[program]})`);
-    return true;
-  }
-  return false;
+export function skipWithout(t: TestContext, programs: readonly Program[]): boolean {
+  const reason = whyNot(programs);
+  if (reason !== null) t.skip(reason);
+  return reason !== null;
 }
 
 export const skipWithoutLab = (t: TestContext): boolean =>
@@ -67,8 +57,8 @@ export async function inLab(
   const { code, stdout, stderr } = await runProgram(join(repository, 'scripts/lab'), command, {
     cwd: repository,
     // The lab ends itself first, so that no kernel is left behind.
-    env: { ...process.env, LAB_TIMEOUT: '180' },
-    timeoutMs: 240_000,
+    env: { ...process.env, LAB_TIMEOUT: '400' },
+    timeoutMs: 420_000,
   });
   if (code !== 0) throw new Error(`${script} failed (${code}):\n${stdout}${stderr}`);
   const answers = new Map<string, string>();
