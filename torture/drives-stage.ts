@@ -13,6 +13,7 @@ import type { LocumEvent, VolumeStatus } from '../src/core/status.ts';
 import { SectorLedger, sectorBytes } from '../tests/support/sector-ledger.ts';
 import { ask, type Reply } from './control-client.ts';
 import { bringHome } from './kill-home.ts';
+import type { LifeEnd } from './kill-life.ts';
 import { Load } from './kill-load.ts';
 import { absent, Broken, describe, type KillScene, members } from './kill-scene.ts';
 
@@ -56,7 +57,7 @@ export class Stage {
     mkdirSync(scene.locum.state, { recursive: true });
     await scene.locum.start();
     await scene.create();
-    const status = await this.#status();
+    const status = await this.#optimal();
     this.#ledger = new SectorLedger(status.sizeBytes / sectorBytes);
     this.#load = new Load({
       connect: () => scene.connect(),
@@ -118,20 +119,20 @@ export class Stage {
   }
 
   /** After a kill, or where a volume is halted: the server again, and the volume with all that is there. */
-  async restart(): Promise<void> {
+  async restart({ force = false } = {}): Promise<void> {
     const { scene } = this;
     await scene.locum.stop('SIGKILL');
     this.#ledger.serverGone();
     await scene.locum.start();
     const status = await this.#status();
     if (status.state !== 'halted') return;
-    const reply = await scene.assemble();
+    const reply = await scene.assemble(force);
     if (reply.kind === 'done') return;
     throw new Broken(`the volume does not start: ${describe(reply)}: ${status.story.why}`);
   }
 
   /** No load any more; everything is mended, read and checked. */
-  async end(): Promise<void> {
+  async end(): Promise<LifeEnd> {
     const { scene } = this;
     await this.#load?.ended();
     this.mayRefuse = true;
@@ -141,10 +142,11 @@ export class Stage {
       status = await this.#status();
     }
     scene.exposed = absent(status) > scene.tolerated;
-    await bringHome(scene, this.#ledger);
+    const end = await bringHome(scene, this.#ledger);
     const { answered = 0, problems = [] } = this.#load ?? {};
     scene.tally.count('writes acknowledged', answered);
     if (problems.length > 0) throw new Broken(problems.slice(0, 5).join('\n'));
+    return end;
   }
 
   /** Whatever happened, nothing of it goes on. */
@@ -167,6 +169,17 @@ export class Stage {
     const reply = await asked;
     if (reply.kind !== 'done') throw new Broken(`the stage was not reached: ${describe(reply)}`);
     await this.#status();
+  }
+
+  /** The first resync is over: until then parity is in doubt, and a drive that is lost is one fault too many. */
+  async #optimal(): Promise<VolumeStatus> {
+    const limitMs = performance.now() + 60_000;
+    for (;;) {
+      const status = await this.#status();
+      if (status.state === 'optimal') return status;
+      if (performance.now() > limitMs) throw new Broken(`it stays ${status.state}`);
+      await sleep(30);
+    }
   }
 
   async #status(): Promise<VolumeStatus> {

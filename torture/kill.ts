@@ -7,11 +7,10 @@
  * that fails keeps its images.
  */
 
-import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Stream } from '../sim/streams.ts';
 import type { Part, PartOptions, PartResult } from './evidence.ts';
-import { type Accused, drivesAtOnce, judge, whyNoJudge } from './judge.ts';
+import { Bench } from './judge.ts';
 import { Life } from './kill-life.ts';
 import type { Io, Shape } from './kill-scene.ts';
 import { Tally } from './tally.ts';
@@ -48,11 +47,9 @@ export async function killUnderLoad(
 ): Promise<PartResult> {
   const tally = new Tally();
   const untilMs = performance.now() + options.seconds * 1000;
-  const noJudge = whyNoJudge();
-  if (noJudge !== null) tally.notCovered(`The kernel did not judge the members: ${noJudge}.`);
+  const bench = new Bench(tally);
   const random = new Stream(options.seed, 'lives');
   const firstLevel = random.below(levels.length);
-  const ended: (Accused & { readonly folder: string })[] = [];
   for (let life = 0; life < limits.livesMax && performance.now() < untilMs; life++) {
     const level = levels[(firstLevel + life) % levels.length] as number;
     // Every level meets both kinds of I/O.
@@ -75,24 +72,8 @@ export async function killUnderLoad(
       `life ${life}, ${words}: ${end === null ? 'FAILED' : 'passed'}; ${tally.of('kill cycles')} kills so far`,
     );
     if (end === null) continue;
-    const accused = ended.reduce((sum, { drives }) => sum + drives.length, end.drives.length);
-    if (accused > drivesAtOnce) await sentence(ended.splice(0), tally, noJudge);
-    ended.push({ name: `${words}, seed ${seed}`, ...end, folder });
+    await bench.add({ name: `${words}, seed ${seed}`, ...end, folder });
   }
-  await sentence(ended, tally, noJudge);
+  await bench.sentence();
   return tally.result('kill');
-}
-
-/** The kernel's word on the volumes; those that pass need no images any more. */
-async function sentence(
-  all: readonly (Accused & { readonly folder: string })[],
-  tally: Tally,
-  noJudge: string | null,
-): Promise<void> {
-  if (all.length === 0) return;
-  const wrong = noJudge === null ? await judge(all) : [];
-  for (const what of wrong) tally.fail(`the kernel as judge: ${what}`);
-  if (noJudge === null) tally.count('volumes judged by the kernel', all.length);
-  if (wrong.length > 0) return;
-  for (const { folder } of all) rmSync(folder, { recursive: true, force: true });
 }

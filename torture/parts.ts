@@ -1,6 +1,7 @@
 /** The parts of the torture run. A new one is one line here: what it exports, and nothing else is needed. */
 
 import { directedPart } from './directed.ts';
+import { drivesPart } from './drives.ts';
 import type { Part } from './evidence.ts';
 import { fuzzPart } from './fuzz.ts';
 import { killPart } from './kill.ts';
@@ -16,6 +17,7 @@ export const parts: readonly Part[] = [
   mutantsPart,
   powerPart,
   syscallsPart,
+  drivesPart,
   directedPart,
   simulatorPart,
   exhaustivePart,

@@ -28,6 +28,8 @@ const checkersAtOnce = 2;
 /** Every so many images the volume is also brought to rest, scrubbed and read again. */
 const settleEvery = 6;
 const memberMebi = 2;
+/** Failures of which the images are kept; the others only tell that there were more. */
+const failuresKept = 5;
 
 export interface PowerLimits {
   readonly livesMax: number;
@@ -259,10 +261,13 @@ class LifeRun {
       await checker.restart();
     }
     if (wrong.length === 0) return;
-    const kept = await keep(
-      given,
-      `${this.name}\ncut at ${place}: ${JSON.stringify(cut)}, kept ${choice}\n${wrong.join('\n')}\n`,
-    );
+    const isMany = this.#tally.failures.length >= failuresKept;
+    const kept = isMany
+      ? 'none'
+      : await keep(
+          given,
+          `${this.name}\ncut at ${place}: ${JSON.stringify(cut)}, kept ${choice}\n${wrong.join('\n')}\n`,
+        );
     this.#tally.fail(
       `${this.name}: cut at ${place} (${mark.name}), kept: ${choice}, lost: ${lost}: ${wrong.slice(0, 3).join('; ')}; images in ${kept}`,
     );

@@ -15,9 +15,11 @@ import type { BlockDevice } from '../io/block-device.ts';
 import { BufferPool } from '../io/buffer-pool.ts';
 import type { Clock } from '../io/clock.ts';
 import { createImage } from '../io/create-image.ts';
+import { DEFAULT_DEADLINE_MS } from '../io/deadline-drive.ts';
 import { foreignContent } from '../io/foreign-content.ts';
 import { NodeStream } from '../io/node-stream.ts';
 import { openDrive } from '../io/open-drive.ts';
+import { openInTime } from '../io/open-in-time.ts';
 import { placeOf } from '../io/place.ts';
 import { closeSocket } from '../io/sockets.ts';
 import { SystemClock } from '../io/system-clock.ts';
@@ -52,7 +54,11 @@ export function surroundings(
     buffers,
     kernels: createWasmKernels(buffers.memory),
     random: (length) => new Uint8Array(randomBytes(length)),
-    openDrive: (path) => openDrive(path, { ring, buffers }),
+    openDrive: openInTime(
+      (path) => openDrive(path, { ring, buffers }),
+      clock,
+      limits['driveDeadlineMs'] ?? DEFAULT_DEADLINE_MS,
+    ),
     createImage,
     exists,
     removeImages: async (paths) => {

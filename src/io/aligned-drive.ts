@@ -53,8 +53,8 @@ export class AlignedDrive implements Drive {
     return this.#inner.probe();
   }
 
-  close(): Promise<void> {
-    return this.#inner.close();
+  close(abandoned = false): Promise<void> {
+    return this.#inner.close(abandoned);
   }
 
   async #readAside(offset: DriveOffset, address: Address, lengthBytes: number): Promise<Errno> {

@@ -194,7 +194,7 @@ export class DeadlineDrive implements Drive {
     }
     this.#onFenced();
     // Nothing that has not begun may begin any more; what has begun cannot be recalled.
-    void this.#inner.close();
+    void this.#inner.close(true);
     for (const operation of expired) operation.settle(ETIMEDOUT);
     this.#released?.();
   }

@@ -41,5 +41,8 @@ export interface Drive {
   punch(offset: DriveOffset, lengthBytes: number): Promise<Errno>;
   /** Is the drive still there: same path, same device and inode, first block readable? */
   probe(): Promise<Errno>;
-  close(): Promise<void>;
+  /**
+   * Waits for what is in flight. `abandoned`: the drive has been given up, and what waits for its turn never begins.
+   */
+  close(abandoned?: boolean): Promise<void>;
 }

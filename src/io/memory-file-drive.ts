@@ -81,9 +81,9 @@ export class MemoryFileDrive implements Drive {
     return this.#inner.probe();
   }
 
-  close(): Promise<void> {
+  close(abandoned = false): Promise<void> {
     this.#closed = true;
-    return this.#inner.close();
+    return this.#inner.close(abandoned);
   }
 
   #readNow(offset: DriveOffset, address: Address, lengthBytes: number): Errno {

@@ -33,6 +33,7 @@ export interface Mapping {
 
 const SYS_IO_URING_SETUP = 425;
 const SYS_IO_URING_ENTER = 426;
+const SYS_IO_URING_REGISTER = 427;
 const PROT_READ_WRITE = 3;
 const MAP_SHARED_POPULATE = 0x8001;
 
@@ -41,6 +42,7 @@ export class Native {
   readonly #library: ReturnType<Koffi['load']>;
   readonly #setup: KoffiFunction;
   readonly #enter: KoffiFunction;
+  readonly #register: KoffiFunction;
   readonly #mmap: KoffiFunction;
   readonly #munmap: KoffiFunction;
   readonly #close: KoffiFunction;
@@ -58,6 +60,9 @@ export class Native {
     this.#enter = library.func(
       'int syscall(long number, int fd, uint32_t submit, uint32_t wait, uint32_t flags, ' +
         'void *sigset, size_t size)',
+    );
+    this.#register = library.func(
+      'int syscall(long number, int fd, uint32_t operation, void *argument, uint32_t count)',
     );
     this.#mmap = library.func(
       'void *mmap(void *address, size_t length, int protection, int flags, int fd, int64_t offset)',
@@ -90,6 +95,10 @@ export class Native {
   ringEnter(fd: number, submit: number, wait: number, flags: number): number {
     const result: number = this.#enter(SYS_IO_URING_ENTER, fd, submit, wait, flags, null, 0);
     return result < 0 ? -this.#koffi.errno() : result;
+  }
+
+  ringRegister(fd: number, operation: number, argument: Uint32Array, count: number): number {
+    return this.#result(this.#register(SYS_IO_URING_REGISTER, fd, operation, argument, count));
   }
 
   /** Shared, populated, read-write; null when the kernel refuses. */

@@ -2,6 +2,9 @@
  * A drive on node:fs, for where io_uring is not allowed: the same promises, through node's thread
  * pool, on views of the buffer pool. Punching holes is not to be had this way: ENOTSUP, and the
  * caller writes zeroes.
+ *
+ * The pool's few threads serve all drives, and one that waits for a drive that hangs is lost until the drive answers. So
+ * no drive has more than its share of them at a time; the rest of its operations wait here, in order.
  */
 
 import fs from 'node:fs';
@@ -17,8 +20,14 @@ const MAX_PARTS = 1024;
 /** How often an operation that the kernel interrupts is tried again. */
 const MAX_RETRIES = 100;
 
-type Done = (error: NodeJS.ErrnoException | null, doneBytes: number) => void;
+const POOL_THREADS = Number(process.env['UV_THREADPOOL_SIZE'] ?? 0) || 4;
+/** Two drives may hang, and half of the threads are left. */
+const THREADS_PER_DRIVE = Math.max(1, Math.floor(POOL_THREADS / 4));
+
+type Done = (errno: Errno, doneBytes: number) => void;
 type Call = (fromBytes: number, done: Done) => void;
+
+const toErrno = (error: NodeJS.ErrnoException | null): Errno => (error ? errnoOf(error) : OK);
 
 export class NodeDrive implements Drive {
   readonly path: string;
@@ -27,7 +36,10 @@ export class NodeDrive implements Drive {
   readonly #buffers: Buffers;
   readonly #file: OpenFile;
   #inFlight = 0;
+  #threads = 0;
+  readonly #waiting: (() => void)[] = [];
   #closing: Promise<void> | null = null;
+  #abandoned = false;
   #drained: (() => void) | null = null;
 
   constructor(buffers: Buffers, file: OpenFile) {
@@ -42,7 +54,9 @@ export class NodeDrive implements Drive {
     this.#assertOnDrive(offset, lengthBytes);
     const bytes = this.#buffers.slice(address, lengthBytes);
     return this.#transfer(lengthBytes, (from, done) => {
-      fs.read(this.#file.fd, bytes, from, lengthBytes - from, offset + from, done);
+      fs.read(this.#file.fd, bytes, from, lengthBytes - from, offset + from, (error, count) =>
+        done(toErrno(error), count),
+      );
     });
   }
 
@@ -50,7 +64,9 @@ export class NodeDrive implements Drive {
     this.#assertOnDrive(offset, lengthBytes);
     const bytes = this.#buffers.slice(address, lengthBytes);
     return this.#transfer(lengthBytes, (from, done) => {
-      fs.write(this.#file.fd, bytes, from, lengthBytes - from, offset + from, done);
+      fs.write(this.#file.fd, bytes, from, lengthBytes - from, offset + from, (error, count) =>
+        done(toErrno(error), count),
+      );
     });
   }
 
@@ -60,13 +76,15 @@ export class NodeDrive implements Drive {
     const lengthBytes = parts.reduce((sum, part) => sum + part.lengthBytes, 0);
     this.#assertOnDrive(offset, lengthBytes);
     return this.#transfer(lengthBytes, (from, done) => {
-      fs.writev(this.#file.fd, remaining(views, from), offset + from, done);
+      fs.writev(this.#file.fd, remaining(views, from), offset + from, (error, count) =>
+        done(toErrno(error), count),
+      );
     });
   }
 
   flush(): Promise<Errno> {
     return this.#transfer(0, (_from, done) =>
-      fs.fdatasync(this.#file.fd, (error) => done(error, 0)),
+      fs.fdatasync(this.#file.fd, (error) => done(toErrno(error), 0)),
     );
   }
 
@@ -75,7 +93,9 @@ export class NodeDrive implements Drive {
   }
 
   async probe(): Promise<Errno> {
-    const there = await isStillThere(this.#file);
+    const there = await this.#transfer(0, (_from, done) => {
+      void isStillThere(this.#file).then((errno) => done(errno, 0));
+    });
     if (there !== OK) return there;
     const lengthBytes = Math.min(BLOCK_BYTES, this.sizeBytes);
     const address = lengthBytes > 0 ? this.#buffers.take(lengthBytes, 'engine') : 0;
@@ -85,9 +105,19 @@ export class NodeDrive implements Drive {
     return errno;
   }
 
-  close(): Promise<void> {
+  close(abandoned = false): Promise<void> {
     this.#closing ??= this.#close();
+    if (abandoned) this.#abandon();
     return this.#closing;
+  }
+
+  /** What waits need not wait for what hangs, and must not follow it to the drive. */
+  #abandon(): void {
+    this.#abandoned = true;
+    for (const go of this.#waiting.splice(0)) {
+      this.#threads += 1;
+      go();
+    }
   }
 
   /** Calls until all bytes are through: a short transfer goes on, one without progress is EIO. */
@@ -102,21 +132,45 @@ export class NodeDrive implements Drive {
         resolve(errno);
         if (this.#inFlight === 0) this.#drained?.();
       };
-      const step = (error: NodeJS.ErrnoException | null, stepBytes: number): void => {
-        if (error) {
-          const errno = errnoOf(error);
-          retries += 1;
-          if ((errno !== EINTR && errno !== EAGAIN) || retries > MAX_RETRIES) return settle(errno);
-        } else {
+      const step: Done = (errno, stepBytes) => {
+        if (errno === OK) {
           doneBytes += stepBytes;
           if (doneBytes === lengthBytes) return settle(OK);
           if (stepBytes === 0) return settle(EIO);
+        } else {
+          retries += 1;
+          if ((errno !== EINTR && errno !== EAGAIN) || retries > MAX_RETRIES) return settle(errno);
         }
+        // Nothing more is sent to a drive that is being closed, not even the rest of what has begun.
         if (this.#closing) settle(EBADF);
-        else call(doneBytes, step);
+        else this.#inTurn(go);
       };
-      call(0, step);
+      const go = (): void => {
+        if (this.#abandoned) {
+          this.#nextTurn();
+          return settle(EBADF);
+        }
+        call(doneBytes, (errno, stepBytes) => {
+          this.#nextTurn();
+          step(errno, stepBytes);
+        });
+      };
+      this.#inTurn(go);
     });
+  }
+
+  #inTurn(go: () => void): void {
+    if (this.#threads === THREADS_PER_DRIVE) this.#waiting.push(go);
+    else {
+      this.#threads += 1;
+      go();
+    }
+  }
+
+  #nextTurn(): void {
+    const go = this.#waiting.shift();
+    if (go === undefined) this.#threads -= 1;
+    else go();
   }
 
   #assertOnDrive(offset: number, lengthBytes: number): void {

@@ -20,7 +20,7 @@ import { type IoOutcome, opened, type Refusal, refused } from './io-outcome.ts';
 import { MemoryFileDrive } from './memory-file-drive.ts';
 import { native } from './native.ts';
 import { NodeDrive } from './node-drive.ts';
-import { errnoOf, identityOf, type OpenFile } from './open-file.ts';
+import { errnoOf, identityOf, type OpenFile, openDescriptor, statDescriptor } from './open-file.ts';
 import type { Ring } from './uring.ts';
 import { UringDrive } from './uring-drive.ts';
 
@@ -46,13 +46,13 @@ export async function openDrive(path: string, backend: DriveBackend): Promise<Io
   return refused('drive-not-a-drive', { path, found: whatItIs(stat) });
 }
 
-function openImage(path: string, backend: DriveBackend): IoOutcome<Drive> {
+async function openImage(path: string, backend: DriveBackend): Promise<IoOutcome<Drive>> {
   if (isSwapFile(path)) return refused('drive-mounted', { path, mountPoint: 'swap' });
   const loop = loopDeviceOf(path);
   if (loop !== null) return refused('drive-busy', { path, by: loop });
   let fd: number;
   try {
-    fd = fs.openSync(path, fs.constants.O_RDWR);
+    fd = await openDescriptor(path, fs.constants.O_RDWR);
   } catch (error) {
     return refusalOf(path, error);
   }
@@ -64,8 +64,16 @@ function openImage(path: string, backend: DriveBackend): IoOutcome<Drive> {
       by: 'a process that holds a lock on it, such as another Locum server',
     });
   }
-  const stat = fs.fstatSync(fd);
+  let stat: fs.Stats;
+  try {
+    stat = await statDescriptor(fd);
+  } catch (error) {
+    release();
+    fs.closeSync(fd);
+    return refusalOf(path, error);
+  }
   const sizeBytes = roundDown(stat.size, SECTOR_BYTES);
+  const type = await fileSystemOf(path);
   const file = {
     path,
     fd,
@@ -73,25 +81,35 @@ function openImage(path: string, backend: DriveBackend): IoOutcome<Drive> {
     blockBytes: SECTOR_BYTES,
     identity: identityOf(stat),
     release,
+    blocksCaller: !MEMORY_FILE_SYSTEMS.includes(type) && !PROMPT_FILE_SYSTEMS.includes(type),
   };
   const drive = driveOn(file, backend);
   const system = native();
-  if (backend.ring === null || system === null || !isInMemory(path)) return opened(drive);
+  const isInMemory = MEMORY_FILE_SYSTEMS.includes(type);
+  if (backend.ring === null || system === null || !isInMemory) return opened(drive);
   return opened(new MemoryFileDrive(system, backend.buffers, fd, drive));
 }
 
 /** tmpfs and ramfs, by their magic numbers. */
 const MEMORY_FILE_SYSTEMS: readonly number[] = [0x0102_1994, 0x8584_58f6];
+/** Those that say so when an operation would have to wait: ext, XFS, btrfs, F2FS, and overlays, which are on such. */
+const PROMPT_FILE_SYSTEMS: readonly number[] = [
+  0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x794c_7630,
+];
 
-function isInMemory(path: string): boolean {
-  try {
-    return MEMORY_FILE_SYSTEMS.includes(fs.statfsSync(path).type);
-  } catch {
-    return false;
-  }
+/** 0 where it cannot be found out. */
+async function fileSystemOf(path: string): Promise<number> {
+  return fs.promises.statfs(path).then(
+    ({ type }) => type,
+    () => 0,
+  );
 }
 
-function openDevice(path: string, device: number, backend: DriveBackend): IoOutcome<Drive> {
+async function openDevice(
+  path: string,
+  device: number,
+  backend: DriveBackend,
+): Promise<IoOutcome<Drive>> {
   const mountPoint = mountedAt(device);
   if (mountPoint !== null) return refused('drive-mounted', { path, mountPoint });
   const blockBytes = readSysfs(device, 'queue/logical_block_size') ?? SECTOR_BYTES;
@@ -99,7 +117,7 @@ function openDevice(path: string, device: number, backend: DriveBackend): IoOutc
   const direct = blockBytes === SECTOR_BYTES;
   let fd: number;
   try {
-    fd = fs.openSync(path, O_RDWR | O_EXCL | (direct ? O_DIRECT : 0));
+    fd = await openDescriptor(path, O_RDWR | O_EXCL | (direct ? O_DIRECT : 0));
   } catch (error) {
     if (errnoOf(error as NodeJS.ErrnoException) !== EBUSY) return refusalOf(path, error);
     return refused('drive-busy', {
@@ -117,8 +135,9 @@ function openDevice(path: string, device: number, backend: DriveBackend): IoOutc
     fd,
     sizeBytes,
     blockBytes,
-    identity: identityOf(fs.fstatSync(fd)),
+    identity: identityOf(await statDescriptor(fd)),
     release: (): void => {},
+    blocksCaller: false,
   };
   const drive = driveOn(file, backend);
   return opened(direct ? new AlignedDrive(drive, backend.buffers) : drive);

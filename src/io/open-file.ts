@@ -15,6 +15,24 @@ export interface OpenFile {
   readonly identity: string;
   /** Gives up what made the opening exclusive beyond the descriptor itself. */
   readonly release: () => void;
+  /**
+   * Its file system does the I/O on the thread that asks, however long that takes (FUSE, NFS): io_uring must hand it to
+   * a thread of the kernel, or a drive that hangs would hang everything.
+   */
+  readonly blocksCaller: boolean;
+}
+
+/** Not the synchronous one: a drive that hangs may hang there as well. */
+export function openDescriptor(path: string, flags: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    fs.open(path, flags, (error, fd) => (error ? reject(error) : resolve(fd)));
+  });
+}
+
+export function statDescriptor(fd: number): Promise<fs.Stats> {
+  return new Promise((resolve, reject) => {
+    fs.fstat(fd, (error, stat) => (error ? reject(error) : resolve(stat)));
+  });
 }
 
 /**

@@ -201,6 +201,7 @@ export class UringDrive implements DirectDrive {
     else if (kind === 'punch') {
       ring.prepFallocate(this.#fd, FALLOC_KEEP_SIZE_PUNCH_HOLE, offset, lengthBytes, transfer);
     } else ring.prepWritev(this.#fd, address, this.#fillVectors(transfer), offset, transfer);
+    if (this.#file.blocksCaller) ring.offload();
   }
 
   /** Writes the iovecs of what is left, at most as many as one call takes; returns how many. */

@@ -78,6 +78,16 @@ const OFFSET_ENTRIES = 0x1000_0000;
 const SQE_WORDS = 16;
 const CQE_WORDS = 4;
 
+/** In the first word of an entry, beside the operation. */
+const ENTRY_ASYNC = 16 << 8;
+
+const REGISTER_WORKERS_MAX = 19;
+/**
+ * Threads that the kernel may use for operations that would block: more than a drive that hangs can take. Made when they
+ * are needed; by itself the kernel allows four for each processor.
+ */
+const BLOCKING_WORKERS_MAX = 512;
+
 /** Times a turn submits and reaps again before it lets the event loop go on. */
 const TURN_ROUNDS = 8;
 
@@ -174,6 +184,13 @@ export class Ring {
     const indirection = sq(6) >> 2;
     for (let i = 0; i < this.#entryCount; i += 1) this.#rings[indirection + i] = i;
     this.#tail = this.#rings[this.#sqTail]!;
+    // Linux before 5.15 does not know it and keeps to its own number.
+    system.ringRegister(
+      map.fd,
+      REGISTER_WORKERS_MAX,
+      new Uint32Array([BLOCKING_WORKERS_MAX, 0]),
+      2,
+    );
     this.#poll = system.pollReadable(map.fd, () => {
       // Only a note: the turn runs in the check phase that follows at once (see pollReadable).
       this.#woken = true;
@@ -319,6 +336,12 @@ export class Ring {
   /** `events` as in poll(2); completes once. */
   prepPoll(fd: number, events: number, handler: RingHandler): number {
     return this.#prep(OP_POLL_ADD, fd, 0, 0, 0, events, handler);
+  }
+
+  /** The entry prepared last goes to a thread of the kernel at once: done here, it could block this one for good. */
+  offload(): void {
+    const at = ((this.#tail - 1) & this.#sqMask) * SQE_WORDS;
+    this.#entries[at] = this.#entries[at]! | ENTRY_ASYNC;
   }
 
   /**

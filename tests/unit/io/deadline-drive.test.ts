@@ -195,7 +195,15 @@ test('on a real ring: a hung read, its late and short completion, and no more', 
   const release = (): void => {
     released = true;
   };
-  const file = { path: pipe, fd, sizeBytes: MIB, blockBytes: 512, identity: '', release };
+  const file = {
+    path: pipe,
+    fd,
+    sizeBytes: MIB,
+    blockBytes: 512,
+    identity: '',
+    release,
+    blocksCaller: false,
+  };
   const drive = new DeadlineDrive(new UringDrive(ring, pool, file), new SystemClock(), pool, {
     deadlineMs: 160,
   });
