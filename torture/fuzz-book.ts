@@ -76,6 +76,8 @@ export interface BookedRequest {
   answered: boolean;
   /** What a reply without data answered it with; −1: none did. */
   givenErrno: number;
+  /** Where in the output the block status is that answered it; −1: none did. */
+  givenStatusAt: number;
   /** Of its chunks so far. */
   gotBytes: number;
   partial: boolean;
@@ -147,6 +149,7 @@ export class Book {
         settledAtBytes: 0,
         answered: false,
         givenErrno: -1,
+        givenStatusAt: -1,
         gotBytes: 0,
         partial: false,
       });

@@ -15,7 +15,7 @@ import {
   ESHUTDOWN,
   isLongFua,
 } from './fuzz-book.ts';
-import { command, flag, wire } from './fuzz-wire.ts';
+import { command, flag, unfragmentedBytesMax, wire } from './fuzz-wire.ts';
 
 const CHUNK_NONE = 0;
 const CHUNK_DATA = 1;
@@ -106,6 +106,7 @@ class Reader {
     for (const request of byLength) {
       const isRead = request.type === command.read;
       const bodyBytes = isRead && errno === 0 ? request.lengthBytes : 0;
+      if (mayBeCut && errno === 0 && this.#isCutRead(request, bodyAt)) return 'cut';
       let problem = this.#problemOfErrno(request, errno);
       if (problem === null && isRead && this.#book.terms.structured) {
         problem = `${shown(request)}: a simple reply to a structured read`;
@@ -137,6 +138,19 @@ class Reader {
   }
 
   /**
+   * A long read that failed when its simple reply had begun: that cannot be taken back, so the connection ends in the
+   * middle of the data.
+   */
+  #isCutRead(request: BookedRequest, bodyAt: number): boolean {
+    const { structured } = this.#book.terms;
+    if (request.type !== command.read || structured || request.errors.length > 0) return false;
+    if (request.errno === 0 || request.lengthBytes <= unfragmentedBytesMax) return false;
+    const leftBytes = this.#output.length - bodyAt;
+    if (leftBytes >= request.lengthBytes) return false;
+    return this.#problemOfData(request, request.offset, bodyAt, leftBytes) === null;
+  }
+
+  /**
    * This errno fits none of the unanswered requests with its cookie. Does it fit one that was answered, whose own answer
    * fits one of the unanswered? Then the two had been mixed up, here and not by the server.
    */
@@ -152,6 +166,32 @@ class Reader {
       return true;
     }
     return false;
+  }
+
+  /** The same for a block status: one that is short fits a request that is longer, and may have been taken for its. */
+  #exchangesStatus(): boolean {
+    const hereAt = this.#at;
+    const unanswered = this.#candidates(hereAt + 8);
+    const answered = this.#sharing(hereAt + 8).filter((each) => each.givenStatusAt >= 0);
+    for (const one of answered) {
+      const thereAt = one.givenStatusAt;
+      if (!this.#isStatusOf(one, hereAt)) continue;
+      const other = unanswered.find((each) => this.#isStatusOf(each, thereAt));
+      if (other === undefined) continue;
+      other.answered = true;
+      other.givenStatusAt = thereAt;
+      one.givenStatusAt = hereAt;
+      return true;
+    }
+    return false;
+  }
+
+  #isStatusOf(request: BookedRequest, at: number): boolean {
+    const hereAt = this.#at;
+    this.#at = at;
+    const problem = this.#problemOfChunk(request, this.#view.getUint32(at + 16), true);
+    this.#at = hereAt;
+    return problem === null;
   }
 
   #isReplyAt(at: number): boolean {
@@ -172,6 +212,7 @@ class Reader {
     if (flags > 1) return `a chunk with the flags ${flags}`;
     const isError = this.#view.getUint16(this.#at + 6) >= CHUNK_ERROR && lengthBytes >= 4;
     const errno = isError ? this.#view.getUint32(this.#at + 20) : 0;
+    const isStatus = this.#view.getUint16(this.#at + 6) === CHUNK_STATUS;
     const problems: string[] = [];
     for (const request of this.#likelyFirst(this.#candidates(this.#at + 8))) {
       const problem = this.#problemOfChunk(request, lengthBytes, flags === 1);
@@ -181,6 +222,11 @@ class Reader {
       }
       if (flags === 1) request.answered = true;
       if (isError) request.givenErrno = errno;
+      if (isStatus) request.givenStatusAt = this.#at;
+      this.#at += 20 + lengthBytes;
+      return null;
+    }
+    if (isStatus && this.#exchangesStatus()) {
       this.#at += 20 + lengthBytes;
       return null;
     }
