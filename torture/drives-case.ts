@@ -1,4 +1,4 @@
-/** One fault of one drive in one state, from a fresh volume to the proof that nothing was lost; what is left goes to the judge. */
+/** One fault of one drive in one state, from a fresh volume to what is left for the judge: nothing acknowledged is lost. */
 
 import { mkdirSync } from 'node:fs';
 import { truncate, writeFile } from 'node:fs/promises';

@@ -7,7 +7,7 @@
  *     drive is well is decided from `probe` afterwards (core/drive-facts.ts).
  *   - Every command has a limit of time and of output. After the limit it is ended, by force in the end, and the caller
  *     treats the drive as away until it identifies.
- *   - Output goes to a file of the run, not through a pipe: a flash tool must not die of a broken pipe because the server did.
+ *   - Output goes to a file of the run, not through a pipe: a flash tool must not die of a broken pipe with the server.
  *   - Nothing here throws for what a drive or a tool does.
  */
 
