@@ -20,6 +20,8 @@ import {
   ENODEV,
   ENOENT,
   ENOSPC,
+  ENOTSUP,
+  EPERM,
   EROFS,
   type Errno,
   ESHUTDOWN,
@@ -409,6 +411,67 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
       '`locum drive add VOLUME PATH`.',
   ),
 
+  // --- drive tasks ---------------------------------------------------------------------------------------------------
+  'tool-missing': entry(
+    refused,
+    'The tool {tool} is not installed; without it nothing can be asked of {path}.',
+    'Install it on the server: `apt-get install {package}`.',
+    ENOENT,
+  ),
+  'not-permitted': entry(
+    refused,
+    'The server may not send commands to {path}[: {reason}].',
+    'Run the server as root: what changes a drive needs the rights of the administrator.',
+    EPERM,
+  ),
+  'drive-no-answer': entry(
+    failed,
+    '{path} does not answer[: {reason}].',
+    'Look for the drive in the kernel log (`dmesg`), check its cabling and power, then try again.',
+    ENODEV,
+  ),
+  'task-impossible': entry(
+    refused,
+    '{task} cannot be done on {path}[: {reason}].',
+    'Give a command of your own that does it, after `--`; LOCUM_DRIVE and LOCUM_IMAGE name the drive and the image to it.',
+    ENOTSUP,
+  ),
+  'image-none': entry(
+    usage,
+    'A firmware update needs an image[ for {path}].',
+    'Give one with `--image FILE`, or a command of your own after `--`.',
+  ),
+  'image-unreadable': entry(
+    refused,
+    'The firmware image {image} cannot be read[: {reason}].',
+    'Check the path and its permissions; the server reads it, so it must be on the server.',
+    ENOENT,
+  ),
+  'image-empty': entry(
+    refused,
+    'The firmware image {image} is empty.',
+    'Fetch it again from the maker of the drive.',
+    EINVAL,
+  ),
+  'image-too-large': entry(
+    refused,
+    'The firmware image {image} has {sizeBytes}[, more than {mostBytes}]: that is no firmware.',
+    'Check that it is the image itself, not an archive or the image of a disk.',
+    EINVAL,
+  ),
+  'image-wrong-checksum': entry(
+    refused,
+    'The firmware image {image} has not the SHA-256 it should have[: it has {found}, {expected} was given].',
+    'Fetch the image again, or correct `--sha256`.',
+    EINVAL,
+  ),
+  'drive-wrong-model': entry(
+    refused,
+    '{path} is not of the model that was asked for[: it is {found}, {expected} was given].',
+    'Check that the image is for this drive, then correct `--model` or leave the drive out.',
+    EINVAL,
+  ),
+
   // --- jobs ----------------------------------------------------------------------------------------------------------
   'job-running': entry(
     refused,
@@ -496,6 +559,10 @@ const defaultWords: Readonly<Record<string, string>> = {
   drive: 'the drive',
   leg: 'the leg',
   name: 'this',
+  tool: 'for it',
+  package: 'PACKAGE',
+  image: 'that was given',
+  task: 'This',
   other: 'another drive',
   level: 'this level',
   state: 'in its present state',

@@ -75,6 +75,17 @@ export const problemCodes = [
   'window-verify-mismatch',
   'window-drive-absent',
   'window-others-absent',
+  // drive tasks
+  'tool-missing',
+  'not-permitted',
+  'drive-no-answer',
+  'task-impossible',
+  'image-none',
+  'image-unreadable',
+  'image-empty',
+  'image-too-large',
+  'image-wrong-checksum',
+  'drive-wrong-model',
   // jobs
   'job-running',
   'job-none',

@@ -82,6 +82,13 @@ export interface TaskRequest {
   readonly version: string | null;
   /** The model must contain this text; null: any model. */
   readonly model: string | null;
+  /**
+   * How new firmware becomes current, where the transport leaves a choice; absent: the way that is known to be safest.
+   * `live`: NVMe without a reset; `deferred`: SCSI in two steps, download and activate.
+   */
+  readonly activation?: 'live' | 'deferred';
+  /** NVMe: the firmware slot; absent: the controller chooses. Without an image, what the slot holds is made current. */
+  readonly firmwareSlot?: number;
   /** A shell command of the user's own instead of the transport's tool; null: the tool. */
   readonly command: string | null;
   readonly commandDirectory: string | null;

@@ -1,0 +1,118 @@
+/**
+ * Short questions to a drive: a tool that only reads, its answer taken as bytes through a pipe. Unlike the commands of
+ * command.ts it changes nothing, so that it may be killed at any time, and it does not outlive the server.
+ */
+
+import { spawn } from 'node:child_process';
+import { done, type Outcome, refuse } from '../core/problems.ts';
+import { findTool, type TaskContext, type Tool, tools } from './context.ts';
+import { plainText } from './output-file.ts';
+
+const ANSWER_LIMIT_MS = 10_000;
+const ANSWER_BYTES_MAX = 1024 * 1024;
+const KILL_WAIT_MS = 1000;
+
+export interface Answer {
+  /** Null: ended by a signal. */
+  readonly exitStatus: number | null;
+  readonly bytes: Buffer;
+  /** What it said on its error output, for a sentence. */
+  readonly complaint: string;
+}
+
+/** Refused: tool missing, no answer in time, or more answer than anybody asked for. Any exit status is an answer. */
+export async function ask(
+  context: TaskContext,
+  path: string,
+  tool: Tool,
+  args: readonly string[],
+): Promise<Outcome<Answer>> {
+  const program = findTool(context, tool);
+  if (program === null) return refuse('tool-missing', { tool, package: tools[tool], path });
+  return new Promise((resolve) => {
+    const child = spawn(program, args, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: context.environment,
+      cwd: '/',
+      // A group of its own: a tool that is a script ends with its children.
+      detached: true,
+    });
+    const pieces: Buffer[] = [];
+    const complaints: Buffer[] = [];
+    let lengthBytes = 0;
+    let trouble = '';
+    let abandon: NodeJS.Timeout | null = null;
+    const giveUp = (why: string): void => {
+      if (trouble !== '') return;
+      trouble = why;
+      killGroup(child.pid);
+      // A process that waits in the kernel for a dead drive does not end even so.
+      abandon = setTimeout(() => {
+        child.stdout.destroy();
+        child.stderr.destroy();
+        child.unref();
+        finish(null);
+      }, KILL_WAIT_MS);
+    };
+    const take =
+      (into: Buffer[]) =>
+      (piece: Buffer): void => {
+        lengthBytes += piece.length;
+        if (lengthBytes > ANSWER_BYTES_MAX) giveUp(`${tool} printed more than 1 MiB`);
+        else into.push(piece);
+      };
+    const limit = setTimeout(
+      () => giveUp(`${tool} got no answer within ${ANSWER_LIMIT_MS / 1000} s`),
+      ANSWER_LIMIT_MS,
+    );
+    const finish = (exitStatus: number | null): void => {
+      clearTimeout(limit);
+      if (abandon !== null) clearTimeout(abandon);
+      if (trouble !== '') return resolve(refuse('drive-no-answer', { path, reason: trouble }));
+      const complaint = plainText(Buffer.concat(complaints).toString('utf8')).trim();
+      resolve(done({ exitStatus, bytes: Buffer.concat(pieces), complaint }));
+    };
+    child.stdout.on('data', take(pieces));
+    child.stderr.on('data', take(complaints));
+    child.once('error', (error) => {
+      trouble = `${tool} cannot be started: ${error.message}`;
+      finish(null);
+    });
+    child.once('close', (status) => finish(status));
+  });
+}
+
+function killGroup(pid: number | undefined): void {
+  try {
+    if (pid !== undefined) process.kill(-pid, 'SIGKILL');
+  } catch {
+    // It has ended meanwhile.
+  }
+}
+
+/** An answer of exit status 0, or why there is none, told from what the tool complained of. */
+export async function askWell(
+  context: TaskContext,
+  path: string,
+  tool: Tool,
+  args: readonly string[],
+): Promise<Outcome<Buffer>> {
+  const answer = await ask(context, path, tool, args);
+  if (!answer.ok) return answer;
+  const { exitStatus, bytes, complaint } = answer.value;
+  if (exitStatus === 0) return done(bytes);
+  const reason = firstLine(complaint || plainText(bytes.toString('utf8')));
+  return refuse(whyNot(complaint), {
+    path,
+    reason: `${tool}: ${reason || `exit status ${exitStatus}`}`,
+  });
+}
+
+const firstLine = (text: string): string => text.trim().split('\n')[0]!.trim().slice(0, 200);
+
+/** The words of strerror, which all tools print. */
+export function whyNot(complaint: string): 'not-permitted' | 'drive-busy' | 'drive-no-answer' {
+  if (/permission denied|operation not permitted/i.test(complaint)) return 'not-permitted';
+  if (/device or resource busy/i.test(complaint)) return 'drive-busy';
+  return 'drive-no-answer';
+}
