@@ -51,7 +51,8 @@ export async function identify(v: VolumeCore, drive: Drive, member: Member): Pro
   const { superblock, label, layout } = await readMemberMetadata(v.environment.buffers, drive);
   if (superblock.kind === 'none' && label.kind === 'none') {
     const content = await v.environment.foreignContent(drive);
-    if (content !== null) return other(refuse('drive-has-data', { path, content }));
+    if (content !== null)
+      return other(refuse('drive-changed', { path, what: `there is ${content} on it` }));
     return {
       kind: 'blank',
       problem: refuse('drive-blank', { path, why: 'it carries nothing of this volume' }).problem,

@@ -243,7 +243,6 @@ export class WindowRunner {
     return done(this.report());
   }
 
-  /** What came back, and whether it can be trusted. */
   /**
    * A replay makes the members that are not there stale, so it must not begin before there are enough to hold everything:
    * in the open window all of them are of the frozen image, and any may still come back (rule 4).
@@ -261,6 +260,7 @@ export class WindowRunner {
     return refuse('window-others-absent', { path, absent });
   }
 
+  /** What came back, and whether it can be trusted. */
   async #accept(
     member: Member,
     drive: Drive,

@@ -1,7 +1,18 @@
 /** All stories of the lab, in the order in which they are told. */
 
+import { badSectors } from './bad-sectors.ts';
+import { blank } from './blank.ts';
 import { flash } from './flash.ts';
+import { largeBlocks } from './large-blocks.ts';
 import { pulled } from './pulled.ts';
 import type { Story } from './story.ts';
+import { strangeReturns } from './strange-returns.ts';
 
-export const stories: readonly Story[] = [flash, pulled];
+export const stories: readonly Story[] = [
+  flash,
+  pulled,
+  badSectors,
+  blank,
+  strangeReturns,
+  largeBlocks,
+];

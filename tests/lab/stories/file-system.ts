@@ -20,10 +20,18 @@ const restMs = 20;
 const digestOf = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 const below = (limit: number): number => Math.floor(Math.random() * limit);
 
+export interface FileSystemOptions {
+  /** Of the NBD device. */
+  readonly number?: number;
+  /** What the kernel is told of the device's blocks: those of the disks, or md could not take the volume over. */
+  readonly blockBytes?: 512 | 4096;
+}
+
 export class FileSystem {
   readonly #stage: Stage;
   readonly #volume: string;
   readonly #device: string;
+  readonly #blockBytes: number;
   readonly #folder: string;
   readonly #files = new Map<string, string>();
   #working: Promise<void> | null = null;
@@ -31,18 +39,24 @@ export class FileSystem {
   #names = 0;
   #changes = 0;
 
-  private constructor(stage: Stage, volume: string, number: number) {
+  private constructor(stage: Stage, volume: string, options: FileSystemOptions) {
+    const { number = 0, blockBytes = 512 } = options;
     this.#stage = stage;
     this.#volume = volume;
+    this.#blockBytes = blockBytes;
     this.#device = `/dev/nbd${number}`;
     this.#folder = `/run/mnt-${volume}`;
     mkdirSync(this.#folder);
   }
 
-  static async make(stage: Stage, volume: string, number = 0): Promise<FileSystem> {
+  static async make(
+    stage: Stage,
+    volume: string,
+    options: FileSystemOptions = {},
+  ): Promise<FileSystem> {
     await loadModule('nbd');
     await loadModule('ext4');
-    const fileSystem = new FileSystem(stage, volume, number);
+    const fileSystem = new FileSystem(stage, volume, options);
     await fileSystem.#attach();
     await stage.runs('mkfs.ext4', ['-q', fileSystem.#device]);
     await fileSystem.#mount();
@@ -76,6 +90,12 @@ export class FileSystem {
     ]);
   }
 
+  /** Reads and compares every file while mounted, with nothing cached. To be called when nobody works. */
+  async readAll(): Promise<number> {
+    await this.#stage.quietly('sh', ['-c', 'sync; echo 1 > /proc/sys/vm/drop_caches']);
+    return this.#compare();
+  }
+
   /** Unmounts, checks the file system, mounts it again with nothing cached, compares every file. */
   async judge(): Promise<void> {
     await this.#stage.quietly('umount', [this.#folder]);
@@ -95,6 +115,14 @@ export class FileSystem {
     this.#stage.check(true, `${device}: fsck finds nothing, ${found} files are as written`);
   }
 
+  /** How each file begins: nothing else on the disks does. To be called when nobody works. */
+  async beginnings(): Promise<Buffer[]> {
+    const files = [...this.#files.keys()].map((name) => readFile(join(this.#folder, name)));
+    return (await Promise.all(files))
+      .filter(({ length }) => length >= 512)
+      .map((bytes) => bytes.subarray(0, 512));
+  }
+
   async close(): Promise<void> {
     await this.#stage.quietly('umount', [this.#folder]);
     await this.#stage.quietly('nbd-client', ['-d', this.#device]);
@@ -102,7 +130,7 @@ export class FileSystem {
 
   async #attach(): Promise<void> {
     const { nbdPath } = this.#stage.locum;
-    const name = ['-unix', nbdPath, '-N', this.#volume, '-b', '512', this.#device];
+    const name = ['-unix', nbdPath, '-N', this.#volume, '-b', `${this.#blockBytes}`, this.#device];
     await this.#stage.runs('nbd-client', name);
     const size = `/sys/block/${this.#device.slice(5)}/size`;
     await waitUntil(`${this.#device} has a size`, () => Number(readLine(size)) > 0);

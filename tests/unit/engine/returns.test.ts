@@ -165,6 +165,17 @@ test('a smaller drive comes back: refused by its size, also for a rebuild', asyn
   await scene.settle('the right one');
 });
 
+test('a disk full of files comes in the place of the drive: left alone unless it is to be rebuilt', async () => {
+  const scene = await inWindow(5, { seed: 64 });
+  const { world } = scene;
+  world.medium('holiday', world.at('d1').sizeBytes);
+  world.foreignContent.set('holiday', 'an ext4 file system');
+  // Not `drive-has-data`: its next step is `--force`, which closing a window does not have.
+  assert.equal(await scene.closeRefused({ drivePath: 'holiday' }), 'drive-changed');
+  await scene.closeAndWait({ drivePath: 'holiday', rebuild: true });
+  await scene.settle('rebuilt');
+});
+
 test('superblock or label of the drive are gone or damaged: named for what it is', async () => {
   const scene = await inWindow(5, { seed: 59 });
   const { world } = scene;

@@ -91,6 +91,8 @@ export class World {
   readonly media = new Map<string, MemoryMedium>();
   readonly random: Random;
   readonly events: string[] = [];
+  /** What is found on drives that are neither blank nor of a volume. */
+  readonly foreignContent = new Map<string, string>();
   readonly drivePaths: string[] = [];
   readonly logPaths: string[] = [];
   readonly #options: WorldOptions;
@@ -151,7 +153,7 @@ export class World {
       removeImages: async (paths) => {
         for (const path of paths) this.media.delete(path);
       },
-      foreignContent: async () => null,
+      foreignContent: async ({ path }) => this.foreignContent.get(path) ?? null,
       place: async (path) => ({ identity: path, disk: null, file: path, fileDisk: null }),
       emit: (event) => {
         this.events.push(`${event.kind}: ${event.message}`);
