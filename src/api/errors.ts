@@ -472,6 +472,29 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
     EINVAL,
   ),
 
+  // --- rollouts --------------------------------------------------------------------------------------------------------
+  'rollout-refused': entry(
+    refused,
+    'The firmware update was refused, and nothing was touched[: {reason}].',
+    'Put right what the checks name; `locum firmware update … --dry-run` shows the whole plan and changes nothing.',
+  ),
+  'rollout-exists': entry(
+    refused,
+    'Volume {volume} belongs to the firmware update {rollout} already, which is {state}.',
+    '`locum firmware status {rollout}` shows it; `locum firmware resume {rollout}` goes on, ' +
+      '`locum firmware stop {rollout}` ends it.',
+    EBUSY,
+  ),
+  'rollout-unknown': entry(
+    notFound,
+    'There is no firmware update {rollout} on this server.',
+    '`locum firmware status` shows the latest one; `locum firmware update` begins one.',
+  ),
+  'rollout-wrong-state': entry(
+    refused,
+    'The firmware update {rollout} is {state}[: {reason}].',
+    '`locum firmware status {rollout}` shows it.',
+  ),
   // --- jobs ----------------------------------------------------------------------------------------------------------
   'job-running': entry(
     refused,
@@ -555,6 +578,7 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
 /** What a placeholder says when the problem does not fill it. */
 const defaultWords: Readonly<Record<string, string>> = {
   path: 'the drive',
+  rollout: 'of that name',
   volume: 'the volume',
   drive: 'the drive',
   leg: 'the leg',

@@ -86,6 +86,11 @@ export const problemCodes = [
   'image-too-large',
   'image-wrong-checksum',
   'drive-wrong-model',
+  // rollouts
+  'rollout-refused',
+  'rollout-exists',
+  'rollout-unknown',
+  'rollout-wrong-state',
   // jobs
   'job-running',
   'job-none',

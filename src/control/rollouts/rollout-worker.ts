@@ -1,0 +1,368 @@
+/**
+ * One rollout at work. It looks, about once a second and whenever a run changes: what has become of the drives at work, are
+ * the volumes well, may another drive go. What to do is decided in core/machines/rollout*.ts; here it is carried out.
+ *
+ * Invariants
+ *   1. Looks are one after another. A command (pause, resume, stop) may come between any two steps of a look, so the
+ *      state is read again right before a drive is begun.
+ *   2. Everything that a restarted server must know is durable before what follows from it begins.
+ *   3. A drive at work is never broken off: closing the worker leaves it where it is, for the next server to go on with.
+ */
+
+import { explain } from '../../api/errors.ts';
+import type { DriveFacts } from '../../core/drive-facts.ts';
+import {
+  decideRollout,
+  type RolloutDriveEvent,
+  type RolloutEvent,
+} from '../../core/machines/rollout.ts';
+import {
+  eventOfOutcome,
+  isAtWork,
+  isSettled,
+  isTrouble,
+  nextDrives,
+  skipReason,
+  type Verdict,
+} from '../../core/machines/rollout-decisions.ts';
+import { done, type Outcome, refuse } from '../../core/problems.ts';
+import type { RolloutDrive } from '../../core/rollout-report.ts';
+import type { RunReport } from '../../core/run-report.ts';
+import type { DriveStatus, VolumeStatus } from '../../core/status.ts';
+import { RolloutBook } from './rollout-book.ts';
+import { askDrive, knownRevisions } from './rollout-planner.ts';
+import { nameOf, type RolloutRecord } from './rollout-record.ts';
+import type { ResumeRequest } from './rollout-request.ts';
+import type { RolloutStore } from './rollout-store.ts';
+import type { RolloutTools } from './rollout-tools.ts';
+import { nextAfterBadResult, nextWhenPaused } from './rollout-words.ts';
+import { flashSpare, resumeSpare, type SpareEnd, type SpareJob } from './spare-flash.ts';
+import { VolumeWatch } from './volume-watch.ts';
+
+/** A drive that was begun so often and broken off each time is left alone. */
+const TRIES_MAX = 5;
+
+export class RolloutWorker {
+  readonly record: RolloutRecord;
+  readonly #tools: RolloutTools;
+  readonly #store: RolloutStore;
+  readonly #book: RolloutBook;
+  readonly #watch: VolumeWatch;
+  /** Spares at work in this process, by path, and how they ended. */
+  readonly #spares = new Map<string, SpareEnd | null>();
+  /** Runs that were at work when this server started: their end says less about the drive. */
+  readonly #interrupted: Set<string>;
+  #looking: Promise<void> | null = null;
+  #again = false;
+  #timer: NodeJS.Timeout | null = null;
+  #closed = false;
+
+  /** `restarted`: the record comes from another server's life. */
+  constructor(tools: RolloutTools, store: RolloutStore, record: RolloutRecord, restarted: boolean) {
+    this.record = record;
+    this.#tools = tools;
+    this.#store = store;
+    this.#book = new RolloutBook(tools, store, record);
+    this.#watch = new VolumeWatch(tools.volumes, this.#book);
+    const running = record.report.drives.filter(({ state }) => state === 'running');
+    this.#interrupted = new Set(restarted ? running.map(({ path }) => path) : []);
+    if (restarted) this.#afterRestart();
+  }
+
+  get #report() {
+    return this.record.report;
+  }
+
+  /** Looks now, and again until it is over. */
+  wake(): void {
+    this.#again = true;
+    this.#looking ??= this.#lookOften();
+  }
+
+  /** No more looks; resolves when the one under way has ended. Tools on spares are left to themselves. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    if (this.#timer) clearTimeout(this.#timer);
+    await this.#looking;
+  }
+
+  // --- commands ------------------------------------------------------------------------------------------------------
+
+  async pause(): Promise<Outcome<void>> {
+    return this.#command('pause', 'paused by the administrator', nextWhenPaused(this.record));
+  }
+
+  async stop(): Promise<Outcome<void>> {
+    const atWork = this.#report.drives.find(isAtWork);
+    const reason = 'stopped by the administrator';
+    const next = atWork === undefined ? '' : `${nameOf(atWork)} is let finish.`;
+    return this.#command('stop', reason, next);
+  }
+
+  async resume(request: ResumeRequest): Promise<Outcome<void>> {
+    const decision = decideRollout(this.#report.state, 'resume');
+    if (decision.kind === 'move') {
+      const { window } = this.record;
+      this.record.window = {
+        ...window,
+        allowDegraded: window.allowDegraded || request.allowDegraded,
+      };
+      this.#report.allowDegraded = this.record.window.allowDegraded;
+      if (request.retry) {
+        for (const drive of this.#report.drives) {
+          this.#book.drive(drive, 'retry', drive.note);
+          if (drive.state === 'pending') delete this.record.tries[drive.path];
+        }
+      }
+      await this.#watch.takeAsItIs();
+    }
+    return this.#command('resume', '', '');
+  }
+
+  async #command(event: RolloutEvent, reason: string, next: string): Promise<Outcome<void>> {
+    const { id, state } = this.#report;
+    const decision = decideRollout(state, event);
+    if (decision.kind === 'refused') return refuse('rollout-wrong-state', { rollout: id, state });
+    if (decision.kind === 'move') {
+      this.#book.tell(event, reason, next);
+      this.#book.endIfOver();
+      if (!(await this.#book.save()))
+        return refuse('state-unusable', { reason: 'it cannot be written' });
+    }
+    this.wake();
+    return done(undefined);
+  }
+
+  // --- a look --------------------------------------------------------------------------------------------------------
+
+  async #lookOften(): Promise<void> {
+    if (this.#timer) clearTimeout(this.#timer);
+    this.#timer = null;
+    while (this.#again && !this.#closed) {
+      this.#again = false;
+      await this.#look();
+    }
+    this.#looking = null;
+    if (this.#closed || this.#report.endedAt !== null) return;
+    this.#timer = setTimeout(() => this.wake(), this.#tools.lookMs);
+  }
+
+  async #look(): Promise<void> {
+    const { drives } = this.#report;
+    for (const drive of drives) {
+      if (drive.state === 'running') this.#followWork(drive);
+    }
+    const statuses = await this.#watch.read();
+    const verdicts = this.#watch.judge(statuses);
+    for (const drive of drives) {
+      if (drive.state === 'soaking') await this.#followSoak(drive, verdicts);
+    }
+    if (this.#report.state === 'running') await this.#beginNext(statuses, verdicts);
+    if (isSettled(drives)) this.#book.tell('settled', '', '');
+    this.#book.endIfOver();
+    await this.#book.save();
+  }
+
+  // --- drives at work ------------------------------------------------------------------------------------------------
+
+  #followWork(drive: RolloutDrive): void {
+    if (drive.slot === null) {
+      const end = this.#spares.get(drive.path);
+      if (!end) return;
+      this.#spares.delete(drive.path);
+      drive.firmwareAfter = end.firmwareAfter;
+      return this.#ended(drive, end.event, end.note, '');
+    }
+    const run = this.#runOf(drive);
+    if (run === null) {
+      // It was to begin when the server ended, and did not.
+      if (drive.runId === null) return this.#book.drive(drive, 'put-off', '');
+      return this.#ended(drive, 'went-wrong', `its run ${drive.runId} is not known any more`, '');
+    }
+    drive.runId = run.id;
+    drive.step = run.step;
+    drive.note = run.state === 'waiting' ? run.sentence : '';
+    if (run.outcome === null || run.state !== 'ended') return;
+    drive.firmwareAfter = run.after?.firmware ?? '';
+    const event = eventOfOutcome[run.outcome];
+    this.#ended(drive, event, event === 'applied' ? '' : run.sentence, run.next);
+  }
+
+  #runOf(drive: RolloutDrive): RunReport | null {
+    const { runs } = this.#tools;
+    if (drive.runId !== null) return runs.get(drive.runId);
+    const { id } = this.#report;
+    const since = drive.startedAt ?? '';
+    const fitting = runs
+      .all()
+      .filter(
+        (run) => run.rolloutId === id && run.drive.uuid === drive.uuid && run.startedAt >= since,
+      );
+    return fitting.at(-1) ?? null;
+  }
+
+  #ended(drive: RolloutDrive, event: RolloutDriveEvent, note: string, next: string): void {
+    const isNews = drive.firmwareAfter !== '' && drive.firmwareAfter !== drive.firmwareBefore;
+    const wasBrokenOff =
+      this.#interrupted.has(drive.path) && this.record.tries[drive.path]! < TRIES_MAX;
+    if (wasBrokenOff && event !== 'applied' && !isNews && this.#isBack(drive)) {
+      return this.#book.drive(drive, 'put-off', 'broken off by a restart of the server');
+    }
+    this.#book.drive(drive, event, note);
+    if (event === 'applied') {
+      drive.soakUntil = this.#book.now(this.#report.soakMs);
+    }
+    const severity = event === 'applied' ? 'info' : 'warning';
+    const what = event === 'applied' ? `has ${drive.firmwareAfter} now` : note;
+    this.#book.announce('rollout-drive', severity, `Firmware update: ${nameOf(drive)} ${what}.`);
+    if (isTrouble(event, this.#report.stopOnError)) {
+      const reason = `${nameOf(drive)}: ${note}`;
+      this.#book.driveTrouble(drive, reason, nextAfterBadResult(this.record, next));
+    }
+  }
+
+  /** The run says that the drive came back: anything else is a matter for people. */
+  #isBack(drive: RolloutDrive): boolean {
+    if (drive.slot === null) return true;
+    return this.#runOf(drive)?.outcome !== 'drive-lost';
+  }
+
+  async #followSoak(drive: RolloutDrive, verdicts: ReadonlyMap<string, Verdict>): Promise<void> {
+    const nowMs = this.#tools.wallMs();
+    // A clock that was set back must not make the soak longer than it was meant.
+    const leftMs = Math.min(Date.parse(drive.soakUntil!) - nowMs, this.#report.soakMs);
+    if (leftMs > 0) return;
+    if (drive.volumes.some((volume) => verdicts.get(volume)?.kind === 'busy')) return;
+    const asked = await askDrive(this.#tools, drive.path, this.record.task);
+    const why = asked.ok ? this.#unwell(drive, asked.value.facts) : explain(asked.problem).message;
+    if (drive.state !== 'soaking') return;
+    if (why === null) return this.#book.drive(drive, 'soaked', '');
+    this.#book.drive(drive, 'unwell', why);
+    const reason = `${nameOf(drive)}: ${why}`;
+    this.#book.driveTrouble(drive, reason, nextAfterBadResult(this.record, ''));
+    this.#book.tellTrouble();
+  }
+
+  #unwell(drive: RolloutDrive, { firmware, health, healthNote }: DriveFacts): string | null {
+    if (firmware !== drive.firmwareAfter)
+      return `after the soak it has ${firmware}, not ${drive.firmwareAfter}`;
+    const wasFailing = this.record.before[drive.path]?.health === 'failing';
+    return health === 'failing' && !wasFailing
+      ? `after the soak it says that it is failing: ${healthNote}`
+      : null;
+  }
+
+  // --- the next ones -------------------------------------------------------------------------------------------------
+
+  async #beginNext(
+    statuses: ReadonlyMap<string, VolumeStatus>,
+    verdicts: ReadonlyMap<string, Verdict>,
+  ): Promise<void> {
+    const waits = new Set<string>();
+    const tried = new Set<RolloutDrive>();
+    for (;;) {
+      const next = nextDrives(this.#report.drives, this.#report.canary).find(
+        (one) => !tried.has(one),
+      );
+      if (next === undefined || this.#report.state !== 'running') break;
+      tried.add(next);
+      const held = next.volumes
+        .map((volume) => verdicts.get(volume))
+        .find((one) => one?.kind !== 'well');
+      if (held?.kind === 'busy') waits.add(held.why);
+      else if (held === undefined) await this.#begin(next, statuses);
+      this.#book.tellTrouble();
+    }
+    if (this.#report.state !== 'running') return;
+    this.#report.reason = waits.size === 0 ? '' : `It waits: ${[...waits].join(', ')}.`;
+  }
+
+  async #begin(drive: RolloutDrive, statuses: ReadonlyMap<string, VolumeStatus>): Promise<void> {
+    const here = find(statuses.get(drive.volumes[0]!)!, drive);
+    if (here === null) return this.#book.drive(drive, 'needless', 'it is in the volume no more');
+    if (here.state === 'failed' || here.state === 'missing')
+      return this.#book.drive(drive, 'needless', `it is ${here.state}`);
+    // A spare may have been taken for a member since.
+    Object.assign(drive, { slot: here.slot, uuid: here.uuid });
+    const { task } = this.record;
+    const asked = await askDrive(this.#tools, drive.path, task);
+    if (!asked.ok) return this.#ended(drive, 'went-wrong', explain(asked.problem).message, '');
+    const { facts } = asked.value;
+    const known = knownRevisions(this.#report.image, this.#tools.runs, this.#store.all());
+    const { model, serial, firmware } = facts;
+    Object.assign(drive, { model, serial, firmwareBefore: firmware, firmwareAfter: '' });
+    const skip = skipReason(facts, { version: task.version, model: task.model, known });
+    if (skip !== null) {
+      if (skip.kind === 'version') drive.firmwareAfter = firmware;
+      return this.#book.drive(drive, 'needless', skip.note);
+    }
+    // Asked for meanwhile: pause, stop.
+    if (this.#report.state !== 'running') return;
+    this.#book.drive(drive, 'begun', '');
+    drive.runId = null;
+    drive.startedAt = this.#book.now();
+    this.record.before[drive.path] = facts;
+    this.record.tries[drive.path] = (this.record.tries[drive.path] ?? 0) + 1;
+    if (!(await this.#book.save())) {
+      return this.#ended(drive, 'put-off', 'the record of the update cannot be written', '');
+    }
+    if (here.slot === null) {
+      return this.#onSpare(drive, flashSpare(this.#jobFor(drive, here.path)));
+    }
+    const started = await this.#tools.runs.start({
+      volume: drive.volumes[0]!,
+      drive: here.path,
+      task,
+      window: this.record.window,
+      rehearsal: false,
+      requestedBy: this.#report.requestedBy,
+      rolloutId: this.#report.id,
+    });
+    if (started.ok) {
+      drive.runId = started.value.id;
+      return;
+    }
+    const { message, fix } = explain(started.problem);
+    const blocking = (started.problem.checks ?? []).find(({ result }) => result === 'block');
+    const why = blocking === undefined ? message : blocking.reason;
+    this.#ended(drive, 'put-off', why, blocking?.fix ?? fix);
+  }
+
+  #jobFor(drive: RolloutDrive, memberPath: string): SpareJob {
+    const { id } = this.#report;
+    const name = `spare-${this.#report.drives.indexOf(drive)}`;
+    return {
+      tools: this.#tools,
+      record: this.record,
+      drive,
+      memberPath,
+      outputPath: (step) => this.#store.outputPath(id, `${name}-${step}`),
+      save: () => this.#book.save(),
+    };
+  }
+
+  #onSpare(drive: RolloutDrive, work: Promise<SpareEnd>): void {
+    this.#spares.set(drive.path, null);
+    // Owned here: its end is looked at like that of a run.
+    void work.then((end) => {
+      this.#spares.set(drive.path, end);
+      this.wake();
+    });
+  }
+
+  // --- restart -------------------------------------------------------------------------------------------------------
+
+  #afterRestart(): void {
+    this.#watch.countersBeganAgain();
+    for (const drive of this.#report.drives) {
+      if (drive.state !== 'running' || drive.slot !== null) continue;
+      const work = this.record.spares[drive.path];
+      if (work) this.#onSpare(drive, resumeSpare(this.#jobFor(drive, work.memberPath), work));
+      else this.#spares.set(drive.path, { event: 'put-off', firmwareAfter: '', note: '' });
+    }
+  }
+}
+
+function find({ drives }: VolumeStatus, { uuid, path }: RolloutDrive): DriveStatus | null {
+  return drives.find((one) => one.uuid === uuid) ?? drives.find((one) => one.path === path) ?? null;
+}

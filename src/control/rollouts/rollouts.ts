@@ -1,0 +1,223 @@
+/**
+ * The rollouts of this server: begun, looked up, paused, gone on with after a restart. One worker for each that has not
+ * ended; a volume belongs to at most one of them (invariant 1), from its start until nothing of it is at work any more.
+ */
+
+import { randomBytes } from 'node:crypto';
+import { baselineOf } from '../../core/machines/rollout-decisions.ts';
+import { done, type Outcome, refuse } from '../../core/problems.ts';
+import type {
+  InventoryDrive,
+  PlannedDrive,
+  RolloutDrive,
+  RolloutPlan,
+  RolloutReport,
+} from '../../core/rollout-report.ts';
+import { inventoryOf } from './inventory.ts';
+import { type Planned, planRollout, refusedPlan } from './rollout-planner.ts';
+import { type RolloutRecord, reportOf, volumesOf } from './rollout-record.ts';
+import type { ResumeRequest, RolloutRequest } from './rollout-request.ts';
+import { RolloutStore } from './rollout-store.ts';
+import type { RolloutTools } from './rollout-tools.ts';
+import { RolloutWorker } from './rollout-worker.ts';
+
+export class Rollouts {
+  readonly #tools: RolloutTools;
+  readonly #store: RolloutStore;
+  readonly #workers = new Map<string, RolloutWorker>();
+  /** Volumes whose rollout is being begun at this moment. */
+  readonly #beginning = new Set<string>();
+  readonly #unsubscribe: () => void;
+
+  private constructor(tools: RolloutTools, store: RolloutStore) {
+    this.#tools = tools;
+    this.#store = store;
+    this.#unsubscribe = tools.runs.onChange(({ rolloutId }) => {
+      if (rolloutId !== null) this.#workers.get(rolloutId)?.wake();
+    });
+  }
+
+  static async open(tools: RolloutTools, folder: string): Promise<Rollouts> {
+    return new Rollouts(tools, await RolloutStore.open(folder, tools.onTrouble));
+  }
+
+  /** Goes on with what had not ended; to be called when volumes and runs have been started. */
+  goOn(): void {
+    for (const record of this.#store.all()) {
+      if (record.report.endedAt === null) this.#work(record, true);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#unsubscribe();
+    await Promise.all([...this.#workers.values()].map((worker) => worker.close()));
+    await this.#store.flush();
+  }
+
+  async plan(request: RolloutRequest): Promise<Outcome<RolloutPlan>> {
+    const planned = await planRollout(this.#tools, request, this.#store.all());
+    return planned.ok ? done(planned.value.plan) : planned;
+  }
+
+  /** Plans, refuses with everything untouched, or begins. Ok: it is on record and goes on by itself. */
+  async start(request: RolloutRequest): Promise<Outcome<RolloutReport>> {
+    const free = this.#checkFree(request.volumes);
+    if (!free.ok) return free;
+    for (const volume of request.volumes) this.#beginning.add(volume);
+    try {
+      const planned = await planRollout(this.#tools, request, this.#store.all());
+      if (!planned.ok) return planned;
+      if (planned.value.problem !== null) return refusedPlan(planned.value.problem);
+      const { drives } = planned.value.plan;
+      // A drive may belong to volumes that were not named.
+      const others = drives
+        .flatMap(({ volumes }) => volumes)
+        .filter((volume) => !request.volumes.includes(volume));
+      const othersFree = this.#checkFree(others);
+      if (!othersFree.ok) return othersFree;
+      return await this.#begin(request, planned.value);
+    } finally {
+      for (const volume of request.volumes) this.#beginning.delete(volume);
+    }
+  }
+
+  /** Newest last. */
+  all(): RolloutReport[] {
+    const nowMs = this.#tools.wallMs();
+    return this.#store.all().map((record) => reportOf(record, nowMs));
+  }
+
+  get(id: string): Outcome<RolloutReport> {
+    const record = this.#store.get(id);
+    if (record === null) return refuse('rollout-unknown', { rollout: id });
+    return done(reportOf(record, this.#tools.wallMs()));
+  }
+
+  pause(id: string): Promise<Outcome<RolloutReport>> {
+    return this.#command(id, (worker) => worker.pause());
+  }
+
+  resume(id: string, request: ResumeRequest): Promise<Outcome<RolloutReport>> {
+    return this.#command(id, (worker) => worker.resume(request));
+  }
+
+  stop(id: string): Promise<Outcome<RolloutReport>> {
+    return this.#command(id, (worker) => worker.stop());
+  }
+
+  inventory(volumes: readonly string[] | null): Promise<Outcome<InventoryDrive[]>> {
+    return inventoryOf(this.#tools, volumes);
+  }
+
+  async #command(
+    id: string,
+    act: (worker: RolloutWorker) => Promise<Outcome<void>>,
+  ): Promise<Outcome<RolloutReport>> {
+    const found = this.get(id);
+    if (!found.ok) return found;
+    const worker = this.#workers.get(id);
+    const { state, endedAt } = found.value;
+    if (worker === undefined || endedAt !== null) {
+      const reason = 'it has ended and cannot be changed any more';
+      return refuse('rollout-wrong-state', { rollout: id, state, reason });
+    }
+    const acted = await act(worker);
+    return acted.ok ? this.get(id) : acted;
+  }
+
+  /** Invariant 1. */
+  #checkFree(volumes: readonly string[]): Outcome<void> {
+    for (const volume of volumes) {
+      const holder = this.#store
+        .all()
+        .find(({ report }) => report.endedAt === null && volumesOf(report).includes(volume));
+      if (holder) {
+        const { id, state } = holder.report;
+        return refuse('rollout-exists', { volume, rollout: id, state });
+      }
+      if (this.#beginning.has(volume)) {
+        return refuse('rollout-exists', { volume, rollout: '', state: 'being begun' });
+      }
+    }
+    return done(undefined);
+  }
+
+  async #begin(request: RolloutRequest, { plan, task }: Planned): Promise<Outcome<RolloutReport>> {
+    const drives = plan.drives.map(plannedToDrive);
+    const record: RolloutRecord = {
+      version: 1,
+      report: {
+        id: `fw-${randomBytes(4).toString('hex')}`,
+        state: 'running',
+        reason: '',
+        next: '',
+        image: plan.image,
+        version: task.version,
+        model: task.model,
+        command: task.command,
+        canary: request.canary,
+        soakMs: request.soakMs,
+        stopOnError: request.stopOnError,
+        allowDegraded: request.window.allowDegraded,
+        requestedBy: request.requestedBy,
+        startedAt: new Date(this.#tools.wallMs()).toISOString(),
+        endedAt: null,
+        leftMs: null,
+        drives,
+      },
+      task,
+      window: request.window,
+      baselines: {},
+      before: {},
+      spares: {},
+      tries: {},
+    };
+    for (const volume of volumesOf(record.report)) {
+      const status = await this.#tools.volumes.status(volume);
+      if (!status.ok) return status;
+      record.baselines[volume] = baselineOf(status.value);
+    }
+    if (!(await this.#store.add(record)))
+      return refuse('state-unusable', { reason: 'the record of the update cannot be written' });
+    this.#tools.announce(
+      request.volumes[0]!,
+      'rollout-started',
+      'info',
+      `Firmware update ${record.report.id} of ${drives.length} drives begins.`,
+      { rollout: record.report.id, image: plan.image.path },
+    );
+    this.#work(record, false);
+    return done(reportOf(record, this.#tools.wallMs()));
+  }
+
+  #work(record: RolloutRecord, restarted: boolean): void {
+    for (const [id, { record: one }] of this.#workers) {
+      if (one.report.endedAt !== null) this.#workers.delete(id);
+    }
+    const worker = new RolloutWorker(this.#tools, this.#store, record, restarted);
+    this.#workers.set(record.report.id, worker);
+    worker.wake();
+  }
+}
+
+function plannedToDrive(planned: PlannedDrive): RolloutDrive {
+  const { volumes, slot, path, uuid, model, serial, firmware, action, note } = planned;
+  const skipped = action === 'skip';
+  return {
+    volumes,
+    slot,
+    path,
+    uuid,
+    model,
+    serial,
+    firmwareBefore: firmware,
+    firmwareAfter: skipped ? firmware : '',
+    state: skipped ? 'skipped' : 'pending',
+    step: '',
+    runId: null,
+    startedAt: null,
+    soakUntil: null,
+    endedAt: null,
+    note,
+  };
+}

@@ -1,0 +1,223 @@
+/**
+ * Firmware onto a spare. It holds nothing, so it needs no window: it is released from its volume, flashed, identified, read,
+ * and added again as a spare. Every step is on record before it begins (`SpareWork`), so that a server that dies in between
+ * brings the spare back when it is started again; the tool outlives the server, and is waited for.
+ *
+ * As for a member, success is what the drive says afterwards.
+ */
+
+import { setTimeout as delay } from 'node:timers/promises';
+import { explain } from '../../api/errors.ts';
+import { compareFacts, type DriveFacts } from '../../core/drive-facts.ts';
+import type { RolloutDriveEvent } from '../../core/machines/rollout.ts';
+import { done, type Outcome, type Problem } from '../../core/problems.ts';
+import type { RolloutDrive } from '../../core/rollout-report.ts';
+import type { CommandResult, DriveTask, StepControl, TaskDrive } from '../../tasks/task.ts';
+import type { RolloutRecord, SpareWork } from './rollout-record.ts';
+import type { RolloutTools } from './rollout-tools.ts';
+
+export interface SpareEnd {
+  readonly event: Extract<RolloutDriveEvent, 'applied' | 'unchanged' | 'went-wrong' | 'put-off'>;
+  readonly firmwareAfter: string;
+  readonly note: string;
+}
+
+export interface SpareJob {
+  readonly tools: RolloutTools;
+  readonly record: RolloutRecord;
+  readonly drive: RolloutDrive;
+  /** Where the spare is within its drive; the same but for partitions. */
+  readonly memberPath: string;
+  readonly outputPath: (step: string) => string;
+  /** Resolves when the record is durable; false: it is not. */
+  readonly save: () => Promise<boolean>;
+}
+
+/** Released, flashed, and back. */
+export async function flashSpare(job: SpareJob): Promise<SpareEnd> {
+  const { tools, record, drive } = job;
+  const found = await open(job);
+  if (!found.ok) return putOff(found.problem);
+  const { task, target } = found.value;
+  const fits = await task.check(target, record.before[drive.path]!, record.task);
+  if (!fits.ok) return putOff(fits.problem);
+
+  const work: SpareWork = {
+    memberPath: job.memberPath,
+    phase: 'released',
+    process: null,
+  };
+  record.spares[drive.path] = work;
+  if (!(await job.save())) return unrecorded(job);
+  const [volume] = drive.volumes;
+  const released = await tools.volumes.removeSpare(volume!, job.memberPath);
+  if (!released.ok) {
+    delete record.spares[drive.path];
+    return putOff(released.problem);
+  }
+  work.phase = 'begun';
+  if (!(await job.save())) return bringBack(job, await unrecorded(job));
+  let last = await step(job, work, 'stage', (control) => task.stage(target, record.task, control));
+  if (last.result === 'done' && !task.stageActivates) {
+    last = await step(job, work, 'activate', (control) =>
+      task.activate(target, record.task, control),
+    );
+  }
+  return await judge(job, work, last);
+}
+
+/** After a restart: wherever it stood, the spare comes back, and says itself what became of it. */
+export async function resumeSpare(job: SpareJob, work: SpareWork): Promise<SpareEnd> {
+  if (work.phase === 'released') {
+    return bringBack(job, { event: 'put-off', firmwareAfter: '', note: 'the server ended' });
+  }
+  job.drive.step = 'wait';
+  if (work.process !== null) {
+    await job.tools.waitForProcess(work.process, job.record.task.commandLimitMs);
+  }
+  const end = await judge(job, work, null);
+  // Broken off between two steps, it may be begun anew; what was done is done again.
+  return end.event === 'unchanged' ? { ...end, event: 'put-off' } : end;
+}
+
+const putOff = (problem: Problem): SpareEnd => ({
+  event: 'put-off',
+  firmwareAfter: '',
+  note: explain(problem).message,
+});
+
+async function unrecorded(job: SpareJob): Promise<SpareEnd> {
+  const note = 'the record of the rollout cannot be written, so nothing was begun';
+  if (job.record.spares[job.drive.path]?.phase === 'released')
+    delete job.record.spares[job.drive.path];
+  return { event: 'put-off', firmwareAfter: '', note };
+}
+
+async function open(
+  job: SpareJob,
+): Promise<Outcome<{ readonly task: DriveTask; readonly target: TaskDrive }>> {
+  const { tools, record, drive } = job;
+  const found = await tools.taskFor(drive.path, record.task);
+  if (!found.ok) return found;
+  const { task, transport } = found.value;
+  const environment = {
+    LOCUM_VOLUME: drive.volumes[0]!,
+    LOCUM_DRIVE_PATH: drive.path,
+    LOCUM_MEMBER_UUID: drive.uuid,
+    LOCUM_PURPOSE: 'firmware',
+  };
+  return done({ task, target: { path: drive.path, transport, environment } });
+}
+
+async function step(
+  job: SpareJob,
+  work: SpareWork,
+  name: string,
+  run: (control: StepControl) => Promise<CommandResult>,
+): Promise<CommandResult> {
+  job.drive.step = name;
+  const result = await run({
+    outputPath: job.outputPath(name),
+    limitMs: job.record.task.commandLimitMs,
+    // A flash is never broken off.
+    signal: new AbortController().signal,
+    onProgress: () => {},
+    onStarted: (process) => {
+      work.process = process;
+      // Not waited for: the tool runs already. At worst a restarted server asks the drive a little early, and often.
+      void job.save();
+    },
+  });
+  work.process = null;
+  return result;
+}
+
+/** The drive is asked until it answers, or the limit is over; then it is read, and goes back to its volume. */
+async function judge(
+  job: SpareJob,
+  work: SpareWork,
+  last: CommandResult | null,
+): Promise<SpareEnd> {
+  const { tools, record, drive } = job;
+  const before = record.before[drive.path]!;
+  drive.step = 'identify';
+  const untilMs = performance.now() + record.task.answerLimitMs;
+  let why = 'it does not answer';
+  for (;;) {
+    const asked = await ask(job);
+    if (asked.ok) {
+      const differs = compareFacts(before, asked.value);
+      if (differs === null)
+        return await bringBack(job, await verdict(job, work, last, asked.value));
+      why = `its ${differs.what} was ${differs.before} and is ${differs.after} now`;
+    } else why = explain(asked.problem).message;
+    if (performance.now() >= untilMs) break;
+    await delay(tools.lookMs);
+  }
+  delete record.spares[drive.path];
+  const [volume] = drive.volumes;
+  const note =
+    `${why}; it is no spare of ${volume} any more. When it is right again: ` +
+    `locum drive add ${volume} ${job.memberPath} --spare`;
+  return { event: 'went-wrong', firmwareAfter: '', note };
+}
+
+async function ask(job: SpareJob): Promise<Outcome<DriveFacts>> {
+  const found = await open(job);
+  return found.ok ? await found.value.task.probe(found.value.target) : found;
+}
+
+async function verdict(
+  job: SpareJob,
+  work: SpareWork,
+  last: CommandResult | null,
+  after: DriveFacts,
+): Promise<SpareEnd> {
+  const firmwareAfter = after.firmware;
+  const before = job.record.before[job.drive.path]!;
+  const found = await open(job);
+  if (found.ok) {
+    const { task, target } = found.value;
+    const read = await step(job, work, 'verify', (control) => task.verify(target, control));
+    if (read.result !== 'done')
+      return { event: 'went-wrong', firmwareAfter, note: `the read test failed: ${read.reason}` };
+  }
+  const { version } = job.record.task;
+  const isNew = version === null ? firmwareAfter !== before.firmware : firmwareAfter === version;
+  if (isNew) return { event: 'applied', firmwareAfter, note: '' };
+  if (last !== null && last.result !== 'done')
+    return { event: 'went-wrong', firmwareAfter, note: last.reason };
+  const wanted = version === null || firmwareAfter === before.firmware ? '' : `, not ${version}`;
+  const has = firmwareAfter === before.firmware ? 'still has' : 'has';
+  return { event: 'unchanged', firmwareAfter, note: `it ${has} ${firmwareAfter}${wanted}` };
+}
+
+/** Adds the spare again; what was found out about it stays what it is. */
+async function bringBack(job: SpareJob, end: SpareEnd): Promise<SpareEnd> {
+  const { tools, record, drive, memberPath } = job;
+  const volume = drive.volumes[0]!;
+  drive.step = 'return';
+  const added = await addAgain(tools, volume, memberPath);
+  delete record.spares[drive.path];
+  if (!added.ok) {
+    const note =
+      `it could not be added to ${volume} again: ${explain(added.problem).message} ` +
+      `Add it by hand: locum drive add ${volume} ${memberPath} --spare`;
+    return { ...end, event: 'went-wrong', note: end.note === '' ? note : `${end.note}; ${note}` };
+  }
+  const found = await tools.volumes.status(volume);
+  const here = found.ok && found.value.drives.find(({ path }) => path === memberPath);
+  if (here) drive.uuid = here.uuid;
+  return end;
+}
+
+async function addAgain(tools: RolloutTools, volume: string, path: string): Promise<Outcome<void>> {
+  const status = await tools.volumes.status(volume);
+  if (status.ok && status.value.drives.some((drive) => drive.path === path)) return done(undefined);
+  const added = await tools.volumes.addSpare(volume, path, false);
+  // What is on it is the superblock that made it this volume's spare. Anything else stays untouched.
+  const content = added.ok ? '' : String(added.problem.detail['content'] ?? '');
+  const isOurs =
+    content.startsWith('a member of the volume or md array "') && content.endsWith(`${volume}"`);
+  return isOurs ? await tools.volumes.addSpare(volume, path, true) : added;
+}

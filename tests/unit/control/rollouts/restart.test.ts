@@ -1,0 +1,188 @@
+/** A server that dies at any point of a rollout: the next one goes on where it was, and no drive is flashed twice for it. */
+
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { RolloutRecord } from '../../../../src/control/rollouts/rollout-record.ts';
+import { driveOf, ended, halted, request, scene, states } from './shelf.ts';
+
+test('killed while a run is at work: the run goes on by itself, the rollout after it', async (t) => {
+  const { shelf, start, until, restart } = await scene(t);
+  shelf.addVolume('v1', ['a', 'b']);
+  shelf.plans.set('a', { outcome: 'done', waits: true });
+  const { id } = await start(request(['v1']));
+  await until(id, (report) => driveOf(report, 'a').runId !== null, 'begun');
+  await restart();
+  shelf.endRun('a', 'done');
+  const report = await until(id, ended, 'ended');
+  assert.deepEqual(states(report), ['a done', 'b done']);
+  assert.deepEqual(shelf.story, ['run a', 'run b']);
+});
+
+for (const [outcome, what] of [
+  ['recalled', 'before the task began'],
+  ['not-applied', 'between two steps of the task'],
+  ['failed', 'in a step of the task'],
+] as const) {
+  test(`broken off by the restart ${what}: the drive is begun anew`, async (t) => {
+    const { shelf, start, until, restart } = await scene(t);
+    shelf.addVolume('v1', ['a', 'b']);
+    shelf.plans.set('a', { outcome: 'done', waits: true });
+    const { id } = await start(request(['v1']));
+    await until(id, (report) => driveOf(report, 'a').runId !== null, 'begun');
+    await restart();
+    shelf.plans.delete('a');
+    shelf.endRun('a', outcome);
+    const report = await until(id, ended, 'ended');
+    assert.deepEqual(states(report), ['a done', 'b done']);
+    assert.deepEqual(shelf.story, ['run a', 'run a', 'run b']);
+  });
+}
+
+test('the same outcome without a restart, or of a drive that is lost, halts', async (t) => {
+  const { shelf, start, until, restart } = await scene(t);
+  shelf.addVolume('v1', ['a', 'b']);
+  shelf.plans.set('a', { outcome: 'done', waits: true });
+  const { id } = await start(request(['v1']));
+  await until(id, (report) => driveOf(report, 'a').runId !== null, 'begun');
+  await restart();
+  shelf.endRun('a', 'drive-lost');
+  assert.deepEqual(states(await until(id, halted, 'halted')), ['a failed', 'b pending']);
+});
+
+test('a drive whose runs are broken off again and again is given up in the end', async (t) => {
+  const { shelf, start, until, restart } = await scene(t);
+  shelf.addVolume('v1', ['a']);
+  shelf.plans.set('a', { outcome: 'done', waits: true });
+  const { id } = await start(request(['v1']));
+  for (let life = 1; life <= 5; life += 1) {
+    await until(id, () => shelf.reports.length === life, `begun ${life} times`);
+    await until(id, (report) => driveOf(report, 'a').runId === `run-${life}`, 'on record');
+    await restart();
+    shelf.endRun('a', 'recalled');
+  }
+  assert.deepEqual(states(await until(id, halted, 'halted')), ['a pending']);
+});
+
+/** The record as it would be, had the server died at another moment. */
+function rewrite(folder: string, change: (record: RolloutRecord) => void): void {
+  const [name] = readdirSync(join(folder, 'rollouts')).filter((file) => file.endsWith('.json'));
+  const path = join(folder, 'rollouts', name!);
+  const record = JSON.parse(readFileSync(path, 'utf8')) as RolloutRecord;
+  change(record);
+  writeFileSync(path, JSON.stringify(record));
+}
+
+test('killed between the record and the run: begun anew; between the run and the record: found', async (t) => {
+  for (const hasRun of [false, true]) {
+    const { shelf, start, until, restart, folder, rollouts } = await scene(t);
+    shelf.addVolume('v1', ['a', 'b']);
+    shelf.plans.set('a', { outcome: 'done', waits: true });
+    const { id } = await start(request(['v1']));
+    await until(id, (report) => driveOf(report, 'a').runId !== null, 'begun');
+    await rollouts().close();
+    rewrite(folder, ({ report }) => {
+      report.drives[0]!.runId = null;
+    });
+    if (!hasRun) shelf.reports.length = 0;
+    shelf.plans.delete('a');
+    await restart();
+    if (hasRun) shelf.endRun('a', 'done');
+    assert.deepEqual(states(await until(id, ended, 'ended')), ['a done', 'b done']);
+    assert.equal(shelf.story.filter((line) => line === 'run a').length, hasRun ? 1 : 2);
+  }
+});
+
+test('killed in the soak: it is soaked to its end, not from its beginning', async (t) => {
+  const { shelf, start, until, restart } = await scene(t);
+  shelf.addVolume('v1', ['a', 'b']);
+  const { id } = await start(request(['v1'], { soakMs: 60_000 }));
+  const { drives } = await until(
+    id,
+    (report) => driveOf(report, 'a').state === 'soaking',
+    'soaking',
+  );
+  shelf.nowMs += 30_000;
+  await restart();
+  const after = await until(
+    id,
+    (report) => driveOf(report, 'a').state === 'soaking',
+    'still soaking',
+  );
+  assert.equal(after.drives[0]!.soakUntil, drives[0]!.soakUntil);
+  shelf.nowMs += 30_000;
+  await until(id, (report) => driveOf(report, 'b').state === 'soaking', 'the next one');
+});
+
+test('paused and halted stay so over a restart, with their reason', async (t) => {
+  const { shelf, start, until, restart, rollouts } = await scene(t);
+  shelf.addVolume('v1', ['a', 'b']);
+  shelf.plans.set('a', { outcome: 'not-applied' });
+  const { id } = await start(request(['v1']));
+  const before = await until(id, halted, 'halted');
+  await restart();
+  const after = await until(id, halted, 'halted');
+  assert.equal(after.reason, before.reason);
+  assert.ok((await rollouts().resume(id, { retry: false, allowDegraded: false })).ok);
+  await until(id, ended, 'ended');
+});
+
+test('errors counted before a restart are not missed after it: counters begin again', async (t) => {
+  const { shelf, start, until, restart } = await scene(t);
+  shelf.addVolume('v1', ['a', 'b']);
+  shelf.member('v1', 1).errors.read = 5;
+  const { id } = await start(request(['v1'], { soakMs: 60_000 }));
+  await until(id, (report) => driveOf(report, 'a').state === 'soaking', 'soaking');
+  shelf.member('v1', 1).errors.read = 1;
+  await restart();
+  const report = await until(id, halted, 'halted');
+  assert.match(report.reason, /1 new I\/O error on b/);
+});
+
+test('killed with a spare released, and not yet touched: it comes back, and is begun anew', async (t) => {
+  const { shelf, start, until, restart } = await scene(t);
+  shelf.addVolume('v1', ['a'], ['s']);
+  const held = new Promise<void>(() => {});
+  shelf.whileFlashing = () => held;
+  const { id } = await start(request(['v1']));
+  await until(id, () => shelf.story.includes('stage s'), 'at work');
+  shelf.whileFlashing = async () => {};
+  await restart();
+  const report = await until(id, ended, 'ended');
+  assert.deepEqual(states(report), ['s done', 'a done']);
+  assert.deepEqual(shelf.story, [
+    'release s',
+    'stage s',
+    // The first server is gone; the drive said that nothing has come of it.
+    'add s',
+    'release s',
+    'stage s',
+    'activate s',
+    'add s',
+    'run a',
+  ]);
+});
+
+test('a tool that finished while no server was there: the spare says so', async (t) => {
+  const { shelf, start, until, restart } = await scene(t);
+  shelf.addVolume('v1', ['a'], ['s']);
+  const held = new Promise<void>(() => {});
+  shelf.whileFlashing = () => held;
+  const { id } = await start(request(['v1']));
+  await until(id, () => shelf.story.includes('stage s'), 'at work');
+  shelf.drive('s').firmware = shelf.drive('s').becomes;
+  await restart();
+  const report = await until(id, ended, 'ended');
+  assert.deepEqual(states(report), ['s done', 'a done']);
+  assert.deepEqual(shelf.story, ['release s', 'stage s', 'add s', 'run a']);
+});
+
+test('a record that cannot be read is set aside, and said', async (t) => {
+  const { shelf, restart, folder, rollouts } = await scene(t);
+  writeFileSync(join(folder, 'rollouts', 'fw-1.json'), '{');
+  await restart();
+  assert.deepEqual(rollouts().all(), []);
+  assert.ok(shelf.events.some((event) => event.includes('set aside')));
+  assert.ok(readdirSync(join(folder, 'rollouts')).includes('fw-1.json.unreadable'));
+});
