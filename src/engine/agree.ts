@@ -6,7 +6,7 @@
 import { type Errno, OK } from '../base/errno.ts';
 import { type Address, BLOCK_BYTES, type MemberOffset, type StripeIndex } from '../base/units.ts';
 import { noteReadError } from './member-errors.ts';
-import { bit } from './members.ts';
+import { bit, type Member } from './members.ts';
 import { consistent, reconstruct } from './reconstruct.ts';
 import type { VolumeCore } from './volume-core.ts';
 
@@ -71,7 +71,7 @@ async function agreeByBlocks(
     let one = await compare();
     // Each turn mends one member; of a mirror more than one may be unreadable in the same place.
     for (let turn = 1; one.errno !== OK && turn < v.geometry.members; turn++) {
-      const failed = await mendSector(v, one.slot, stripe, place, length, buffer, one.errno);
+      const failed = await mendSector(v, one.member, stripe, place, length, buffer, one.errno);
       if (failed === UNREADABLE) break;
       if (failed !== null) return { failed };
       one = await compare();
@@ -91,15 +91,15 @@ const UNREADABLE = Symbol('unreadable');
 
 async function mendSector(
   v: VolumeCore,
-  slot: number,
+  member: Member | null,
   stripe: StripeIndex,
   at: MemberOffset,
   bytes: number,
   buffer: Address,
   errno: Errno,
 ): Promise<string | typeof UNREADABLE | null> {
-  if (slot < 0) return 'no memory for a step';
-  const member = v.members.at(slot);
+  if (member === null) return 'no memory for a step';
+  const { slot } = member;
   noteReadError(v, member, errno);
   if (member.state !== 'online') return `drive ${member.path} failed`;
   // Parity in doubt makes nothing but parity; a mirror's other copy is as good as the one that cannot be read.
@@ -115,8 +115,8 @@ async function mendSector(
     bytes,
   );
   if (made.errno !== OK) {
-    if (made.slot < 0) return 'no memory for a step';
-    const other = v.members.at(made.slot);
+    const other = made.member;
+    if (other === null) return 'no memory for a step';
     noteReadError(v, other, made.errno);
     return other.state === 'online' ? UNREADABLE : `drive ${other.path} failed`;
   }

@@ -16,7 +16,7 @@ import { failureEvent, setMemberState } from './member-state.ts';
 import { bit, bitCount, type Member } from './members.ts';
 import { startRebuildOfSpare } from './rebuild.ts';
 import type { VolumeCore } from './volume-core.ts';
-import { tellWindow } from './window-state.ts';
+import { driveOf, tellWindow } from './window-state.ts';
 
 export async function memberFailed(
   v: VolumeCore,
@@ -92,7 +92,7 @@ function secondFailure(v: VolumeCore, member: Member, reason: string): void {
   v.emit(
     'second-failure',
     'critical',
-    `Drive ${member.path} failed while ${window.path} is away: nothing is lost, bring ${window.path} back`,
+    `Drive ${member.path} failed while ${driveOf(window)} is away: nothing is lost, bring ${driveOf(window)} back`,
     { slot: member.slot, path: member.path, away: window.path, window: window.id },
   );
 }

@@ -27,7 +27,7 @@ import { DATA, GAP } from '../core/overlay.ts';
 import type { SlotSet } from '../core/slot-set.ts';
 import { copyFor } from '../core/stripe-plan.ts';
 import { noteReadError, repairRange } from './member-errors.ts';
-import { bit } from './members.ts';
+import { bit, type Member } from './members.ts';
 import { consistent, reconstruct } from './reconstruct.ts';
 import type { VolumeCore } from './volume-core.ts';
 
@@ -244,10 +244,11 @@ async function readFromOthers(
       return OK;
     }
     if (made.errno === ENOMEM) return ENOMEM;
-    if (made.slot < 0) return absentOrLost(v, bad);
-    noteReadError(v, v.members.at(made.slot), made.errno);
+    if (made.member === null) return absentOrLost(v, bad);
+    const { slot: other } = made.member;
+    noteReadError(v, made.member, made.errno);
     // A second unreadable sector in the stripe: with a drive away it may still be saved by its return.
-    return isDriveGone(made.errno) ? RETRY : absentOrLost(v, bad | bit(made.slot));
+    return isDriveGone(made.errno) ? RETRY : absentOrLost(v, bad | bit(other));
   } finally {
     if (locked) v.locks.unlock(stripe);
   }
@@ -313,8 +314,9 @@ async function readChecked(
     const check = await consistent(v.sources, offset, scratch, lengthBytes, 0);
     if (check.errno !== OK) {
       // The member that holds the data is read again, and mended, by the caller; any other would go unnoticed.
-      const isOther = check.slot >= 0 && check.slot !== own;
-      if (isOther) await mendOther(v, check.slot, check.errno, offset, scratch, lengthBytes);
+      const { member } = check;
+      const isOther = member !== null && member.slot !== own;
+      if (isOther) await mendOther(v, member, check.errno, offset, scratch, lengthBytes);
       return check.errno;
     }
     if (!check.equal) {
@@ -334,13 +336,13 @@ async function readChecked(
 /** A sector that was read only to check the others; the stripe is locked, and its parity is trusted. */
 async function mendOther(
   v: VolumeCore,
-  slot: number,
+  member: Member,
   errno: Errno,
   offset: MemberOffset,
   scratch: Address,
   lengthBytes: number,
 ): Promise<void> {
-  const member = v.members.at(slot);
+  const { slot } = member;
   noteReadError(v, member, errno);
   if (isDriveGone(errno) || member.state !== 'online') return;
   const made = await reconstruct(v.sources, slot, bit(slot), offset, scratch, lengthBytes);

@@ -137,7 +137,7 @@ async function rebuildRange(
   const unusable = v.members.absentMask | bit(member.slot);
   const made = await reconstruct(v.sources, member.slot, unusable, offset, buffer, bytes);
   if (made.errno !== OK) {
-    const other = made.slot >= 0 ? v.members.at(made.slot) : null;
+    const other = made.member;
     if (other === null) return { failed: 'too few drives' };
     noteReadError(v, other, made.errno);
     if (other.state === 'online' && !isDriveGone(made.errno)) return UNREADABLE;

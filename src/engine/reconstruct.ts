@@ -15,7 +15,7 @@ import { EIO, ENOMEM, type Errno, OK } from '../base/errno.ts';
 import type { Address, MemberOffset } from '../base/units.ts';
 import type { Buffers } from '../io/buffers.ts';
 import type { Kernels } from '../kernels/kernels.ts';
-import { bit, type Members } from './members.ts';
+import { bit, type Member, type Members } from './members.ts';
 
 export interface Sources {
   readonly members: Members;
@@ -26,8 +26,11 @@ export interface Sources {
 
 export interface Reconstructed {
   readonly errno: Errno;
-  /** Who could not be read; −1: nobody in particular, or too few members to begin with. */
-  readonly slot: number;
+  /**
+   * Who could not be read; null: nobody in particular, or too few members to begin with. The member that was asked, and not
+   * its slot: by the time of the answer the slot may have got another drive.
+   */
+  readonly member: Member | null;
 }
 
 /**
@@ -43,7 +46,7 @@ export async function reconstruct(
   lengthBytes: number,
 ): Promise<Reconstructed> {
   if (from.mirrored) return copyFromMirror(from, slot, unusable, offset, address, lengthBytes);
-  if ((unusable & ~bit(slot)) !== 0) return { errno: EIO, slot: -1 };
+  if ((unusable & ~bit(slot)) !== 0) return { errno: EIO, member: null };
   return xorOfOthers(from, slot, offset, address, lengthBytes);
 }
 
@@ -55,12 +58,13 @@ async function copyFromMirror(
   address: Address,
   lengthBytes: number,
 ): Promise<Reconstructed> {
-  let failed: Reconstructed = { errno: EIO, slot: -1 };
+  let failed: Reconstructed = { errno: EIO, member: null };
   for (let other = 0; other < from.members.count; other++) {
     if (other === slot || (unusable & bit(other)) !== 0) continue;
+    const member = from.members.at(other);
     const errno = await from.members.readData(other, offset, address, lengthBytes);
-    if (errno === OK) return { errno: OK, slot: other };
-    failed = { errno, slot: other };
+    if (errno === OK) return { errno: OK, member: null };
+    failed = { errno, member };
   }
   return failed;
 }
@@ -77,8 +81,9 @@ async function xorOfOthers(
   for (let other = 0; other < members.count; other++) if (other !== slot) others.push(other);
   // The first source is read straight into the result; the rest into one scratch buffer.
   const scratch = await buffers.takeLater(lengthBytes * Math.max(1, others.length - 1), 'engine');
-  if (scratch === 0) return { errno: ENOMEM, slot: -1 };
+  if (scratch === 0) return { errno: ENOMEM, member: null };
   try {
+    const asked = others.map((other) => members.at(other));
     const addresses = others.map((_, index) =>
       index === 0 ? address : ((scratch + (index - 1) * lengthBytes) as Address),
     );
@@ -88,9 +93,9 @@ async function xorOfOthers(
       ),
     );
     const bad = results.findIndex((errno) => errno !== OK);
-    if (bad >= 0) return { errno: results[bad] as Errno, slot: others[bad] as number };
+    if (bad >= 0) return { errno: results[bad] as Errno, member: asked[bad] as Member };
     kernels.xor(address, addresses, lengthBytes);
-    return { errno: OK, slot: -1 };
+    return { errno: OK, member: null };
   } finally {
     buffers.give(scratch);
   }
@@ -106,15 +111,16 @@ export async function consistent(
   address: Address,
   lengthBytes: number,
   unusable: number,
-): Promise<{ readonly errno: Errno; readonly slot: number; readonly equal: boolean }> {
+): Promise<Reconstructed & { readonly equal: boolean }> {
   const { members, buffers, kernels, mirrored } = from;
-  if (!mirrored && unusable !== 0) return { errno: EIO, slot: -1, equal: false };
+  if (!mirrored && unusable !== 0) return { errno: EIO, member: null, equal: false };
   const slots: number[] = [];
   for (let slot = 0; slot < members.count; slot++)
     if ((unusable & bit(slot)) === 0) slots.push(slot);
   const scratch = await buffers.takeLater(lengthBytes * Math.max(1, slots.length - 1), 'engine');
-  if (scratch === 0) return { errno: ENOMEM, slot: -1, equal: false };
+  if (scratch === 0) return { errno: ENOMEM, member: null, equal: false };
   try {
+    const asked = slots.map((slot) => members.at(slot));
     const addresses = slots.map((_, i) =>
       i === 0 ? address : ((scratch + (i - 1) * lengthBytes) as Address),
     );
@@ -122,15 +128,16 @@ export async function consistent(
       slots.map((slot, i) => members.readData(slot, offset, addresses[i] as Address, lengthBytes)),
     );
     const bad = results.findIndex((errno) => errno !== OK);
-    if (bad >= 0) return { errno: results[bad] as Errno, slot: slots[bad] as number, equal: false };
+    if (bad >= 0)
+      return { errno: results[bad] as Errno, member: asked[bad] as Member, equal: false };
     if (mirrored) {
       const equal = addresses.every(
         (copy) => copy === address || kernels.equal(address, copy, lengthBytes),
       );
-      return { errno: OK, slot: -1, equal };
+      return { errno: OK, member: null, equal };
     }
     kernels.xor(address, addresses, lengthBytes);
-    return { errno: OK, slot: -1, equal: kernels.isZero(address, lengthBytes) };
+    return { errno: OK, member: null, equal: kernels.isZero(address, lengthBytes) };
   } finally {
     buffers.give(scratch);
   }

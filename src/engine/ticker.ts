@@ -16,7 +16,7 @@ import type { Member } from './members.ts';
 import { retryUnmade } from './rebuild.ts';
 import type { VolumeCore, WindowFacts } from './volume-core.ts';
 import type { WindowRunner } from './window-runner.ts';
-import { askWindow, tellWindow } from './window-state.ts';
+import { askWindow, driveOf, tellWindow } from './window-state.ts';
 
 const SAVE_ELAPSED_TICKS = 60;
 
@@ -120,7 +120,7 @@ export class Ticker {
     const effects = await this.#tell('expired', 'the time limit of the window is over');
     if (!effects.includes('recall') || window.expired) return;
     window.expired = true;
-    const { path } = window;
+    const path = driveOf(window);
     v.emit(
       'window-overdue',
       'critical',

@@ -51,7 +51,7 @@ export function startVerify(v: VolumeCore, member: Member, mode: VerifyMode): Sw
           bytes,
         );
         if (made.errno !== OK) {
-          const other = made.slot >= 0 ? v.members.at(made.slot) : null;
+          const other = made.member;
           if (other !== null) noteReadError(v, other, made.errno);
           if (other?.state !== 'online') return { failed: 'the other drives cannot be read' };
           return await compareBlocks(v, job, member.slot, { offset, bytes, own, buffer });
@@ -98,7 +98,7 @@ async function compareBlocks(
     const unusable = v.members.absentMask | bit(slot);
     const made = await reconstruct(v.sources, slot, unusable, place, buffer, length);
     if (made.errno !== OK) {
-      if (made.slot < 0 || v.members.at(made.slot).state !== 'online' || isDriveGone(made.errno))
+      if (made.member?.state !== 'online' || isDriveGone(made.errno))
         return { failed: 'the other drives cannot be read' };
       job.skippedBytes += length;
       continue;

@@ -10,6 +10,7 @@ import { isOfFrozenImage } from './member-state.ts';
 import type { Member } from './members.ts';
 import type { VolumeCore } from './volume-core.ts';
 import { windowStatusOf } from './window-report.ts';
+import { driveOf } from './window-state.ts';
 
 export function statusOf(v: VolumeCore): VolumeStatus {
   const log = logStatusOf(v);
@@ -50,8 +51,8 @@ function factsOf(v: VolumeCore, log: LogStatus | null): VolumeFacts {
     })),
     haltReason: v.halted ? v.haltReason : '',
     frozen,
-    // Between the record that ends a window and the change of mode there is nothing left to replay.
-    replaying: v.mode === 'replaying' && v.window !== null,
+    // Also between the record that ends the window and the change of mode: nothing that needs a direct volume is done yet.
+    replaying: v.mode === 'replaying',
     resyncing: v.resync !== null,
     window: windowFactsOf(v),
     log,
@@ -79,7 +80,8 @@ function unmadeOf(v: VolumeCore): VolumeFacts['unmade'] {
 
 function windowFactsOf({ window }: VolumeCore): WindowFactsForStatus | null {
   if (window === null) return null;
-  const { state, purpose, slot, path, recall, expired, heldReads, waitMs } = window;
+  const { state, purpose, slot, recall, expired, heldReads, waitMs } = window;
+  const path = driveOf(window);
   return { state, purpose, slot, path, recall, overdue: expired, heldReads, waitMs };
 }
 

@@ -31,6 +31,7 @@ import { Ticker } from './ticker.ts';
 import type { VolumeCore } from './volume-core.ts';
 import { statusOf } from './volume-status.ts';
 import { WindowRunner } from './window-runner.ts';
+import { driveOf } from './window-state.ts';
 import { flush, write } from './write.ts';
 import { zero } from './zero.ts';
 
@@ -120,10 +121,15 @@ export class Volume implements RunningVolume {
   }
 
   paths(): { drives: string[]; logs: string[] } {
-    const { members, logPaths } = this.core;
-    const drives = [...members.slots, ...members.spares]
-      .map(({ path }) => path)
-      .filter((path) => path !== '');
+    const { members, logPaths, window } = this.core;
+    // A drive on its return may be another one, half made from the others: the one that left is still what is looked for.
+    const back = members.slots.find(({ state }) => state === 'returning');
+    const isNew = back !== undefined && window !== null && window.path !== '';
+    const slots = members.slots.map((member) =>
+      isNew && member === back ? window.path : member.path,
+    );
+    const all = [...slots, ...members.spares.map(({ path }) => path), isNew ? back.path : ''];
+    const drives = [...new Set(all)].filter((path) => path !== '');
     return { drives, logs: [...logPaths] };
   }
 
@@ -168,7 +174,8 @@ export class Volume implements RunningVolume {
 
   async destroy(): Promise<Outcome<void>> {
     const v = this.core;
-    if (v.window !== null) return refuse('window-exists', { volume: v.name, path: v.window.path });
+    if (v.window !== null)
+      return refuse('window-exists', { volume: v.name, path: driveOf(v.window) });
     v.stopping = true;
     this.#ticker.stop();
     v.changed.raise();

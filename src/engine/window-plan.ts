@@ -9,6 +9,7 @@ import type { WindowRequest } from './contract.ts';
 import { findMember } from './find-member.ts';
 import { bit } from './members.ts';
 import type { VolumeCore } from './volume-core.ts';
+import { driveOf } from './window-state.ts';
 
 export function planWindow(v: VolumeCore, request: WindowRequest): Outcome<WindowPlan> {
   const found = findMember(v, request.drive);
@@ -27,7 +28,7 @@ export function planWindow(v: VolumeCore, request: WindowRequest): Outcome<Windo
 
   if (v.window === null) check('WP001', 'No other window is open', 'pass');
   else {
-    const reason = `a window on ${v.window.path} is ${v.window.state}`;
+    const reason = `a window on ${driveOf(v.window)} is ${v.window.state}`;
     check('WP001', 'No other window is open', 'block', reason, `locum window close ${v.name}`);
   }
 

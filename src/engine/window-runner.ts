@@ -42,7 +42,7 @@ import { startVerify } from './verify.ts';
 import type { VolumeCore, WindowFacts } from './volume-core.ts';
 import { planWindow } from './window-plan.ts';
 import { reportOf } from './window-report.ts';
-import { askWindow, contextOf, isRefused, tellWindow } from './window-state.ts';
+import { askWindow, contextOf, driveOf, isRefused, tellWindow } from './window-state.ts';
 
 export class WindowRunner {
   readonly #v: VolumeCore;
@@ -349,7 +349,7 @@ export class WindowRunner {
       const v = this.#v;
       const window = v.window;
       if (window === null) return refuse('window-none', { volume: v.name });
-      const { path } = window;
+      const path = driveOf(window);
       if (!(await this.#beginReplay(null, event, 'thawed'))) {
         return refuse('window-wrong-state', {
           volume: v.name,
@@ -478,7 +478,7 @@ export class WindowRunner {
       v.changed.raise();
     }
     const report = this.last;
-    v.emit('window-closed', 'info', `Window on ${window.path} is closed: ${window.outcome}`, {
+    v.emit('window-closed', 'info', `Window on ${driveOf(window)} is closed: ${window.outcome}`, {
       window: window.id,
       outcome: window.outcome,
       report: JSON.stringify(report),

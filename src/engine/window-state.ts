@@ -53,6 +53,9 @@ export function tellWindow(v: VolumeCore, event: WindowEvent): readonly WindowEf
   return decision.effects;
 }
 
+/** The drive of the window, for people: after a start nobody may know where it was. */
+export const driveOf = ({ path, slot }: WindowFacts): string => path || `slot ${slot}`;
+
 function speak(v: VolumeCore, window: WindowFacts, effect: WindowEffect): void {
   switch (effect) {
     case 'recall':
@@ -61,7 +64,7 @@ function speak(v: VolumeCore, window: WindowFacts, effect: WindowEffect): void {
       v.emit(
         'recall',
         'critical',
-        `Drive ${window.path} of ${v.name} is wanted back now: locum window close ${v.name} --wait`,
+        `Drive ${driveOf(window)} of ${v.name} is wanted back now: locum window close ${v.name} --wait`,
         { slot: window.slot, path: window.path, window: window.id },
       );
       return;

@@ -214,7 +214,7 @@ function contentAlarms(facts: VolumeFacts, add: Add): void {
       'critical',
       `The scrub met ${count(unreadableBytes, 'byte')} of each drive that two drives cannot read, and went ` +
         'around them: what only they hold there is answered with an error. Restore that data, or write ' +
-        `it anew; then check again: locum scrub start ${facts.name}`,
+        `it anew; then check again: ${commands.check(facts)}`,
     );
   }
   if (parityErrors > 0) {
@@ -222,7 +222,7 @@ function contentAlarms(facts: VolumeFacts, add: Add): void {
       'parity-mismatch',
       'critical',
       `${count(parityErrors, 'read')} met a stripe whose parity does not agree with its data: a ` +
-        `drive has returned wrong data. Check them all: locum scrub start ${facts.name}`,
+        `drive has returned wrong data. Check them all: ${commands.check(facts)}`,
     );
   }
   if (mismatches > 0 && repairing) {

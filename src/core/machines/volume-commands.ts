@@ -10,6 +10,7 @@ export const closeWindow = ({ name }: VolumeFacts): string => `locum window clos
 export const extendWindow = ({ name }: VolumeFacts): string =>
   `locum window extend ${name} --by 30m`;
 export const watch = ({ name }: VolumeFacts): string => `locum status ${name} --watch`;
+export const check = ({ name }: VolumeFacts): string => `locum scrub start ${name}`;
 export const repair = ({ name }: VolumeFacts): string => `locum scrub start ${name} --repair`;
 export const restart = ({ name }: VolumeFacts): string =>
   `locum volume stop ${name} && locum volume assemble ${name}`;

@@ -28,11 +28,7 @@ export function storyOf(
   const watch = `Wait; this shows the progress: ${commands.watch(facts)}`;
   switch (state) {
     case 'optimal':
-      return story(
-        'All data is protected.',
-        'Every member is online and in sync.',
-        'Nothing to do.',
-      );
+      return optimal(facts);
     case 'resyncing':
       return story(
         'All data is readable; redundancy is being checked where writes were under way.',
@@ -65,7 +61,7 @@ export function storyOf(
       return story(
         'All data is readable; the log is being applied without the drive that was away.',
         `Drive ${away(facts)} did not come back in time, or the log ran full.`,
-        `When this is done, bring it back: ${commands.addBack(facts, away(facts))}`,
+        `When this is done, bring it back: ${bringBack(facts)}`,
       );
     case 'suspended':
       return suspended(facts);
@@ -84,10 +80,67 @@ const story = (state: string, why: string, next: string): Story => ({ state, why
 /** Behind the word "drive". A volume that is frozen has a window; between two records it may be gone for a moment. */
 const away = ({ window }: VolumeFacts): string => window?.path ?? 'of the window';
 
+/** Nobody may know where it was. */
+function bringBack(facts: VolumeFacts): string {
+  const unknown = facts.drives.find(({ path }) => path === '');
+  return unknown === undefined
+    ? commands.addBack(facts, away(facts))
+    : commands.replace(facts, unknown);
+}
+
 /** Each member that is out, after what is said anyway. */
 function outSentence(facts: VolumeFacts, first: string): string {
   const out = failedBesides(facts).map(described).join('; ');
   return out === '' ? first : sentence(`${first} Out: ${out}`);
+}
+
+/** Every member is online and in sync; what may be wrong all the same, the worst first. */
+function optimal(facts: VolumeFacts): Story {
+  const { log, scrub } = facts;
+  const members = 'Every member is online and in sync';
+  if (facts.dataInDoubt !== null) {
+    return story(
+      'Part of the data may be wrong.',
+      `${members}, but a drive was lost after an unclean stop, before the resync.`,
+      'Check or restore what was written last before the stop; then start the volume anew: ' +
+        commands.restart(facts),
+    );
+  }
+  if (scrub.unreadableBytes > 0) {
+    return story(
+      'Some blocks cannot be read, and are answered with an error.',
+      `${members}, but two drives have bad sectors in one place.`,
+      `Restore those blocks, or write them anew; then check again: ${commands.check(facts)}`,
+    );
+  }
+  if (scrub.mismatches > 0 && !scrub.repairing) {
+    return story(
+      'All data is readable; redundancy does not agree with it everywhere.',
+      `${members}, but the scrub found stripes that do not add up.`,
+      `Rewrite the redundancy: ${commands.repair(facts)}`,
+    );
+  }
+  if (facts.parityErrors > 0) {
+    return story(
+      'All data is readable; some of it does not add up.',
+      `${members}, but a drive has returned wrong data.`,
+      `Check all of it: ${commands.check(facts)}`,
+    );
+  }
+  const lost = log?.legs.findIndex(({ state }) => state !== 'online') ?? -1;
+  if (log !== null && lost >= 0) {
+    const none = log.legs.every(({ state }) => state !== 'online');
+    return story(
+      none
+        ? 'All data is protected by the drives; no window can be opened.'
+        : 'All data is protected; the log has one copy fewer.',
+      `${members}, but ${none ? 'no leg of the log takes a write' : 'a leg of the log is out'}.`,
+      none
+        ? `Give it new legs: ${commands.newLog(facts)}`
+        : `Give it a new leg: ${commands.newLeg(facts, lost)}`,
+    );
+  }
+  return story('All data is protected.', `${members}.`, 'Nothing to do.');
 }
 
 function degraded(facts: VolumeFacts, writeHole: VolumeStatus['writeHole']): Story {

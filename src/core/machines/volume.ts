@@ -64,7 +64,9 @@ export const volumeRules: readonly VolumeRule[] = [
   { state: 'optimal', holds: 'none of the above', when: () => true },
 ];
 
-const needsLog = (facts: VolumeFacts): boolean => facts.frozen || facts.replaying;
+/** A replay that has ended does not, though its window is only just off the record. */
+const needsLog = ({ frozen, replaying, window }: VolumeFacts): boolean =>
+  frozen || (replaying && window !== null);
 
 export function volumeStateOf(facts: VolumeFacts): VolumeState {
   const rule = volumeRules.find(({ when }) => when(facts));

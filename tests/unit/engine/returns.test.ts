@@ -59,14 +59,36 @@ for (const level of [1, 3, 4, 5]) {
     world.medium('blank', SMALL_MEMBER_BYTES);
     void world.v.closeWindow(closeRequest({ drivePath: 'blank' })).catch(() => {});
     await world.pass(1_000);
+    const { drives } = world.v.paths();
+    assert.deepEqual([drives[1], drives.at(-1)], ['d1', 'blank'], 'both are known while it lasts');
     scene.crash(true);
-    world.drivePaths.push('blank');
+    world.drivePaths.splice(0, world.drivePaths.length, ...drives);
+    world.at('d1').vanish();
     await world.assemble();
     assert.equal(scene.core.mode, 'frozen');
+    assert.equal(
+      world.v.status().window?.drive.path,
+      'd1',
+      'the window is still on the one that left',
+    );
     await scene.check('after the crash');
     await scene.fill(5);
     await scene.closeAndWait({ drivePath: 'blank' });
     await scene.settle('rebuilt at the second try');
+  });
+
+  test(`RAID ${level}: after a start that was not told where the drive was, the window is on its slot`, async () => {
+    const scene = await inWindow(level, { seed: 54 });
+    const { world } = scene;
+    scene.crash(false);
+    world.at('d1').vanish();
+    world.drivePaths.splice(1, 1);
+    await world.assemble();
+    assert.match(world.v.status().story.state, /slot 1 is away/);
+    await world.v.extendWindow(-30 * 60_000);
+    await scene.closed();
+    assert.ok(!world.events.some((event) => event.includes('Drive  ')), scene.recent);
+    await scene.settle('thawed');
   });
 
   test(`RAID ${level}: a blank drive comes back while another is failed: refused with the reason`, async () => {

@@ -92,6 +92,55 @@ function alarmOf(facts: VolumeFacts, code: string): Alarm {
 }
 
 describe('the story of', () => {
+  test('a volume whose drives are all there, with something else wrong: what to do about it', () => {
+    const none: LogStatus = { ...failedLog };
+    const oneLeg = log.legs.map((leg, i) => (i === 1 ? { ...leg, state: 'failed' as const } : leg));
+    const scrub = healthy.scrub;
+    const cases: [Partial<VolumeFacts>, string][] = [
+      [{ log: none }, 'Give it new legs: locum log add v NEW_LEG NEW_LEG'],
+      [
+        { log: { ...log, legs: oneLeg } },
+        'Give it a new leg: locum log replace v 1 --with NEW_LEG',
+      ],
+      [{ parityErrors: 1 }, 'Check all of it: locum scrub start v'],
+      [
+        { scrub: { ...scrub, mismatches: 1 } },
+        'Rewrite the redundancy: locum scrub start v --repair',
+      ],
+      [
+        { scrub: { ...scrub, unreadableBytes: 4096 } },
+        'Restore those blocks, or write them anew; then check again: locum scrub start v',
+      ],
+      [
+        { dataInDoubt: { path: '/dev/sdb', regions: 1 } },
+        'Check or restore what was written last before the stop; then start the volume anew: ' +
+          'locum volume stop v && locum volume assemble v',
+      ],
+    ];
+    for (const [wrong, next] of cases) {
+      const opinion = deriveVolume({ ...healthy, ...wrong });
+      assert.equal(opinion.state, 'optimal');
+      assert.ok(opinion.alarms.some(({ severity }) => severity === 'critical'));
+      assert.equal(opinion.story.next, next);
+      assert.notEqual(opinion.story.state, 'All data is protected.');
+    }
+    assert.equal(storyOf({ ...healthy, log }).next, 'Nothing to do.');
+    const repaired = { ...healthy, scrub: { ...scrub, mismatches: 1, repairing: true } };
+    assert.equal(storyOf(repaired).next, 'Nothing to do.');
+  });
+
+  test('a thaw whose drive nobody knows by a path', () => {
+    const window: WindowFactsForStatus = { ...open, state: 'thawing', path: 'slot 1' };
+    const known = drives('online', 'missing', 'online');
+    const thawing = { ...healthy, window, replaying: true, drives: known };
+    assert.match(storyOf(thawing).next, /locum drive add v slot 1$/);
+    const unknown = known.map((drive) => (drive.slot === 1 ? { ...drive, path: '' } : drive));
+    assert.match(
+      storyOf({ ...thawing, drives: unknown }).next,
+      /locum drive replace v 1 --with NEW_DRIVE$/,
+    );
+  });
+
   test('a resync', () => {
     assert.deepEqual(storyOf({ ...healthy, resyncing: true }), {
       state: 'All data is readable; redundancy is being checked where writes were under way.',
