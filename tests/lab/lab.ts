@@ -8,9 +8,11 @@
 import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { TestContext } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { runProgram } from '../support/processes.ts';
 import { type Program, whyNot } from './programs.ts';
+import { stories } from './stories/catalogue.ts';
+import { alwaysNeeded, type Suite } from './stories/story.ts';
 
 const repository = join(import.meta.dirname, '../../..');
 
@@ -57,7 +59,7 @@ export async function inLab(
   const { code, stdout, stderr } = await runProgram(join(repository, 'scripts/lab'), command, {
     cwd: repository,
     // The lab ends itself first, so that no kernel is left behind.
-    env: { ...process.env, LAB_TIMEOUT: '400' },
+    env: { ...process.env, LAB_TIMEOUT: '400', LAB_MEM: '2G' },
     timeoutMs: 420_000,
   });
   if (code !== 0) throw new Error(`${script} failed (${code}):\n${stdout}${stderr}`);
@@ -67,4 +69,15 @@ export async function inLab(
     if (match) answers.set(match[1]!, match[2]!);
   }
   return answers;
+}
+
+/** The stories of a suite (`npm run lab`), each as a test. A story decides by itself whether it went as it should. */
+export function testStories(suite: Suite): void {
+  for (const story of stories) {
+    if (story.suite !== suite) continue;
+    test(`${story.name}: ${story.title}`, async (t) => {
+      if (skipWithout(t, [...alwaysNeeded, ...story.needs])) return;
+      await inLab('stories/tell.sh', [], [story.name]);
+    });
+  }
 }

@@ -26,7 +26,7 @@ function tell(story: Story): Promise<boolean> {
   const script = join(repositoryRoot, 'tests/lab/stories/tell.sh');
   const child = spawn(join(repositoryRoot, 'scripts/lab'), [script, '--', story.name], {
     cwd: repositoryRoot,
-    env: { LAB_TIMEOUT: '600', ...process.env },
+    env: { LAB_TIMEOUT: '600', LAB_MEM: '2G', ...process.env },
     stdio: ['ignore', 'inherit', 'inherit'],
   });
   return new Promise((resolve, reject) => {

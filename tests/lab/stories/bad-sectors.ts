@@ -54,7 +54,7 @@ async function blocksInUse(disk: string, beginnings: readonly Buffer[]): Promise
 }
 
 async function tell(stage: Stage): Promise<void> {
-  const disks = await Disks.plugIn({ count: 6, sizeMebi: 24 });
+  const disks = await Disks.plugIn({ count: 6, sizeMebi: 64 });
   const [first, second, third, fourth, ...legs] = disks.paths as [string, string, string, string];
   const dusty = new DustyDisk(stage);
   await dusty.lay(third);
@@ -94,6 +94,6 @@ export const badSectors: Story = {
   name: 'bad-sectors',
   title: 'sectors of one disk go bad while another one is being flashed',
   needs: ['dmsetup'],
-  everyday: true,
+  suite: 'faults',
   tell,
 };

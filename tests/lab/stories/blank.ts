@@ -10,7 +10,7 @@ import type { Stage } from './stage.ts';
 import type { Story } from './story.ts';
 
 async function tell(stage: Stage): Promise<void> {
-  const disks = await Disks.plugIn({ count: 6, sizeMebi: 40 });
+  const disks = await Disks.plugIn({ count: 6, sizeMebi: 64 });
   const [first, second, third, fourth, ...legs] = disks.paths as [string, string, string, string];
   await stage.locum.start();
   await stage.makeVolume('tank', [first, second, third, fourth], legs);
@@ -47,6 +47,6 @@ export const blank: Story = {
   name: 'blank',
   title: 'a disk comes back erased, and a new one comes in the place of another',
   needs: [],
-  everyday: true,
+  suite: 'tasks',
   tell,
 };

@@ -13,9 +13,12 @@ import { loadModule, readLine, waitUntil } from './disks.ts';
 import { type Stage, StoryFailed } from './stage.ts';
 
 const filesMax = 60;
-const fileBytesMax = 192 * 1024;
-/** Between two changes, so that the server and the tools get their share of the one processor. */
-const restMs = 20;
+const fileBytesMax = 40 * 1024;
+/**
+ * Between two changes. The server and the tools need their share of the one processor, and on a machine with other work a
+ * window is long: at this pace its log lasts for a minute and more.
+ */
+const restMs = 60;
 
 const digestOf = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 const below = (limit: number): number => Math.floor(Math.random() * limit);

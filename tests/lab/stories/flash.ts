@@ -7,7 +7,7 @@ import { type Stage, scratch } from './stage.ts';
 import type { Story } from './story.ts';
 
 async function tell(stage: Stage): Promise<void> {
-  const disks = await Disks.plugIn({ count: 6, sizeMebi: 40 });
+  const disks = await Disks.plugIn({ count: 6, sizeMebi: 64 });
   const members = disks.paths.slice(0, 4);
   stage.say(
     `six SCSI disks: ${members.join(' ')} for the volume, ${disks.paths.slice(4).join(' ')} for its log`,
@@ -35,6 +35,6 @@ export const flash: Story = {
   name: 'flash',
   title: 'every disk of a RAID 5 is flashed while a file system on it is written to',
   needs: [],
-  everyday: true,
+  suite: 'tasks',
   tell,
 };

@@ -11,7 +11,7 @@ import { type Stage, scratch } from './stage.ts';
 import type { Story } from './story.ts';
 
 async function tell(stage: Stage): Promise<void> {
-  const disks = await Disks.plugIn({ count: 6, sizeMebi: 40 });
+  const disks = await Disks.plugIn({ count: 6, sizeMebi: 64 });
   const [first, second, third, fourth, ...legs] = disks.paths as [string, string, string, string];
   await stage.locum.start();
   await stage.makeVolume('tank', [first, second, third, fourth], legs);
@@ -57,6 +57,6 @@ export const pulled: Story = {
   name: 'pulled',
   title: 'a disk is pulled out while another one is being flashed, comes back, is replaced',
   needs: [],
-  everyday: true,
+  suite: 'faults',
   tell,
 };

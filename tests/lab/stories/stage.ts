@@ -47,13 +47,13 @@ export class Stage {
     return said;
   }
 
-  /** Runs `locum ARGS`, which must be refused, and shows the sentence. */
-  async refused(why: RegExp, ...args: readonly string[]): Promise<void> {
+  /** Runs `locum ARGS`, which must be refused or fail, and shows the sentence. */
+  async fails(why: RegExp, ...args: readonly string[]): Promise<void> {
     this.#line(`$ locum ${args.join(' ')}`);
     const { code, stdout, stderr } = await this.locum.run(...args);
     this.#quote(stderr === '' ? stdout : stderr);
-    if (code === 0) throw new StoryFailed('it was not refused');
-    if (!why.test(`${stdout}${stderr}`)) throw new StoryFailed(`the refusal does not say ${why}`);
+    if (code === 0) throw new StoryFailed('it did not fail');
+    if (!why.test(`${stdout}${stderr}`)) throw new StoryFailed(`it does not say ${why}`);
   }
 
   /** Any other program; `good` are the exit codes that it may end with. */

@@ -13,7 +13,7 @@ import { type Stage, scratch } from './stage.ts';
 import type { Story } from './story.ts';
 
 async function tell(stage: Stage): Promise<void> {
-  const disks = await Disks.plugIn({ count: 6, sizeMebi: 24 });
+  const disks = await Disks.plugIn({ count: 6, sizeMebi: 64 });
   const [first, second, third, fourth, ...legs] = disks.paths as [string, string, string, string];
   await stage.locum.start();
   await stage.makeVolume('tank', [first, second, third, fourth], legs);
@@ -31,13 +31,13 @@ async function tell(stage: Stage): Promise<void> {
   await stage.runs('sg_write_buffer', [...args, second], [0, 6]);
   stage.check(disks.isGone(second), `${second} does not answer any more after its new firmware`);
   const place = disks.forget(second);
-  await stage.refused(/not there/, 'window', 'close', 'tank', '--wait');
+  await stage.fails(/not there/, 'window', 'close', 'tank', '--wait');
   await fileSystem.after(3);
 
   const stranger = await disks.plugInNew();
   stage.say(`another disk takes its name, ${stranger}, and there are files on it`);
   await stage.quietly('mkfs.ext4', ['-q', '-L', 'holiday', stranger]);
-  await stage.refused(/ext4[\s\S]*--rebuild/, 'window', 'close', 'tank', '--wait');
+  await stage.fails(/ext4[\s\S]*--rebuild/, 'window', 'close', 'tank', '--wait');
   await fileSystem.after(3);
 
   const right = await disks.rescan(place);
@@ -45,7 +45,7 @@ async function tell(stage: Stage): Promise<void> {
   await loadModule('dm_mod');
   const table = `0 ${readLine(`/sys/block/${basename(right)}/size`)} linear ${right} 0`;
   await stage.runs('dmsetup', ['create', 'tester', '--table', table]);
-  await stage.refused(/dm-0|busy|in use/i, 'window', 'close', 'tank', '--drive', right, '--wait');
+  await stage.fails(/dm-0|busy|in use/i, 'window', 'close', 'tank', '--drive', right, '--wait');
   await stage.quietly('dmsetup', ['remove', 'tester']);
   await fileSystem.after(3);
 
@@ -70,6 +70,6 @@ export const strangeReturns: Story = {
   name: 'strange-returns',
   title: 'a disk does not come back, another one comes under its name, it is busy; then it comes',
   needs: ['dmsetup'],
-  everyday: true,
+  suite: 'faults',
   tell,
 };
