@@ -3,7 +3,7 @@
  * no switches for it; a mutant is text that is found in a compiled file and replaced.
  *
  *   sim/mutants/traps-*.ts     one for each trap T1 to T20 of the list of faults
- *   sim/mutants/barriers.ts    the ordered barriers of the design, one skipped or swapped each
+ *   sim/mutants/barriers*.ts   the ordered barriers of the design, one skipped or swapped each
  *   sim/mutants/build.ts       makes the copy        kill.ts  runs the tests against it        main.ts  `npm run mutants`
  *
  * A mutant names the tests that are expected to kill it. It is dead when one of them fails; one that survives is a hole in

@@ -1,6 +1,7 @@
 /** All mutants: the twenty traps in their order, then the barriers. */
 
 import { barriers } from './barriers.ts';
+import { orderBarriers } from './barriers-order.ts';
 import type { Mutant } from './mutant.ts';
 import { dataTraps } from './traps-data.ts';
 import { memberTraps } from './traps-members.ts';
@@ -11,4 +12,4 @@ export const traps: readonly Mutant[] = [...memberTraps, ...dataTraps].sort(
   (a, b) => trapNumber(a) - trapNumber(b),
 );
 
-export const mutants: readonly Mutant[] = [...traps, ...barriers];
+export const mutants: readonly Mutant[] = [...traps, ...barriers, ...orderBarriers];

@@ -1,0 +1,142 @@
+/** Barriers that a power cut shows only by chance, or that another one mostly covers: noticed by the order of operations. */
+
+import { directed, type Mutant } from './mutant.ts';
+
+export const orderBarriers: readonly Mutant[] = [
+  {
+    name: 'cursor-before-flush',
+    trap: 'B20',
+    harm: 'After a power cut the replay goes on above stripes that never reached the members.',
+    patches: [
+      {
+        file: 'src/engine/replayer.js',
+        find: 'if ((await v.flushMembers()) !== OK)\n                return stopped(v, EIO); // 4',
+        replace: '',
+      },
+    ],
+    killers: [
+      directed('order', 'the cursor of a replay is on record only after the zone is flushed'),
+    ],
+  },
+  {
+    name: 'rebuild-cursor-before-flush',
+    trap: 'B21',
+    harm: 'After a power cut the new member counts where its data never reached it.',
+    patches: [
+      {
+        file: 'src/engine/rebuild.js',
+        find: 'if (member.drive === null || (await member.drive.flush()) !== OK)\n                return;\n            recovery.saved',
+        replace: 'recovery.saved',
+      },
+    ],
+    killers: [
+      directed(
+        'order',
+        'the cursor of a rebuild is on record only after what it has passed is flushed',
+      ),
+    ],
+  },
+  {
+    name: 'intent-unflushed',
+    trap: 'B22',
+    harm: 'After a power cut a half-written region is not known to be one.',
+    patches: [
+      {
+        file: 'src/engine/intent.js',
+        find: 'if (flush && pages.size > 0)',
+        replace: 'if (flush && pages.size > 1000)',
+      },
+    ],
+    killers: [
+      directed(
+        'order',
+        'the intent bit of a region is on stable storage before its first data, whoever set it',
+      ),
+    ],
+  },
+  {
+    name: 'intent-believed-early',
+    trap: 'B23',
+    harm: 'A second write to a region does not wait for the bit that the first is still setting.',
+    patches: [
+      {
+        file: 'src/engine/intent.js',
+        find: 'this.#pendingRegions.push(region);',
+        replace: 'this.#pendingRegions.push(region);\n            this.#durable[region] = 1;',
+      },
+    ],
+    killers: [
+      directed(
+        'order',
+        'the intent bit of a region is on stable storage before its first data, whoever set it',
+      ),
+    ],
+  },
+  {
+    name: 'leg-header-at-once',
+    trap: 'B24',
+    harm: 'A power cut tears all copies of the header of a leg.',
+    patches: [
+      {
+        file: 'src/engine/log/legs.js',
+        find: 'const flushed = await drive.flush();\n        if (flushed !== OK)\n            return flushed;\n    }\n    return OK;',
+        replace: '}\n    return await drive.flush();',
+      },
+    ],
+    killers: [
+      directed(
+        'order',
+        'the copies of the header of a leg are written two by two, a flush in between',
+      ),
+    ],
+  },
+  {
+    name: 'absence-before-stripes',
+    trap: 'B25',
+    harm: 'A crash leaves a stripe changed without a member that no label calls absent.',
+    patches: [
+      {
+        file: 'src/engine/stripe-write.js',
+        find: 'for (let record = v.members.settled(); record !== null; record = v.members.settled())\n            await record;',
+        replace: '',
+      },
+    ],
+    killers: [
+      directed(
+        'order',
+        'a stripe is changed without a member only after the absence of that member is on record',
+      ),
+    ],
+  },
+  {
+    name: 'leaving-one-not-last',
+    trap: 'B26',
+    harm: 'A crash in the freeze leaves the drive that leaves as the only one that knows of the window.',
+    patches: [
+      {
+        file: 'src/engine/window-runner.js',
+        find: 'await v.metadata.commit(member); // 4',
+        replace: 'await v.metadata.commit(); // 4',
+      },
+    ],
+    killers: [
+      directed(
+        'order',
+        'the drive that leaves gets the label of a freeze after all others have it',
+      ),
+    ],
+  },
+  {
+    name: 'checkpoint-in-replay',
+    trap: 'B27',
+    harm: 'A checkpoint in the replay forgets records that no label says are on the members.',
+    patches: [
+      {
+        file: 'src/engine/window-runner.js',
+        find: 'await v.log?.pauseCheckpoints();',
+        replace: '',
+      },
+    ],
+    killers: [directed('order', 'no checkpoint of the log is written while it is replayed')],
+  },
+];
