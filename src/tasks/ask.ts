@@ -26,6 +26,7 @@ export async function ask(
   path: string,
   tool: Tool,
   args: readonly string[],
+  limitMs = ANSWER_LIMIT_MS,
 ): Promise<Outcome<Answer>> {
   const program = findTool(context, tool);
   if (program === null) return refuse('tool-missing', { tool, package: tools[tool], path });
@@ -62,8 +63,8 @@ export async function ask(
         else into.push(piece);
       };
     const limit = setTimeout(
-      () => giveUp(`${tool} got no answer within ${ANSWER_LIMIT_MS / 1000} s`),
-      ANSWER_LIMIT_MS,
+      () => giveUp(`${tool} got no answer within ${limitMs / 1000} s`),
+      limitMs,
     );
     const finish = (exitStatus: number | null): void => {
       clearTimeout(limit);
@@ -97,7 +98,10 @@ export async function askWell(
   tool: Tool,
   args: readonly string[],
 ): Promise<Outcome<Buffer>> {
-  const answer = await ask(context, path, tool, args);
+  let answer = await ask(context, path, tool, args);
+  for (let i = 1; i < ATTENTIONS_MAX && isUnitAttention(tool, answer); i += 1) {
+    answer = await ask(context, path, tool, args);
+  }
   if (!answer.ok) return answer;
   const { exitStatus, bytes, complaint } = answer.value;
   if (exitStatus === 0) return done(bytes);
@@ -107,6 +111,12 @@ export async function askWell(
     reason: `${tool}: ${reason || `exit status ${exitStatus}`}`,
   });
 }
+
+/** Something has happened to the drive, and the command was not carried out: normal after new firmware or a reset. */
+const isUnitAttention = (tool: Tool, answer: Outcome<Answer>): boolean =>
+  tool.startsWith('sg_') && answer.ok && answer.value.exitStatus === UNIT_ATTENTION;
+const UNIT_ATTENTION = 6;
+const ATTENTIONS_MAX = 5;
 
 const firstLine = (text: string): string => text.trim().split('\n')[0]!.trim().slice(0, 200);
 

@@ -160,11 +160,11 @@ async function supervise(
     await Promise.race([ended, sleep(LOOK_EVERY_MS)]);
     await cutOutput(control.outputPath);
     const nowMs = performance.now();
+    const share = command.progress?.(await readTail(control.outputPath, PROGRESS_BYTES)) ?? null;
+    if (share !== null) control.onProgress(share);
     // What was told to end has ended when its children have, too.
     if (end !== null && (cause === null || !signalGroup(running.pid, 0))) break;
     if (cause === null) {
-      const share = command.progress?.(await readTail(control.outputPath, PROGRESS_BYTES)) ?? null;
-      if (share !== null) control.onProgress(share);
       if (nowMs - startMs >= control.limitMs) cause = 'timed-out';
       else if (control.signal.aborted && command.mayStop) cause = 'stopped';
       if (cause === null) continue;
@@ -215,7 +215,11 @@ function signalGroup(pid: number, signal: NodeJS.Signals | 0): boolean {
 
 /** For people, and so that it can be pasted into a shell. */
 export const shownCommand = (program: string, args: readonly string[]): string =>
-  [program.slice(program.lastIndexOf('/') + 1), ...args]
+  quoted([program.slice(program.lastIndexOf('/') + 1), ...args]);
+
+/** Words as a shell takes them. */
+export const quoted = (words: readonly string[]): string =>
+  words
     .map((word) =>
       /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`,
     )

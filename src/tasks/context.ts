@@ -15,6 +15,8 @@ export interface TaskContext {
   readonly isRoot: boolean;
   /** `/sys`, or a model of it. */
   readonly sysRoot: string;
+  /** How often a self-test is looked at; for tests. */
+  readonly testEveryMs?: number;
 }
 
 /** Nothing but the folders that a path can be given without: the same output in every language. */

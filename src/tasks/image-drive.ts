@@ -6,6 +6,7 @@ import type { TaskRequest } from '../core/run-report.ts';
 import { runCommand } from './command.ts';
 import type { TaskContext } from './context.ts';
 import { checkFirmware } from './image.ts';
+import { nothingToDo } from './nothing.ts';
 import { readCommand, simulatedCommand } from './own-tools.ts';
 import {
   capacityOf,
@@ -93,14 +94,6 @@ export class ImageDriveTask implements DriveTask {
     return runCommand(command, control, this.#context);
   }
 }
-
-export const nothingToDo = (note: string): CommandResult => ({
-  command: '',
-  result: 'done',
-  exitStatus: null,
-  output: note,
-  reason: '',
-});
 
 const factsOf = (path: string, capacityBytes: number, drive: SimulatedDrive): DriveFacts => ({
   path,

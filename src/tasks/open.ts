@@ -3,11 +3,14 @@
 import type { Transport } from '../core/drive-facts.ts';
 import { done, type Outcome } from '../core/problems.ts';
 import type { TaskRequest } from '../core/run-report.ts';
+import { AtaDriveTask } from './ata-drive.ts';
 import { CommandTask } from './command-task.ts';
 import type { TaskContext } from './context.ts';
 import { ImageDriveTask } from './image-drive.ts';
+import { NvmeDriveTask } from './nvme-drive.ts';
 import { OtherDriveTask } from './other-drive.ts';
 import { type PhysicalDrive, physicalDrive } from './physical.ts';
+import { ScsiDriveTask } from './scsi-drive.ts';
 import type { DriveTask } from './task.ts';
 
 export interface OpenTask {
@@ -37,15 +40,18 @@ export function taskFor(
 
 function transportTask(
   transport: Transport,
-  _request: TaskRequest,
+  request: TaskRequest,
   context: TaskContext,
 ): DriveTask {
   switch (transport) {
     case 'image':
       return new ImageDriveTask(context);
     case 'nvme':
+      return new NvmeDriveTask(context);
     case 'scsi':
+      return new ScsiDriveTask(context, request);
     case 'ata':
+      return new AtaDriveTask(context);
     case 'other':
       return new OtherDriveTask(context);
   }

@@ -11,6 +11,7 @@ import { done, type Outcome, refuse } from '../core/problems.ts';
 import type { TaskRequest } from '../core/run-report.ts';
 import { runCommand } from './command.ts';
 import type { TaskContext } from './context.ts';
+import { impossible } from './nothing.ts';
 import { readCommand } from './own-tools.ts';
 import type { CommandResult, DriveTask, StepControl, TaskDrive } from './task.ts';
 
@@ -67,15 +68,6 @@ export class OtherDriveTask implements DriveTask {
     return runCommand(readCommand('sample', [drive.path]), control, this.#context);
   }
 }
-
-/** `check` refuses before it comes to this. */
-export const impossible = (what: string): CommandResult => ({
-  command: '',
-  result: 'not-started',
-  exitStatus: null,
-  output: '',
-  reason: `${what} is not possible on this device`,
-});
 
 /** What the kernel knows of a device; it has asked when it found it, so that a firmware revision is none of it. */
 export function kernelFacts(path: string, sysRoot: string): Outcome<DriveFacts> {

@@ -1,7 +1,9 @@
-/** The commands of Locum's own tools: the reading of a drive, and the tool of the simulated one. */
+/** The commands of Locum's own tools, each a small program beside this file. */
 
 import { fileURLToPath } from 'node:url';
-import type { Command } from './command.ts';
+import { type Command, shownCommand } from './command.ts';
+import type { DownloadMode } from './scsi-format.ts';
+import type { SelfTestTransport } from './self-test.ts';
 import type { Fault } from './simulated.ts';
 
 const toolFile = (name: string): string => fileURLToPath(new URL(`./${name}.js`, import.meta.url));
@@ -39,6 +41,39 @@ export function simulatedCommand(
     args: [toolFile('simulated-tool'), ...words],
     shown: `simulated-drive ${words.join(' ')}`,
     mayStop: verb === 'self-test',
+    progress: percentIn,
+  };
+}
+
+const TEST_EVERY_MS = 2000;
+
+/** Stopping it aborts the test in the drive. */
+export function selfTestCommand(
+  transport: SelfTestTransport,
+  path: string,
+  kind: 'short' | 'long',
+  everyMs = TEST_EVERY_MS,
+): Command {
+  return {
+    program: process.execPath,
+    args: [toolFile('self-test-tool'), transport, path, kind, String(everyMs)],
+    shown: `${kind} self-test of ${path}`,
+    mayStop: true,
+    progress: percentIn,
+  };
+}
+
+export function scsiDownloadCommand(
+  program: string,
+  mode: DownloadMode,
+  image: string,
+  path: string,
+): Command {
+  return {
+    program: process.execPath,
+    args: [toolFile('scsi-download-tool'), program, mode, image, path],
+    shown: shownCommand('sg_write_buffer', [`--mode=${mode}`, '--bpw=4k', `--in=${image}`, path]),
+    mayStop: false,
     progress: percentIn,
   };
 }

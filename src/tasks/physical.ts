@@ -6,11 +6,11 @@
  * below, because that must not go away under it unnoticed either.
  */
 
-import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, realpathSync, type Stats, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { Transport } from '../core/drive-facts.ts';
 import { done, type Outcome, refuse } from '../core/problems.ts';
-import { major, minor } from '../io/drive-users.ts';
+import { holdersOf, major, minor, mountedAt } from '../io/drive-users.ts';
 import type { TaskContext } from './context.ts';
 import { imagesOf, mainImageOf } from './simulated.ts';
 
@@ -102,6 +102,32 @@ function nvmeOf(place: string, sysRoot: string): PhysicalDrive | null {
       .map((part) => `/dev/${part}`),
     sitsOn: [],
   };
+}
+
+/**
+ * Refused when a part of the drive that is none of `members` is in use: its file system would be away, too. The parts that
+ * are members are open in this server, and the drive as a whole is not in the way of its parts.
+ */
+export function checkUnused(drive: PhysicalDrive, members: readonly string[]): Outcome<void> {
+  const ours = new Set(members.map(realOr));
+  for (const path of drive.parts) {
+    if (path === drive.path || ours.has(path)) continue;
+    const stat = statOr(path);
+    if (stat === null || !stat.isBlockDevice()) continue;
+    const mountPoint = mountedAt(stat.rdev);
+    if (mountPoint !== null) return refuse('drive-mounted', { path, mountPoint });
+    const by = holdersOf(stat.rdev);
+    if (by !== null) return refuse('drive-busy', { path, by });
+  }
+  return done(undefined);
+}
+
+function statOr(path: string): Stats | null {
+  try {
+    return statSync(path);
+  } catch {
+    return null;
+  }
 }
 
 /** The controllers of an NVMe namespace (`/dev/nvme0n1`), by name; more than one with multipath. */

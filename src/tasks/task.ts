@@ -59,7 +59,10 @@ export interface DriveTask {
   readonly stageActivates: boolean;
   activate(drive: TaskDrive, request: TaskRequest, control: StepControl): Promise<CommandResult>;
   reset(drive: TaskDrive, request: TaskRequest, control: StepControl): Promise<CommandResult>;
-  /** A self-test or a read scan; may be stopped at any time. `failed` with exit status: the drive is not well. */
+  /**
+   * A self-test or a read scan; may be stopped at any time. `failed` with exit status 1: the drive is not well; with
+   * another one: the test could not be done, and says nothing of the drive.
+   */
   diagnose(drive: TaskDrive, request: TaskRequest, control: StepControl): Promise<CommandResult>;
   /** Reads samples of the medium (beginning, end, evenly between): the read test after a task. */
   verify(drive: TaskDrive, control: StepControl): Promise<CommandResult>;
