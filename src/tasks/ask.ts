@@ -105,11 +105,10 @@ export async function askWell(
   if (!answer.ok) return answer;
   const { exitStatus, bytes, complaint } = answer.value;
   if (exitStatus === 0) return done(bytes);
-  const reason = firstLine(complaint || plainText(bytes.toString('utf8')));
-  return refuse(whyNot(complaint), {
-    path,
-    reason: `${tool}: ${reason || `exit status ${exitStatus}`}`,
-  });
+  const said = firstLine(complaint || plainText(bytes.toString('utf8')));
+  // Some tools begin with their name, others do not.
+  const words = said.startsWith(tool) ? said : `${tool}: ${said || `exit status ${exitStatus}`}`;
+  return refuse(whyNot(complaint), { path, reason: words });
 }
 
 /** Something has happened to the drive, and the command was not carried out: normal after new firmware or a reset. */

@@ -7,7 +7,9 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import type { TaskRequest } from '../../../src/core/run-report.ts';
+import { findDrive, isSame } from '../../../src/tasks/find-drive.ts';
 import { taskFor } from '../../../src/tasks/open.ts';
+import { checkUnused } from '../../../src/tasks/physical.ts';
 import { controllerBytes, identifyText, inquiryBytes, namespaceBytes } from './answers.ts';
 import {
   driveAt,
@@ -481,4 +483,27 @@ test('a device without a tool can be read and nothing else', async (t) => {
   const asked = request({ command: 'echo flashed', imagePath: null });
   valueOf(await own.check(drive, answer, asked));
   assert.equal((await own.stage(drive, asked, r.control())).output, 'flashed\n');
+});
+
+test('a drive that came back under another name is found by its serial number', async (t) => {
+  const r = rig(t);
+  const { task, drive } = scsi(r);
+  const before = valueOf(await task.probe(drive));
+  assert.equal(isSame({ ...before, path: '/dev/sdy', firmware: '2.0' }, before), true);
+  assert.equal(isSame({ ...before, serial: 'S2' }, before), false);
+  const namespace = { ...before, transport: 'nvme' } as const;
+  assert.equal(isSame({ ...namespace, capacityBytes: 1 }, namespace), false);
+  assert.equal(await findDrive({ ...before, serial: '' }, task, r.context), null);
+  assert.equal(await findDrive({ ...before, transport: 'image' }, task, r.context), null);
+  // The devices of this machine are not those of the model of /sys.
+  mkdirSync(r.path('sys/block/sdzzz'), { recursive: true });
+  assert.equal(await findDrive(before, task, r.context), null);
+});
+
+test('parts of a drive that nobody uses are not in the way', (t) => {
+  const r = rig(t);
+  const image = r.image('d.img');
+  const drive = { key: 'x', path: image, transport: 'scsi', sitsOn: [] } as const;
+  const parts = [image, r.path('none'), r.path('fw.bin')];
+  valueOf(checkUnused({ ...drive, parts }, [image]));
 });
