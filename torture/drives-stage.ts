@@ -119,10 +119,11 @@ export class Stage {
   }
 
   /** After a kill, or where a volume is halted: the server again, and the volume with all that is there. */
-  async restart({ force = false } = {}): Promise<void> {
+  async restart({ force = false, meanwhile = () => {} } = {}): Promise<void> {
     const { scene } = this;
     await scene.locum.stop('SIGKILL');
     this.#ledger.serverGone();
+    meanwhile();
     await scene.locum.start();
     const status = await this.#status();
     if (status.state !== 'halted') return;

@@ -143,7 +143,13 @@ export class VolumeHandle {
   async end(): Promise<void> {
     this.#stopHeartbeat();
     const ended = await this.#caller.call('end', [], END_MS);
-    await this.#options.thread.terminate(ended.ok && ended.value);
+    // A thread that still waits for a drive that hangs ends when the drive answers, and nobody waits for that.
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, END_MS);
+    });
+    await Promise.race([this.#options.thread.terminate(ended.ok && ended.value), late]);
+    clearTimeout(timer);
   }
 
   async #beat(): Promise<void> {

@@ -72,9 +72,8 @@ export class VolumeTable {
   ): Promise<Outcome<VolumeStatus>> {
     const before = this.options.known.get(name);
     const paths: ClaimedPaths = { drives: request.drivePaths, logs: request.logPaths };
-    const free = this.claims.check(name, [...paths.drives, ...paths.logs]);
+    const free = await this.claims.take(name, paths);
     if (!free.ok) return free;
-    this.claims.set(name, paths);
 
     // Until the drives have said it, the name may be a stand-in; notices come only after the start.
     let known = name;

@@ -19,7 +19,7 @@ import { DEFAULT_DEADLINE_MS } from '../io/deadline-drive.ts';
 import { foreignContent } from '../io/foreign-content.ts';
 import { NodeStream } from '../io/node-stream.ts';
 import { openDrive } from '../io/open-drive.ts';
-import { openInTime } from '../io/open-in-time.ts';
+import { answerInTime, openInTime } from '../io/open-in-time.ts';
 import { placeOf } from '../io/place.ts';
 import { closeSocket } from '../io/sockets.ts';
 import { SystemClock } from '../io/system-clock.ts';
@@ -47,6 +47,7 @@ export function surroundings(
   const ring = io === 'uring' ? new Ring() : null;
   ring?.attachPool(buffers);
   const clock = new SystemClock();
+  const deadlineMs = limits['driveDeadlineMs'] ?? DEFAULT_DEADLINE_MS;
 
   const environment = (emit: EngineEnvironment['emit']): EngineEnvironment => ({
     ioName: io,
@@ -54,18 +55,19 @@ export function surroundings(
     buffers,
     kernels: createWasmKernels(buffers.memory),
     random: (length) => new Uint8Array(randomBytes(length)),
-    openDrive: openInTime(
-      (path) => openDrive(path, { ring, buffers }),
-      clock,
-      limits['driveDeadlineMs'] ?? DEFAULT_DEADLINE_MS,
-    ),
+    openDrive: openInTime((path) => openDrive(path, { ring, buffers }), clock, deadlineMs),
     createImage,
-    exists,
+    // What hangs is there.
+    exists: (path) => answerInTime(exists(path), clock, deadlineMs, true),
     removeImages: async (paths) => {
       for (const path of paths) await rm(path, { force: true });
     },
     foreignContent: (drive) => foreignContent(drive, buffers),
-    place: placeOf,
+    place: (path) => {
+      // Somewhere of its own: opening it says that it hangs.
+      const nowhere = { identity: `path:${path}`, disk: null, file: null, fileDisk: null };
+      return answerInTime(placeOf(path), clock, deadlineMs, nowhere);
+    },
     emit,
     limits: engineLimits,
   });

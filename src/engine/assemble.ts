@@ -14,7 +14,7 @@ import { type AssemblyDecision, decideAssembly } from '../core/assembly.ts';
 import type { FoundDrive } from '../core/assembly-identity.ts';
 import type { AssembledSlot } from '../core/assembly-slots.ts';
 import type { Label } from '../core/format/label.ts';
-import { done, type Outcome, refuse } from '../core/problems.ts';
+import { done, type Outcome, type Problem, refuse } from '../core/problems.ts';
 import { coreFrom, type Opened } from './assemble-core.ts';
 import { completeFreeze, openLog, redoStripes } from './assemble-log.ts';
 import { catchUp } from './catch-up.ts';
@@ -100,7 +100,10 @@ function labelsOf(opened: Opened): Map<string, Label> {
   return labels;
 }
 
-/** Opens what is there. A path that does not exist is a missing member, not an error; one that is busy is an error. */
+/**
+ * Opens what is there. A path that does not exist, hangs or cannot be opened is a missing member, not an error: whether the
+ * volume may do without is decided later. One that is busy is an error.
+ */
 async function openPresent(
   environment: EngineEnvironment,
   limits: Limits,
@@ -111,7 +114,7 @@ async function openPresent(
     if (opened.drives.has(path)) continue;
     const drive = await openGuarded(environment, limits, path);
     if (!drive.ok) {
-      if (drive.problem.code === 'drive-path-missing' && request.drivePaths.length > 1) continue;
+      if (isMissing(drive.problem) && request.drivePaths.length > 1) continue;
       return drive;
     }
     opened.drives.set(path, {
@@ -123,7 +126,7 @@ async function openPresent(
     if (opened.legs.has(path)) continue;
     const drive = await openGuarded(environment, limits, path);
     if (!drive.ok) {
-      if (drive.problem.code === 'drive-path-missing') continue;
+      if (isMissing(drive.problem)) continue;
       return drive;
     }
     const { header } = await viewLeg(environment.buffers, drive.value);
@@ -133,6 +136,9 @@ async function openPresent(
     return refuse('member-not-found', { paths: request.drivePaths.join(', ') });
   return done(undefined);
 }
+
+const isMissing = ({ code }: Problem): boolean =>
+  code === 'drive-path-missing' || code === 'drive-open-failed';
 
 /** 7: whatever was under way goes on. */
 function goOn(v: VolumeCore, volume: Volume, decision: AssemblyDecision): void {

@@ -50,19 +50,19 @@ export function holdersOf(device: number): string | null {
   return names.length > 0 ? [...new Set(names)].join(', ') : null;
 }
 
-export function isSwapFile(file: string): boolean {
-  const wanted = statOf(file);
+/** Of the file that was found to be `wanted`. */
+export function isSwapFile(wanted: fs.Stats): boolean {
   return swapPaths().some((swap) => {
     const stat = statOf(swap);
-    return stat !== null && stat.ino === wanted?.ino && stat.dev === wanted.dev;
+    return stat !== null && stat.ino === wanted.ino && stat.dev === wanted.dev;
   });
 }
 
-/** The loop device that an image file is behind; null when there is none. */
-export function loopDeviceOf(file: string): string | null {
+/** The loop device that an image file is behind; null when there is none. The file may hang, so this waits its turn. */
+export async function loopDeviceOf(file: string): Promise<string | null> {
   let real: string;
   try {
-    real = fs.realpathSync(file);
+    real = await fs.promises.realpath(file);
   } catch {
     return null;
   }

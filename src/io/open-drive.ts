@@ -42,13 +42,17 @@ export async function openDrive(path: string, backend: DriveBackend): Promise<Io
     return refusalOf(path, error);
   }
   if (stat.isBlockDevice()) return openDevice(path, stat.rdev, backend);
-  if (stat.isFile()) return openImage(path, backend);
+  if (stat.isFile()) return openImage(path, stat, backend);
   return refused('drive-not-a-drive', { path, found: whatItIs(stat) });
 }
 
-async function openImage(path: string, backend: DriveBackend): Promise<IoOutcome<Drive>> {
-  if (isSwapFile(path)) return refused('drive-mounted', { path, mountPoint: 'swap' });
-  const loop = loopDeviceOf(path);
+async function openImage(
+  path: string,
+  found: fs.Stats,
+  backend: DriveBackend,
+): Promise<IoOutcome<Drive>> {
+  if (isSwapFile(found)) return refused('drive-mounted', { path, mountPoint: 'swap' });
+  const loop = await loopDeviceOf(path);
   if (loop !== null) return refused('drive-busy', { path, by: loop });
   let fd: number;
   try {

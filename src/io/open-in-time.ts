@@ -42,3 +42,16 @@ export function openInTime(open: Open, clock: Clock, deadlineMs: number): Open {
     });
   };
 }
+
+/** The same for a question about a path: `otherwise` when it has not answered in time. */
+export function answerInTime<T>(
+  answer: Promise<T>,
+  clock: Clock,
+  deadlineMs: number,
+  otherwise: T,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const cancel = clock.after(deadlineMs, () => resolve(otherwise));
+    void answer.then(resolve, reject).finally(cancel);
+  });
+}

@@ -10,7 +10,7 @@ export function driveHandlers(
 ): Pick<Handlers, 'driveAdd' | 'driveFail' | 'driveRemove' | 'driveReplace'> {
   return {
     driveAdd: async ({ params: { volume }, body }) => {
-      const free = table.claims.check(volume, [body.path]);
+      const free = await table.claims.check(volume, [body.path]);
       if (!free.ok) return free;
       const { path, spare = false, force = false } = body;
       return table.expecting(volume, { drives: [path], logs: [] }, () =>
@@ -20,7 +20,7 @@ export function driveHandlers(
     driveFail: ({ params, body }) => asking.change(params.volume, 'failDrive', [body.drive]),
     driveRemove: ({ params, body }) => asking.change(params.volume, 'removeDrive', [body.drive]),
     driveReplace: async ({ params: { volume }, body }) => {
-      const free = table.claims.check(volume, [body.with]);
+      const free = await table.claims.check(volume, [body.with]);
       if (!free.ok) return free;
       const { drive, with: path, force = false } = body;
       return table.expecting(volume, { drives: [path], logs: [] }, () =>

@@ -15,7 +15,7 @@ export function logHandlers(
     logCheck: ({ params }) =>
       asking.ask(params.volume, 'checkLog', [], (check) => reply({ check })),
     logReplace: async ({ params: { volume }, body }) => {
-      const free = table.claims.check(volume, [body.with]);
+      const free = await table.claims.check(volume, [body.with]);
       if (!free.ok) return free;
       const { leg, with: path, sizeBytes = null, force = false } = body;
       return table.expecting(volume, { drives: [], logs: [path] }, () =>
@@ -23,7 +23,7 @@ export function logHandlers(
       );
     },
     logAdd: async ({ params: { volume }, body }) => {
-      const free = table.claims.check(volume, body.logs);
+      const free = await table.claims.check(volume, body.logs);
       if (!free.ok) return free;
       const { logs: paths, sizeBytes = null, force = false } = body;
       return table.expecting(volume, { drives: [], logs: paths }, () =>

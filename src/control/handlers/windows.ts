@@ -56,7 +56,7 @@ export function windowHandlers(
     windowClose: async ({ params: { volume }, body }) => {
       const { drivePath } = body;
       const drives = drivePath === undefined ? [] : [drivePath];
-      const free = table.claims.check(volume, drives);
+      const free = await table.claims.check(volume, drives);
       if (!free.ok) return free;
       const request = {
         drivePath: drivePath ?? null,

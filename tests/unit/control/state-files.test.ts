@@ -174,26 +174,26 @@ test('window reports: the last word of each counts, counters alone write nothing
   );
 });
 
-test('a drive has one volume, whatever it is called', (t) => {
+test('a drive has one volume, whatever it is called', async (t) => {
   const path = folder(t);
   writeFileSync(join(path, 'd0'), '');
   writeFileSync(join(path, 'd1'), '');
   symlinkSync(join(path, 'd0'), join(path, 'alias'));
   const claims = new Claims();
   claims.set('v1', { drives: [join(path, 'd0')], logs: [join(path, 'new')] });
-  const code = (volume: string, ...names: string[]) => {
-    const outcome = claims.check(
+  const code = async (volume: string, ...names: string[]) => {
+    const outcome = await claims.check(
       volume,
       names.map((name) => join(path, name)),
     );
     return outcome.ok ? 'free' : outcome.problem.code;
   };
-  assert.equal(code('v2', 'd1'), 'free');
-  assert.equal(code('v2', 'alias'), 'drive-in-other-volume');
-  assert.equal(code('v2', 'new'), 'leg-in-use');
-  assert.equal(code('v1', 'd0', 'new'), 'free');
-  assert.equal(code('v2', 'd1', 'd1'), 'drive-given-twice');
-  assert.equal(code('v1', 'd0', 'alias'), 'drive-given-twice');
+  assert.equal(await code('v2', 'd1'), 'free');
+  assert.equal(await code('v2', 'alias'), 'drive-in-other-volume');
+  assert.equal(await code('v2', 'new'), 'leg-in-use');
+  assert.equal(await code('v1', 'd0', 'new'), 'free');
+  assert.equal(await code('v2', 'd1', 'd1'), 'drive-given-twice');
+  assert.equal(await code('v1', 'd0', 'alias'), 'drive-given-twice');
   claims.release('v1');
-  assert.equal(code('v2', 'd0'), 'free');
+  assert.equal(await code('v2', 'd0'), 'free');
 });
