@@ -2,8 +2,8 @@
  * Which drive or leg belongs to which volume of this server: a second volume that asks for one is refused before
  * anything is opened. Two names of one thing (a symlink, /dev/disk/by-id) are one thing.
  *
- * A path may hang (FUSE, NFS, a driver that waits): looking is never waited for for long, and a path that hangs is not looked
- * at again until it answers. Looking comes first; what is decided from it is decided, and claimed, in one go.
+ * A path may hang (FUSE, NFS, a driver that waits): looking is never waited for for long, and a look that hangs is joined
+ * by the next one. Looking comes first; what is decided from it is decided, and claimed, in one go.
  *
  * This is only about this server's own volumes. Mounts, md arrays and other servers are found when a drive is opened.
  */
