@@ -4,9 +4,11 @@
  *
  * Two states are the same, and one of them is enough, when the media hold the same and the hosts were promised the same:
  * `key` says so. The key of what is on a medium is how many writes have reached it (or its stable part, for a power cut)
- * and what is stored on top.
+ * and the sectors that are then stored on top and differ from what is there. So a label torn behind its last change is no
+ * other state than the whole label.
  */
 
+import { SECTOR_BYTES } from '../src/base/units.ts';
 import { byChance, type Fate, type Unflushed } from './fate.ts';
 import type { CrashKind } from './oracle.ts';
 import type { Scene } from './scene.ts';
@@ -20,14 +22,22 @@ export interface CrashState {
 }
 
 interface Unsafe {
-  readonly name: string;
+  readonly index: number;
+  readonly firstSector: number;
   readonly sectors: number;
+  /** Of the contents of each sector. */
+  readonly hashes: Int32Array;
+  /** Of what each of these sectors holds before. */
+  readonly under: Int32Array;
 }
 
-const MIXTURES = 8;
-
-/** `promises`: a number that changes with each answer to a host; `moment` is for chance. */
-export function crashStates(scene: Scene, promises: number, moment: number): CrashState[] {
+/** `promises`: a number that changes with each answer to a host; `moment` is for the chance in so many mixtures. */
+export function crashStates(
+  scene: Scene,
+  promises: number,
+  moment: number,
+  mixtures: number,
+): CrashState[] {
   const flying: Unsafe[] = [];
   const unsafe: Unsafe[] = [];
   let killBase = `kill ${promises}`;
@@ -37,15 +47,15 @@ export function crashStates(scene: Scene, promises: number, moment: number): Cra
     const condition = medium.isVanished ? 'x' : '';
     killBase += ` ${sequence}${condition}`;
     powerBase += ` ${unflushed[0]?.sequence ?? sequence + 1}${condition}`;
-    const inFlight = medium.inFlightWrites().map((write) => nameOf(index, write));
-    flying.push(...inFlight);
-    unsafe.push(...unflushed.map((write) => nameOf(index, write)), ...inFlight);
+    const { bytes, stable } = medium;
+    const inFlight = medium.inFlightWrites();
+    flying.push(...inFlight.map((write) => unsafeOf(index, write, bytes)));
+    unsafe.push(...[...unflushed, ...inFlight].map((write) => unsafeOf(index, write, stable)));
   }
   const states: CrashState[] = [];
   const add = (kind: CrashKind, title: string, of: readonly Unsafe[], kept: boolean[][]): void => {
     const fate: Fate = (write, sector) => kept[write]?.[sector] === true;
-    const stored = of.map(({ name }, write) => keptOf(name, kept[write] as boolean[]));
-    const key = `${kind === 'kill' ? killBase : powerBase}${stored.join('')}`;
+    const key = `${kind === 'kill' ? killBase : powerBase} ${changesOf(of, kept)}`;
     states.push({ kind, title: `${kind}, ${title}`, fate, key });
   };
   const none = (of: readonly Unsafe[]): boolean[][] =>
@@ -66,7 +76,7 @@ export function crashStates(scene: Scene, promises: number, moment: number): Cra
     add('power', `unsafe write ${write} torn, no other kept`, unsafe, torn);
   });
   if (unsafe.length < 2) return states;
-  for (let mixture = 0; mixture < MIXTURES; mixture++) {
+  for (let mixture = 0; mixture < mixtures; mixture++) {
     const chance = byChance(new Stream(scene.plan.seed, `mixture ${mixture} ${moment}`).next);
     const kept = unsafe.map(({ sectors }, write) =>
       Array.from({ length: sectors }, (_, sector) => chance(write, sector, sectors)),
@@ -76,24 +86,42 @@ export function crashStates(scene: Scene, promises: number, moment: number): Cra
   return states;
 }
 
-function nameOf(index: number, { offset, data }: Unflushed): Unsafe {
-  return { name: ` ${index}:${offset}:${hashOf(data)}`, sectors: data.length / 512 };
+function unsafeOf(index: number, { offset, data }: Unflushed, medium: Uint8Array): Unsafe {
+  const sectors = data.length / SECTOR_BYTES;
+  const under = hashesOf(medium.subarray(offset, offset + data.length));
+  return { index, firstSector: offset / SECTOR_BYTES, sectors, hashes: hashesOf(data), under };
 }
 
-function keptOf(name: string, sectors: readonly boolean[]): string {
-  if (!sectors.includes(true)) return '';
-  return sectors.includes(false)
-    ? `${name}/${sectors.map((kept) => (kept ? 1 : 0)).join('')}`
-    : name;
+/** Every sector that differs in the end, with what it holds. */
+function changesOf(of: readonly Unsafe[], kept: readonly boolean[][]): string {
+  const changes = new Map<number, number>();
+  of.forEach(({ index, firstSector, hashes, under }, write) => {
+    kept[write]?.forEach((stored, i) => {
+      if (!stored) return;
+      const place = index * SECTORS_MAX + firstSector + i;
+      if (hashes[i] === under[i]) changes.delete(place);
+      else changes.set(place, hashes[i] as number);
+    });
+  });
+  const places = [...changes.keys()].sort((a, b) => a - b);
+  return places.map((place) => `${place}:${changes.get(place)}`).join(' ');
 }
 
-const hashes = new WeakMap<Uint8Array, number>();
+/** No medium has as many. */
+const SECTORS_MAX = 2 ** 32;
 
-function hashOf(data: Uint8Array): number {
-  const known = hashes.get(data);
-  if (known !== undefined) return known;
-  let hash = 0x811c9dc5;
-  for (const byte of data) hash = Math.imul(hash ^ byte, 0x01000193);
-  hashes.set(data, hash);
-  return hash;
+function hashesOf(data: Uint8Array): Int32Array {
+  const words = new Int32Array(data.buffer, data.byteOffset, data.byteLength / 4);
+  const hashes = new Int32Array(data.length / SECTOR_BYTES);
+  for (let sector = 0; sector < hashes.length; sector++) {
+    let hash = 0x811c9dc5;
+    for (let i = 0; i < WORDS; i++) {
+      hash = Math.imul(hash ^ (words[sector * WORDS + i] as number), 0x01000193);
+      hash ^= hash >>> 15;
+    }
+    hashes[sector] = hash;
+  }
+  return hashes;
 }
+
+const WORDS = SECTOR_BYTES / 4;

@@ -7,6 +7,7 @@
 import { Coverage } from './coverage.ts';
 import { Pools } from './pools.ts';
 import {
+  type Alphabet,
   commandsFor,
   runSequence,
   type ScopeCommand,
@@ -16,6 +17,7 @@ import {
 
 export interface ExhaustiveOptions {
   readonly level: number;
+  readonly alphabet?: Alphabet;
   /** The longest sequence. */
   readonly commands: number;
   /** Ends soon after this long; Infinity: when all has been seen. */
@@ -40,13 +42,16 @@ export interface ExhaustiveResult {
 /** No debug fill: it costs three passes over each buffer, and the random runs have it. */
 const pools = new Pools(2 * 1024 * 1024, false);
 const FAILURES_MAX = 20;
+/** Mixtures by chance at each moment, with each alphabet. */
+const MIXTURES = { usual: 2, whole: 8 } as const;
 
 export async function exhaustive(options: ExhaustiveOptions): Promise<ExhaustiveResult> {
-  const { level, commands, seconds, every = 1, from = 0 } = options;
+  const { level, alphabet = 'whole', commands, seconds, every = 1, from = 0 } = options;
+  const mixtures = MIXTURES[alphabet];
   const coverage = options.coverage ?? new Coverage();
   const startMs = performance.now();
   const isOver = (): boolean => performance.now() - startMs > seconds * 1000;
-  const all = commandsFor(level);
+  const all = commandsFor(level, alphabet);
   const failures: string[] = [];
   let states = 0;
   let moments = 0;
@@ -59,7 +64,7 @@ export async function exhaustive(options: ExhaustiveOptions): Promise<Exhaustive
     const share =
       length === commands ? candidates.filter((_, at) => (at + from) % every === 0) : candidates;
     for (const sequence of share) {
-      const result = await runSequence(sequence, { level, pools, coverage, isOver });
+      const result = await runSequence(sequence, { level, pools, coverage, mixtures, isOver });
       states += result.states;
       moments += result.moments;
       if (result.verdict === 'void') continue;
@@ -92,5 +97,11 @@ export async function again(
   });
   const endMs = performance.now() + seconds * 1000;
   const isOver = (): boolean => performance.now() > endMs;
-  return runSequence(sequence, { level, pools, coverage: new Coverage(), isOver });
+  return runSequence(sequence, {
+    level,
+    pools,
+    coverage: new Coverage(),
+    mixtures: MIXTURES.whole,
+    isOver,
+  });
 }

@@ -2,12 +2,15 @@
 
 import { again, exhaustive } from './exhaustive.ts';
 import { failAt } from './fail-at.ts';
+import { measure } from './measure.ts';
 
 export const modeFlags = {
   exhaustive: { type: 'boolean', default: false },
   'fail-at': { type: 'boolean', default: false },
+  measure: { type: 'boolean', default: false },
   level: { type: 'string' },
   commands: { type: 'string', default: '3' },
+  alphabet: { type: 'string', default: 'usual' },
   seconds: { type: 'string', default: 'Infinity' },
   sequence: { type: 'string' },
   from: { type: 'string', default: '1' },
@@ -16,8 +19,10 @@ export const modeFlags = {
 
 export interface ModeValues {
   readonly exhaustive: boolean;
+  readonly measure: boolean;
   readonly level?: string | undefined;
   readonly commands: string;
+  readonly alphabet: string;
   readonly seconds: string;
   readonly sequence?: string | undefined;
   readonly from: string;
@@ -28,6 +33,11 @@ const LEVELS = [5, 1, 4, 3];
 const onFailure = (failure: string): void => console.log(failure);
 
 export async function mainModes(values: ModeValues): Promise<number> {
+  if (values.measure) {
+    const speed = await measure();
+    for (const [name, value] of Object.entries(speed)) console.log(`${value}  ${name}`);
+    return 0;
+  }
   const levels = values.level === undefined ? LEVELS : [Number(values.level)];
   const seconds = Number(values.seconds) / levels.length;
   let failed = 0;
@@ -47,7 +57,8 @@ async function oneSequence(level: number, title: string): Promise<number> {
 
 async function allSequences(level: number, values: ModeValues, limit: number): Promise<number> {
   const commands = Number(values.commands);
-  const result = await exhaustive({ level, commands, seconds: limit, onFailure });
+  const alphabet = values.alphabet === 'whole' ? 'whole' : 'usual';
+  const result = await exhaustive({ level, alphabet, commands, seconds: limit, onFailure });
   const { states, moments, sequences, failures, complete, seconds } = result;
   console.log(
     `level ${level}: ${states} crash states (${(states / seconds).toFixed(0)}/s) at ${moments} moments of ` +

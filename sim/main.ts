@@ -4,8 +4,10 @@
  *   npm run sim -- --seed 7                 one seed; if it fails, made small and told as a story
  *   npm run sim -- --seeds 1-1000           many; one in twenty runs twice, and both must be the same
  *   npm run sim -- --plan FILE              a plan that was kept
- *   npm run sim -- --exhaustive [--level 5] [--commands 3] [--seconds 60] [--sequence 'open window 0, write b']
+ *   npm run sim -- --exhaustive [--level 5] [--commands 3] [--alphabet whole] [--seconds 60]
+ *   npm run sim -- --exhaustive --level 5 --sequence 'open window 0, write b'
  *   npm run sim -- --fail-at [--level 5] [--from N --to M] [--seconds 60]
+ *   npm run sim -- --measure                how fast the simulator is
  *
  *   --promise covered|beyond   only faults that the promises cover, or any
  *   --keep FILE                where the small plan of a failure goes
@@ -40,7 +42,7 @@ const { values } = parseArgs({
     ...modeFlags,
   },
 });
-if (values.exhaustive || values['fail-at']) process.exit(await mainModes(values));
+if (values.exhaustive || values['fail-at'] || values.measure) process.exit(await mainModes(values));
 const options = { ...usualOptions, keepLines: Number(values.lines) };
 
 function tasteOf(word: string | undefined): Partial<Taste> {

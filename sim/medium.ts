@@ -67,6 +67,22 @@ interface Mark {
   readonly keptBytes: number;
 }
 
+const GRANULE_BYTES = 64 * 1024;
+/** Megabytes of zeroes cost the collector more than the few that were written cost to clear. */
+const zeroes = new Map<number, Uint8Array[]>();
+
+const takeZeroes = (sizeBytes: number): Uint8Array =>
+  zeroes.get(sizeBytes)?.pop() ?? new Uint8Array(sizeBytes);
+
+function giveZeroes(bytes: Uint8Array): void {
+  const idle = zeroes.get(bytes.length) ?? [];
+  zeroes.set(bytes.length, idle);
+  if (idle.length < IDLE_MAX) idle.push(bytes);
+}
+
+/** Of each size. */
+const IDLE_MAX = 16;
+
 export class SimMedium {
   readonly path: string;
   readonly index: number;
@@ -79,6 +95,8 @@ export class SimMedium {
   onChange: ((medium: SimMedium, offset: number, data: Uint8Array) => void) | null = null;
   #now: Condition;
   readonly #marks: Mark[] = [];
+  /** One byte for each granule that was ever written. */
+  readonly #touched: Uint8Array;
   #kept = new Uint8Array(0);
   #keptBytes = 0;
 
@@ -86,8 +104,9 @@ export class SimMedium {
     this.path = path;
     this.index = index;
     this.blockBytes = blockBytes;
-    this.bytes = new Uint8Array(sizeBytes);
-    this.stable = new Uint8Array(sizeBytes);
+    this.bytes = takeZeroes(sizeBytes);
+    this.stable = takeZeroes(sizeBytes);
+    this.#touched = new Uint8Array(Math.ceil(sizeBytes / GRANULE_BYTES));
     this.#now = {
       sizeBytes,
       operations: 0,
@@ -346,6 +365,20 @@ export class SimMedium {
       mark.undo.push({ target, offset, before, lengthBytes: data.length });
     }
     target.set(data, offset);
+    const last = Math.floor((offset + Math.max(data.length, 1) - 1) / GRANULE_BYTES);
+    this.#touched.fill(1, Math.floor(offset / GRANULE_BYTES), last + 1);
+  }
+
+  /** Nobody will look at this drive again: what it was made of is used for others. */
+  scrap(): void {
+    this.#touched.forEach((touched, granule) => {
+      if (touched === 0) return;
+      const from = granule * GRANULE_BYTES;
+      this.bytes.fill(0, from, from + GRANULE_BYTES);
+      this.stable.fill(0, from, from + GRANULE_BYTES);
+    });
+    giveZeroes(this.bytes);
+    giveZeroes(this.stable);
   }
 
   #keep(bytes: Uint8Array): number {

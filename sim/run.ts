@@ -232,8 +232,7 @@ class Run {
     const scene = this.#scene;
     const { world, coverage } = scene;
     const target = scene.operations + afterOperations;
-    const limitUs = world.nowUs + 5_000_000;
-    while (scene.operations < target && world.nowUs < limitUs) await this.#pass(50);
+    if (afterOperations > 0) await world.until(() => scene.operations >= target, 5_000_000);
     coverage.count(kind === 'kill' ? 'kills' : 'power cuts');
     coverage.hit(kind === 'kill' ? 'C-1 killed' : 'C-2 power cut', scene.state);
     for (const path of kind === 'power' ? scene.liars : []) {

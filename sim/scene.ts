@@ -190,6 +190,7 @@ export class Scene {
     this.server.kill();
     if (this.#taken !== null) this.pools.give(this.#taken);
     this.#taken = null;
+    for (const medium of this.machine.media.values()) medium.scrap();
   }
 
   /**

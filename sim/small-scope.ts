@@ -32,6 +32,8 @@ export interface ScopeOptions {
   readonly level: number;
   readonly pools: Pools;
   readonly coverage: Coverage;
+  /** Of what is not safe, at each moment. */
+  readonly mixtures: number;
   readonly isOver: () => boolean;
 }
 
@@ -39,7 +41,25 @@ export interface ScopeOptions {
 const AFTERMATH_US = 7_500_000;
 const CLEAN_LIMIT_US = 10_000_000;
 
-export function commandsFor(level: number): ScopeCommand[] {
+/**
+ * `usual`: one member that goes away, another one that is lost, one leg. `whole`: any member, either leg; where members are
+ * alike (mirrors, rotating parity) that adds little, and five times the sequences.
+ */
+export type Alphabet = 'usual' | 'whole';
+
+export function commandsFor(level: number, alphabet: Alphabet = 'whole'): ScopeCommand[] {
+  if (alphabet === 'usual') {
+    return [
+      { do: 'write a' },
+      { do: 'write b' },
+      { do: 'flush' },
+      { do: 'open window', slot: 0 },
+      { do: 'close window' },
+      { do: 'lose member', slot: 1 },
+      { do: 'lose leg', leg: 0 },
+      { do: 'kill' },
+    ];
+  }
   const slots = level === 1 ? [0, 1] : [0, 1, 2];
   return [
     { do: 'write a' },
@@ -182,7 +202,8 @@ class SmallScope {
   async #lookAt(moment: number): Promise<void> {
     const { scene } = this.#script;
     const promises = 2 * this.#answers + scene.outstanding;
-    for (const { kind, fate, title, key } of crashStates(scene, promises, moment)) {
+    const { mixtures } = this.#options;
+    for (const { kind, fate, title, key } of crashStates(scene, promises, moment, mixtures)) {
       if (this.#seen.has(key)) continue;
       if (this.#options.isOver()) throw new OutOfTime();
       this.#seen.add(key);

@@ -41,6 +41,8 @@ export class World {
   between: (() => Promise<void> | null) | null = null;
   /** What an event threw: a bug, or a checker that objects. */
   thrown: { readonly error: unknown } | null = null;
+  /** Asked after each event, until it holds. */
+  #awaited: { readonly holds: () => boolean; readonly resolve: () => void } | null = null;
   #order = 0;
   readonly #heap: Event[] = [];
 
@@ -89,6 +91,7 @@ export class World {
           hasPaused = false;
           try {
             if (this.thrown !== null) throw this.thrown.error;
+            this.#settleAwaited();
             const ended = over() ? 'done' : this.#runNext(endUs, eventsLeft--);
             if (ended !== null) return resolve(ended);
           } catch (error) {
@@ -100,6 +103,25 @@ export class World {
       // From a turn of its own: within a promise's continuation nothing can be drained.
       setImmediate(loop, false);
     });
+  }
+
+  /** Settles right behind the event after which it holds, or after `limitUs`; one at a time. */
+  until(holds: () => boolean, limitUs: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#awaited = { holds, resolve };
+      this.after(limitUs, () => {
+        if (this.#awaited?.resolve !== resolve) return;
+        this.#awaited = null;
+        resolve();
+      });
+    });
+  }
+
+  #settleAwaited(): void {
+    const awaited = this.#awaited;
+    if (awaited === null || !awaited.holds()) return;
+    this.#awaited = null;
+    this.after(0, awaited.resolve);
   }
 
   /** Why there is no next event to run, or null: it has run. */

@@ -140,6 +140,8 @@ export const labelLayout = new Layout('label', BLOCK_BYTES, {
   members: field(0x600, 'region', 'members, 40 bytes each', MEMBERS_BYTES),
 });
 
+const NO_DIGEST = new Uint8Array(DIGEST_BYTES);
+
 /** Fills all of `bytes` except the digest. */
 export function encodeLabelBody(label: Label, bytes: Uint8Array): void {
   const { history, members, recovery, log, window, owner, scrub } = label;
@@ -149,10 +151,19 @@ export function encodeLabelBody(label: Label, bytes: Uint8Array): void {
   const at = labelLayout.fields;
   labelLayout.encode(
     {
-      ...label,
       magic: LABEL_MAGIC,
       version: LABEL_VERSION,
-      digest: new Uint8Array(DIGEST_BYTES),
+      digest: NO_DIGEST,
+      sequence: label.sequence,
+      events: label.events,
+      volumeUuid: label.volumeUuid,
+      memberUuid: label.memberUuid,
+      generation: label.generation,
+      name: label.name,
+      memberDataBytes: label.memberDataBytes,
+      chunkBytes: label.chunkBytes,
+      memberCount: label.memberCount,
+      level: label.level,
       slot: label.slot ?? NO_SLOT,
       clean: label.clean ? 1 : 0,
       stripeLog: codeOf(stripeLogWords, label.stripeLog),
