@@ -495,6 +495,34 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
     'The firmware update {rollout} is {state}[: {reason}].',
     '`locum firmware status {rollout}` shows it.',
   ),
+
+  // --- runs ----------------------------------------------------------------------------------------------------------
+  'run-unknown': entry(
+    notFound,
+    'There is no run {run}; the oldest are forgotten.',
+    '`locum window show VOLUME` prints the last one of a volume.',
+  ),
+  'run-ended': entry(
+    refused,
+    'Run {run} has ended: there is nothing to call back.',
+    '`locum window show VOLUME {run}` prints what came of it.',
+  ),
+  'run-exists': entry(
+    refused,
+    'A run is under way on drive {drive} of volume {volume} already, or on another drive of it[ ({run})].',
+    '`locum window show {volume}` shows it; one drive of a volume at a time may be away.',
+  ),
+  'run-at-work': entry(
+    refused,
+    'A tool is at work on {path}[ ({step})]: the drive cannot be taken back before it has ended.',
+    'It is brought back by itself. To leave out what has not begun: `locum window abort {volume}`.',
+  ),
+  'run-limit': entry(
+    { httpStatus: 503, exitCode: exitCodes.failed, errno: EBUSY },
+    'No more runs can be begun now[: at most {most} at a time][: {reason}].',
+    'Wait until one has ended.',
+  ),
+
   // --- jobs ----------------------------------------------------------------------------------------------------------
   'job-running': entry(
     refused,
@@ -582,6 +610,7 @@ const defaultWords: Readonly<Record<string, string>> = {
   volume: 'the volume',
   drive: 'the drive',
   leg: 'the leg',
+  run: 'of that name',
   name: 'this',
   tool: 'for it',
   package: 'PACKAGE',

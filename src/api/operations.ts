@@ -8,6 +8,7 @@
 
 import type { Outcome } from '../core/problems.ts';
 import type { LocumEvent } from '../core/status.ts';
+import type * as runSchema from './run-schema.ts';
 import type * as schema from './schema.ts';
 
 export const operations = {
@@ -29,6 +30,10 @@ export const operations = {
   windowClose: { method: 'POST', path: '/v1/volumes/:volume/window/close' },
   windowAbort: { method: 'POST', path: '/v1/volumes/:volume/window/abort' },
   windowExtend: { method: 'POST', path: '/v1/volumes/:volume/window/extend' },
+  windowRun: { method: 'POST', path: '/v1/volumes/:volume/window/run', status: 202 },
+  runList: { method: 'GET', path: '/v1/runs' },
+  runShow: { method: 'GET', path: '/v1/runs/:run' },
+  runRecall: { method: 'POST', path: '/v1/runs/:run/recall' },
   windowList: { method: 'GET', path: '/v1/windows' },
   windowHistory: { method: 'GET', path: '/v1/windows/history' },
   scrubStart: { method: 'POST', path: '/v1/volumes/:volume/scrub' },
@@ -39,7 +44,7 @@ export const operations = {
   logReplace: { method: 'POST', path: '/v1/volumes/:volume/log/replace' },
   logAdd: { method: 'POST', path: '/v1/volumes/:volume/log' },
   events: { method: 'GET', path: '/v1/events' },
-} as const satisfies Record<string, { method: 'GET' | 'POST'; path: string }>;
+} as const satisfies Record<string, { method: 'GET' | 'POST'; path: string; status?: number }>;
 
 /** Server-sent events: not a request with a reply, so it stands beside the table. */
 export const EVENT_STREAM_PATH = '/v1/events/stream';
@@ -75,10 +80,24 @@ export interface Operations {
   driveReplace: OnVolume<schema.DriveReplaceBody, schema.StatusReply>;
   windowPlan: OnVolume<schema.WindowBody, schema.PlanReply>;
   windowOpen: OnVolume<schema.WindowBody, schema.WindowReply>;
-  windowShow: OnVolume<Empty, schema.WindowReply>;
+  windowShow: {
+    params: schema.VolumeParams;
+    query: runSchema.WindowQuery;
+    body: Empty;
+    reply: runSchema.WindowShowReply;
+  };
   windowClose: OnVolume<schema.CloseBody, schema.WindowReply>;
   windowAbort: OnVolume<Empty, schema.WindowReply>;
   windowExtend: OnVolume<schema.ExtendBody, schema.WindowReply>;
+  windowRun: OnVolume<runSchema.RunBody, runSchema.RunReply>;
+  runList: { params: Empty; query: Empty; body: Empty; reply: runSchema.RunsReply };
+  runShow: { params: runSchema.RunParams; query: Empty; body: Empty; reply: runSchema.RunReply };
+  runRecall: {
+    params: runSchema.RunParams;
+    query: Empty;
+    body: runSchema.RecallBody;
+    reply: runSchema.RunReply;
+  };
   windowList: { params: Empty; query: Empty; body: Empty; reply: schema.WindowsReply };
   windowHistory: {
     params: Empty;

@@ -24,22 +24,22 @@ export const API_VERSION = 'locum/v1';
 
 // --- building blocks -------------------------------------------------------------------------------------------------
 
-const closed = { additionalProperties: false } as const;
-const Bytes = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
+export const closed = { additionalProperties: false } as const;
+export const Bytes = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 const Count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 const Milliseconds = Type.Integer({ minimum: 0, maximum: 365 * 86_400_000 });
 const Text = Type.String({ maxLength: 4096 });
 /** Absolute, because the server's working directory is not the caller's. */
-const AbsolutePath = Type.String({ minLength: 1, maxLength: 4096, pattern: '^/' });
+export const AbsolutePath = Type.String({ minLength: 1, maxLength: 4096, pattern: '^/' });
 /** A slot number, a path, or a unique prefix of the member's uuid. */
-const DriveName = Type.String({ minLength: 1, maxLength: 4096 });
+export const DriveName = Type.String({ minLength: 1, maxLength: 4096 });
 /** Checked by the engine too; here it keeps path separators out of URLs and export names. */
 export const VOLUME_NAME_PATTERN = '^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$';
 const VolumeName = Type.String({ pattern: VOLUME_NAME_PATTERN });
 const Severity = Type.Enum(['info', 'warning', 'critical']);
-const orNull = <T extends Parameters<typeof Type.Array>[0]>(type: T) =>
+export const orNull = <T extends Parameters<typeof Type.Array>[0]>(type: T) =>
   Type.Union([type, Type.Null()]);
-const reply = <P extends TProperties>(properties: P) =>
+export const reply = <P extends TProperties>(properties: P) =>
   Type.Object({ apiVersion: Type.Literal(API_VERSION), ...properties });
 
 // --- status ----------------------------------------------------------------------------------------------------------

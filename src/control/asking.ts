@@ -83,7 +83,7 @@ export class Asking {
   }
 
   /** The same for calls that change a window: a drive may have come back on another path. */
-  async report(volume: string, report: WindowReport): Promise<Outcome<Reply<'windowShow'>>> {
+  async report(volume: string, report: WindowReport): Promise<Outcome<Reply<'windowOpen'>>> {
     this.#table.options.history.record(report);
     await this.#table.entries.get(volume)?.handle?.refresh();
     await this.#table.save();

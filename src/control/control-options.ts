@@ -3,6 +3,8 @@
 import type { ServerReply } from '../api/schema.ts';
 import type { EventLog } from './event-log.ts';
 import type { KnownVolumes } from './known-volumes.ts';
+import type { RunStore } from './runs/run-store.ts';
+import type { RunTiming, RunTools } from './runs/run-tools.ts';
 import type { Timing, VolumeThread } from './volume-handle.ts';
 import type { WindowHistory } from './window-history.ts';
 
@@ -20,4 +22,11 @@ export interface ControlOptions {
   readonly onTrouble: (reason: string) => void;
   readonly wallMs: () => number;
   readonly timing?: Partial<Timing>;
+  readonly runs: RunStore;
+  readonly tools: RunTools;
+  readonly runTiming?: Partial<RunTiming>;
+  /** Where groups of volumes that froze together are kept; null where nothing outlives the process. */
+  readonly windowGroupsFile: string | null;
+  /** A fault of ours in what runs by itself. */
+  readonly onFault: (error: unknown) => void;
 }

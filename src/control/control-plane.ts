@@ -15,10 +15,15 @@ import { driveHandlers } from './handlers/drives.ts';
 import { endHandlers } from './handlers/end-volumes.ts';
 import { logHandlers } from './handlers/log.ts';
 import { lookHandlers } from './handlers/look.ts';
+import { runHandlers } from './handlers/runs.ts';
 import { scrubHandlers } from './handlers/scrub.ts';
 import { serverHandlers } from './handlers/server.ts';
 import { startHandlers } from './handlers/start-volumes.ts';
 import { windowHandlers } from './handlers/windows.ts';
+import { defaultRunTiming } from './runs/run-tools.ts';
+import { Runs } from './runs/runs.ts';
+import { SharedDrives } from './runs/shared-drive.ts';
+import { WindowGroups } from './runs/window-groups.ts';
 import type { Connection } from './volume-calls.ts';
 import { DISCONNECT_MS, STOP_MS, VolumeTable } from './volume-table.ts';
 
@@ -31,19 +36,36 @@ export interface ExportInfo {
 
 export class Control implements ControlPlane {
   readonly handlers: Handlers;
+  /** One drive, one task; rollouts are made of them. */
+  readonly runs: Runs;
   readonly #table: VolumeTable;
+  readonly #groups: WindowGroups;
 
   constructor(options: ControlOptions) {
     const table = new VolumeTable(options);
     const asking = new Asking(table);
     this.#table = table;
+    const drives = new SharedDrives(table, asking, options.tools);
+    this.#groups = new WindowGroups(table, asking, drives, options.windowGroupsFile);
+    this.runs = new Runs({
+      table,
+      asking,
+      drives,
+      groups: this.#groups,
+      claims: table.claims,
+      store: options.runs,
+      tools: options.tools,
+      timing: { ...defaultRunTiming, ...options.runTiming },
+      onFault: options.onFault,
+    });
     this.handlers = {
       ...serverHandlers(table),
       ...lookHandlers(table, asking),
       ...startHandlers(table),
       ...endHandlers(table, asking),
       ...driveHandlers(table, asking),
-      ...windowHandlers(table, asking),
+      ...windowHandlers(table, asking, this.#groups, this.runs),
+      ...runHandlers(this.runs),
       ...scrubHandlers(asking),
       ...logHandlers(table, asking),
     };
@@ -75,11 +97,14 @@ export class Control implements ControlPlane {
           }
         }),
     );
+    await this.#groups.resume();
+    this.runs.resume();
   }
 
   /** Ends every volume cleanly, as far as it goes within the time that a service manager gives. */
   async close(): Promise<void> {
     this.#table.closing = true;
+    await this.runs.close();
     await Promise.all(
       [...this.#table.entries].map(async ([name, { handle }]) => {
         if (!handle || handle.lost !== null) return;

@@ -71,6 +71,11 @@ export class VolumeHandle {
     return this.#last;
   }
 
+  /** When `last` was read, on the clock of `performance`. */
+  get lastMs(): number {
+    return this.#lastMs;
+  }
+
   get lost(): string | null {
     return this.#lost;
   }

@@ -91,6 +91,12 @@ export const problemCodes = [
   'rollout-exists',
   'rollout-unknown',
   'rollout-wrong-state',
+  // runs
+  'run-unknown',
+  'run-ended',
+  'run-exists',
+  'run-at-work',
+  'run-limit',
   // jobs
   'job-running',
   'job-none',

@@ -17,6 +17,7 @@ import type { Serve, ServeOptions } from '../api/serve-options.ts';
 import { Control } from '../control/control-plane.ts';
 import { EventLog } from '../control/event-log.ts';
 import { KnownVolumes } from '../control/known-volumes.ts';
+import { RunStore } from '../control/runs/run-store.ts';
 import { WindowHistory } from '../control/window-history.ts';
 import type { Outcome, Problem } from '../core/problems.ts';
 import { done, refuse } from '../core/problems.ts';
@@ -26,6 +27,7 @@ import { chooseIo } from '../io/choose.ts';
 import type { ListenAddress } from '../nbd/acceptor.ts';
 import { Listeners, parseListenAddress } from './listeners.ts';
 import { type ServerLog, serverLog } from './log.ts';
+import { runTools } from './run-tools.ts';
 import { openStateDirectory, type StateDirectory } from './state-directory.ts';
 import { startInMainThread, startWorker } from './volume-thread.ts';
 
@@ -103,6 +105,10 @@ async function start(
     onVolumeLost: (name) => listeners.cut(name),
     onTrouble: trouble,
     wallMs: Date.now,
+    runs: await RunStore.open(state.runsFolder, trouble),
+    tools: runTools(),
+    windowGroupsFile: state.windowGroupsFile,
+    onFault: fault,
   });
   const listeners: Listeners = new Listeners(
     control,

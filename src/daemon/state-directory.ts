@@ -20,6 +20,8 @@ export interface StateDirectory {
   readonly volumesFile: string;
   readonly eventsFile: string;
   readonly windowsFile: string;
+  readonly runsFolder: string;
+  readonly windowGroupsFile: string;
   release(): void;
 }
 
@@ -48,6 +50,8 @@ export function openStateDirectory(path: string): Outcome<StateDirectory> {
     volumesFile: join(path, 'volumes.json'),
     eventsFile: join(path, 'events.jsonl'),
     windowsFile: join(path, 'windows.jsonl'),
+    runsFolder: join(path, 'runs'),
+    windowGroupsFile: join(path, 'window-groups.json'),
     release: () => fs.closeSync(lock),
   });
 }

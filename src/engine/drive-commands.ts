@@ -294,7 +294,7 @@ async function onLogDisk(v: VolumeCore, path: string): Promise<ReturnType<typeof
 
 /** What would be lost on the drive, as people would say it; null when it is empty. */
 export async function contentOf(
-  v: { readonly environment: VolumeCore['environment'] },
+  v: { readonly environment: Pick<VolumeCore['environment'], 'foreignContent'> },
   drive: Drive,
   superblock: string,
   label: string,

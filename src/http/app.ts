@@ -36,6 +36,13 @@ export interface AppOptions {
   readonly onFault: (error: unknown) => void;
 }
 
+/** 202: begun, and followed by other requests. */
+interface OperationRoute {
+  readonly method: 'GET' | 'POST';
+  readonly path: string;
+  readonly status?: number;
+}
+
 // Which input belongs to which handler is the table's business; past this line the pair is always of one name.
 type AnyHandler = (input: Input<OperationName>) => Promise<Outcome<object>>;
 
@@ -69,13 +76,13 @@ export function buildApp({ control, onFault }: AppOptions): FastifyInstance {
   app.addHook('onClose', async () => streams.close());
 
   for (const name of Object.keys(operations) as OperationName[]) {
-    const { method, path } = operations[name];
+    const { method, path, status = 200 } = operations[name] as OperationRoute;
     const handler = control.handlers[name as keyof Handlers] as unknown as AnyHandler;
     app.route({
       method,
       url: path,
       schema: requestSchemas[name],
-      handler: (request, reply) => answer(handler, request, reply),
+      handler: (request, reply) => answer(handler, request, reply.code(status)),
     });
   }
 

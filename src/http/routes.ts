@@ -7,6 +7,7 @@
 import type { TSchema } from 'typebox';
 import { Type } from 'typebox';
 import type { OperationName } from '../api/operations.ts';
+import * as runSchema from '../api/run-schema.ts';
 import * as schema from '../api/schema.ts';
 
 export interface RequestSchemas {
@@ -40,10 +41,14 @@ export const requestSchemas: Readonly<Record<OperationName, RequestSchemas>> = {
   driveReplace: postToVolume(schema.DriveReplaceBody),
   windowPlan: postToVolume(schema.WindowBody),
   windowOpen: postToVolume(schema.WindowBody),
-  windowShow: getOfVolume,
+  windowShow: { params: schema.VolumeParams, querystring: runSchema.WindowQuery },
   windowClose: postToVolume(schema.CloseBody),
   windowAbort: postToVolume(nothing),
   windowExtend: postToVolume(schema.ExtendBody),
+  windowRun: postToVolume(runSchema.RunBody),
+  runList: get,
+  runShow: { params: runSchema.RunParams, querystring: nothing },
+  runRecall: { ...post(runSchema.RecallBody), params: runSchema.RunParams },
   windowList: get,
   windowHistory: { querystring: schema.HistoryQuery },
   scrubStart: postToVolume(schema.ScrubBody),

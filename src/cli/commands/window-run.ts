@@ -1,55 +1,83 @@
 /**
- * `locum window run VOLUME DRIVE --for PURPOSE -- COMMAND …`: open, run COMMAND while the drive is away, bring the
- * drive back, wait for the replay. The drive is brought back whatever becomes of the command; its failure is passed
- * on as exit code 1 after that.
+ * `locum window run VOLUME DRIVE --for PURPOSE …`: one drive, one command. The server does it all; this side asks for it,
+ * says where it is, and turns what came of it into an exit code.
  *
- * While the command runs, Ctrl-C is the command's: the terminal sends it to both, and this side waits for the end of
- * the command, because a firmware tool that was interrupted half way still owns the drive.
+ * Ctrl-C ends the following and not the run: a firmware tool that is interrupted half way is the worst that can happen to a
+ * drive, and the volume is safe in its window for as long as it takes.
  */
 
-import { spawn } from 'node:child_process';
-import { constants } from 'node:os';
+import { hostname, userInfo } from 'node:os';
 import type { Command } from 'commander';
-import { exitCodes } from '../../api/errors.ts';
-import { formatDuration } from '../../api/units.ts';
-import type { VerifyMode, WindowReport } from '../../core/status.ts';
-import { duration } from '../arguments.ts';
+import { Option } from 'commander';
+import { type ExitCode, exitCodes } from '../../api/errors.ts';
+import type { RunBody } from '../../api/run-schema.ts';
+import type { RunOutcome, RunReport } from '../../core/run-report.ts';
+import type { VerifyMode } from '../../core/status.ts';
+import { absolute, duration } from '../arguments.ts';
+import { followRun } from '../follow-run.ts';
 import { addWindowOptions, leaf, outputOption, timeoutOption, verifyOption } from '../options.ts';
+import { renderRun } from '../render/run.ts';
 import { type Session, sessionOf } from '../session.ts';
-import { Stop, stopQuietly } from '../stop.ts';
+import { stopQuietly } from '../stop.ts';
 import type { Terminal } from '../terminal.ts';
-import { awaitEndOfWindow } from '../window-end.ts';
-import { closedSentence, type OpenOptions, opened, windowBody } from './window-words.ts';
-
-/** After its task a drive may need a while until it answers again: firmware activation takes up to half a minute. */
-const RETURN_WAIT_MS = 120_000;
-const RETRY_MS = 1_000;
-const WATCH_MS = 2_000;
+import { type OpenOptions, windowBody } from './window-words.ts';
 
 interface RunOptions extends OpenOptions {
+  image?: string;
+  sha256?: string;
+  toVersion?: string;
+  model?: string;
+  test?: 'short' | 'long' | 'scan';
+  with?: string;
+  rehearse?: true;
+  detach?: true;
   verify?: VerifyMode;
-  rebuild?: true;
   timeout?: number;
+  commandLimit?: number;
   returnWait?: number;
 }
 
+const exitCodeOf: Readonly<Record<RunOutcome, ExitCode>> = {
+  done: exitCodes.done,
+  rehearsed: exitCodes.done,
+  'not-applied': exitCodes.failed,
+  unhealthy: exitCodes.failed,
+  failed: exitCodes.failed,
+  recalled: exitCodes.failed,
+  refused: exitCodes.refused,
+  'drive-lost': exitCodes.failed,
+};
+
 export function runCommand(terminal: Terminal): Command {
-  const command = leaf('run', 'open, run COMMAND while the drive is away, close, wait', [
+  const command = leaf('run', 'freeze, do something to the drive, take it back, replay', [
+    'locum window run v1 sdb --for firmware --image fw.bin',
+    'locum window run v1 1 --for diagnostics --test long',
+    'locum window run v1 1 --for replacement --with /dev/disk/by-id/NEW',
     'locum window run v1 1 --for firmware --max 10m -- nvme fw-commit /dev/nvme1 --slot 1 --action 3',
   ]);
   return addWindowOptions(command)
-    .usage('[options] VOLUME DRIVE -- COMMAND ...')
+    .usage('[options] VOLUME DRIVE [-- COMMAND ...]')
     .argument('<volume>')
     .argument('<drive>')
-    .argument(
-      '<command...>',
-      'run with LOCUM_VOLUME, LOCUM_WINDOW, LOCUM_DRIVE_PATH, LOCUM_SLOT, LOCUM_MEMBER_UUID',
+    .argument('[command...]', 'runs on the server with LOCUM_DRIVE_PATH, LOCUM_IMAGE, LOCUM_STEP …')
+    .option('--image <file>', 'the firmware image')
+    .option('--sha256 <digest>', 'the SHA-256 that the image must have')
+    .option('--to-version <revision>', 'the revision that the drive must have afterwards')
+    .option('--model <text>', 'refuse a drive whose model does not contain this')
+    .addOption(
+      new Option(
+        '--test <kind>',
+        'diagnostics: a self-test of the drive, or a read of all of it',
+      ).choices(['short', 'long', 'scan']),
     )
+    .option('--with <path>', 'replacement: where the new drive is, or will be')
+    .option('--rehearse', 'everything but the touching of the drive')
+    .option('--detach', 'do not wait for the end')
     .addOption(verifyOption())
-    .option('--rebuild', 'the drive comes back blank: rebuild it from the frozen volume')
+    .option('--command-limit <duration>', 'end a tool that takes longer (5m)', duration)
     .option(
       '--return-wait <duration>',
-      'how long to wait for the drive to answer again (2m)',
+      'how long the drive may take to answer again (5m)',
       duration,
     )
     .addOption(timeoutOption())
@@ -63,135 +91,59 @@ export function runCommand(terminal: Terminal): Command {
         self: Command,
       ) => {
         const session = sessionOf(terminal, self);
-        const body = windowBody(terminal, drive, options);
-        const { window } = await session.client.call('windowOpen', { params: { volume }, body });
-        session.say(opened(session, window).trimEnd());
-        const failure = await runWhileAway(session, window, words);
-        session.note(
-          failure === null
-            ? 'The command is done; bringing the drive back.'
-            : `${failure} Bringing the drive back.`,
-        );
-        const back = await bringBack(session, window, options);
-        const ended = await awaitEndOfWindow(session, volume, back, options.timeout ?? null);
-        session.answer(
-          { apiVersion: 'locum/v1', window: ended, command: { failure } },
-          closedSentence,
-        );
-        if (failure !== null) {
-          session.note(`locum: ${failure} The window is closed and the volume is whole.`);
-          throw stopQuietly(exitCodes.failed);
+        const body = runBody(terminal, drive, words, options);
+        const { run } = await session.client.call('windowRun', { params: { volume }, body });
+        if (options.detach) {
+          session.answer({ apiVersion: 'locum/v1', run }, () => `${begun(run)} ${again(volume)}\n`);
+          return;
         }
+        session.say(begun(run));
+        conclude(session, await followRun(session, volume, run, options.timeout ?? null));
       },
     );
 }
 
-/** Null when COMMAND ended with 0, otherwise the sentence that says how it failed. */
-async function runWhileAway(
-  session: Session,
-  window: WindowReport,
+function runBody(
+  terminal: Terminal,
+  drive: string,
   words: readonly string[],
-): Promise<string | null> {
-  const { terminal } = session;
-  const release = terminal.onInterrupt(() => session.note('Waiting for the command to end.'));
-  const watch = watchForTrouble(session, window);
-  try {
-    return await new Promise((resolve) => {
-      const child = spawn(words[0]!, words.slice(1), {
-        stdio: session.json ? ['inherit', 2, 'inherit'] : 'inherit',
-        cwd: terminal.cwd,
-        env: {
-          ...terminal.env,
-          LOCUM_VOLUME: window.volume,
-          LOCUM_WINDOW: window.id,
-          LOCUM_DRIVE_PATH: window.drive.path,
-          LOCUM_SLOT: String(window.drive.slot),
-          LOCUM_MEMBER_UUID: window.drive.uuid,
-        },
-      });
-      child.on('error', (error) => resolve(`${words[0]} could not be started: ${error.message}.`));
-      child.on('exit', (code, signal) => {
-        if (code === 0) resolve(null);
-        else if (code !== null) resolve(`The command failed with exit code ${code}.`);
-        else resolve(`The command was ended by ${signal} (${constants.signals[signal!]}).`);
-      });
-    });
-  } finally {
-    watch.stop();
-    await watch.ended;
-    release();
-  }
-}
-
-/** Says at once when the volume needs the drive back: another drive has failed, or the log is nearly full. */
-function watchForTrouble(
-  session: Session,
-  window: WindowReport,
-): { stop: () => void; ended: Promise<void> } {
-  let running = true;
-  let wake = (): void => {};
-  const stopped = new Promise<void>((resolve) => {
-    wake = resolve;
-  });
-  const poll = async (): Promise<void> => {
-    let told = false;
-    while (running) {
-      await Promise.race([session.terminal.sleep(WATCH_MS), stopped]);
-      if (!running || told) continue;
-      try {
-        const { volumes } = await session.client.call('volumeStatus', {
-          params: { volume: window.volume },
-        });
-        if (volumes[0]?.window?.recall) {
-          told = true;
-          session.note(
-            `RECALL: ${volumes[0].story.why || volumes[0].story.state} Bring the drive back as soon as it is safe.`,
-          );
-        }
-      } catch (error) {
-        // A server that restarts meanwhile finds the window open; nothing is lost by not seeing it now.
-        if (!(error instanceof Stop)) throw error;
-      }
-    }
-  };
-  return {
-    stop: () => {
-      running = false;
-      wake();
-    },
-    ended: poll(),
-  };
-}
-
-/** Closes the window; a drive that is not there yet, or a server that restarts, is asked again for a while. */
-async function bringBack(
-  session: Session,
-  window: WindowReport,
   options: RunOptions,
-): Promise<WindowReport> {
-  const { terminal } = session;
-  const giveUpMs = terminal.nowMs() + (options.returnWait ?? RETURN_WAIT_MS);
-  const body = {
+): RunBody {
+  const path = (text: string): string => absolute(terminal, text);
+  return {
+    ...windowBody(terminal, drive, options),
+    ...(options.image === undefined ? {} : { image: path(options.image) }),
+    ...(options.sha256 === undefined ? {} : { sha256: options.sha256.toLowerCase() }),
+    ...(options.toVersion === undefined ? {} : { version: options.toVersion }),
+    ...(options.model === undefined ? {} : { model: options.model }),
+    ...(options.test === undefined ? {} : { test: options.test }),
+    ...(options.with === undefined ? {} : { with: path(options.with) }),
     ...(options.verify === undefined ? {} : { verify: options.verify }),
-    rebuild: options.rebuild === true,
+    ...(options.commandLimit === undefined ? {} : { commandLimitMs: options.commandLimit }),
+    ...(options.returnWait === undefined ? {} : { answerLimitMs: options.returnWait }),
+    ...(words.length === 0
+      ? {}
+      : { command: words.map(quoted).join(' '), commandDirectory: terminal.cwd }),
+    rehearsal: options.rehearse === true,
+    requestedBy: `${userInfo().username}@${hostname()}`,
   };
-  let told = false;
-  for (;;) {
-    try {
-      return (await session.client.call('windowClose', { params: { volume: window.volume }, body }))
-        .window;
-    } catch (error) {
-      const patient =
-        error instanceof Stop &&
-        ['window-drive-absent', 'server-unreachable'].includes(error.problem?.code ?? '');
-      if (!patient || terminal.nowMs() >= giveUpMs) throw error;
-      if (!told) {
-        told = true;
-        session.note(
-          `${error.message} Waiting up to ${formatDuration(giveUpMs - terminal.nowMs())} for it.`,
-        );
-      }
-      await terminal.sleep(RETRY_MS);
-    }
-  }
+}
+
+/** For the server's shell: exactly the words that were given here. */
+const quoted = (word: string): string =>
+  /^[A-Za-z0-9_./:=@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+
+const begun = ({ id, drive, purpose, rehearsal }: RunReport): string =>
+  `Run ${id}: ${purpose} of ${drive.path}${rehearsal ? ', a rehearsal' : ''}.`;
+
+const again = (volume: string): string =>
+  `\`locum window show ${volume}\` tells how it is; \`locum window abort ${volume}\` calls it off.`;
+
+function conclude(session: Session, run: RunReport): void {
+  session.answer({ apiVersion: 'locum/v1', run }, (reply) => renderRun(reply.run, session.view));
+  const exitCode = exitCodeOf[run.outcome ?? 'failed'];
+  if (exitCode === exitCodes.done) return;
+  session.note(`locum: ${run.sentence}`);
+  if (run.next !== '') session.note(`  next: ${run.next}`);
+  throw stopQuietly(exitCode);
 }

@@ -14,6 +14,7 @@ import {
   verifyOption,
   waitOption,
 } from '../options.ts';
+import { renderRun } from '../render/run.ts';
 import { renderPlan, renderReport, renderReports } from '../render/window.ts';
 import { type Session, sessionOf } from '../session.ts';
 import { stopQuietly } from '../stop.ts';
@@ -163,13 +164,23 @@ function extend(terminal: Terminal): Command {
 }
 
 function show(terminal: Terminal): Command {
-  return leaf('show', 'show the open window of a volume')
+  return leaf('show', 'show the open window of a volume and its run, else the last one', [
+    'locum window show v1',
+    'locum window show v1 ID      the record of an earlier window or run',
+  ])
     .argument('<volume>')
+    .argument('[id]')
     .addOption(outputOption())
-    .action(async (volume: string, _options: object, command: Command) => {
+    .action(async (volume: string, id: string | undefined, _options: object, command: Command) => {
       const session = sessionOf(terminal, command);
-      const reply = await session.client.call('windowShow', { params: { volume } });
-      session.answer(reply, ({ window }) => renderReport(window, session.view));
+      const query = id === undefined ? {} : { id };
+      const reply = await session.client.call('windowShow', { params: { volume }, query });
+      session.answer(reply, ({ window, run }) =>
+        [
+          window === null ? '' : renderReport(window, session.view),
+          run === null ? '' : renderRun(run, session.view),
+        ].join(''),
+      );
     });
 }
 

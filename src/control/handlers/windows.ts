@@ -1,12 +1,16 @@
 /** The operations on windows. What they answer goes into the history too. */
 
-import type { Handlers } from '../../api/operations.ts';
+import type { Handlers, Reply } from '../../api/operations.ts';
 import type { WindowBody } from '../../api/schema.ts';
 import { DOUBLE_ABSENCE_WAIT_MS } from '../../api/units.ts';
-import { refuse } from '../../core/problems.ts';
+import { done, type Outcome, refuse } from '../../core/problems.ts';
+import type { RunReport } from '../../core/run-report.ts';
+import type { WindowReport } from '../../core/status.ts';
 import type { WindowRequest } from '../../engine/contract.ts';
 import { type Asking, QUICK_MS } from '../asking.ts';
 import { reply } from '../replies.ts';
+import type { Runs } from '../runs/runs.ts';
+import type { WindowGroups } from '../runs/window-groups.ts';
 import type { VolumeTable } from '../volume-table.ts';
 
 type WindowOperation =
@@ -19,7 +23,7 @@ type WindowOperation =
   | 'windowList'
   | 'windowHistory';
 
-const WINDOW_MAX_MS = 30 * 60_000;
+export const WINDOW_MAX_MS = 30 * 60_000;
 
 const windowRequest = (body: WindowBody): WindowRequest => ({
   drive: body.drive,
@@ -34,41 +38,46 @@ const windowRequest = (body: WindowBody): WindowRequest => ({
 export function windowHandlers(
   table: VolumeTable,
   asking: Asking,
+  groups: WindowGroups,
+  runs: Runs,
 ): Pick<Handlers, WindowOperation> {
   return {
-    windowPlan: (input) =>
-      asking.ask(input.params.volume, 'planWindow', [windowRequest(input.body)], (plan) =>
-        reply({ plan }),
-      ),
-    windowOpen: (input) =>
-      asking.ask(input.params.volume, 'openWindow', [windowRequest(input.body)], (report) =>
-        asking.report(input.params.volume, report),
-      ),
-    windowShow: ({ params: { volume } }) =>
-      asking.ask(
-        volume,
-        'windowReport',
-        [],
-        (report) =>
-          report.closedAt === null ? reply({ window: report }) : refuse('window-none', { volume }),
-        QUICK_MS,
-      ),
+    windowPlan: async ({ params: { volume }, body }) => {
+      const planned = await groups.plan(volume, windowRequest(body));
+      return planned.ok ? reply({ plan: planned.value.plan }) : planned;
+    },
+    windowOpen: async ({ params: { volume }, body }) => {
+      const opened = await groups.open(volume, windowRequest(body));
+      if (!opened.ok) return opened;
+      return asking.report(volume, opened.value[0] as WindowReport);
+    },
+    windowShow: ({ params: { volume }, query }) => show(table, asking, runs, volume, query.id),
     windowClose: async ({ params: { volume }, body }) => {
       const { drivePath } = body;
       const drives = drivePath === undefined ? [] : [drivePath];
       const free = await table.claims.check(volume, drives);
       if (!free.ok) return free;
-      const request = {
+      const run = runs.isAtWork(volume);
+      if (run !== null) {
+        return refuse('run-at-work', { volume, path: run.drive.path, step: run.step });
+      }
+      const closed = await groups.close(volume, {
         drivePath: drivePath ?? null,
         verify: body.verify ?? 'recent',
         rebuild: body.rebuild === true,
-      } as const;
-      return table.expecting(volume, { drives, logs: [] }, () =>
-        asking.ask(volume, 'closeWindow', [request], (report) => asking.report(volume, report)),
-      );
+      });
+      return closed.ok ? asking.report(volume, closed.value) : closed;
     },
-    windowAbort: ({ params: { volume } }) =>
-      asking.ask(volume, 'abortWindow', [], (report) => asking.report(volume, report)),
+    // With a run on it this is the run's business: what has not begun is left out, and it brings the drive back.
+    windowAbort: async ({ params: { volume } }) => {
+      const run = runs.ofVolume(volume);
+      if (run !== null) {
+        runs.recall(run.id, 'somebody called it off.');
+        return asking.ask(volume, 'windowReport', [], (window) => reply({ window }), QUICK_MS);
+      }
+      const aborted = await groups.abort(volume);
+      return aborted.ok ? asking.report(volume, aborted.value) : aborted;
+    },
     windowExtend: ({ params: { volume }, body }) =>
       asking.ask(volume, 'extendWindow', [body.byMs], (report) => asking.report(volume, report)),
     windowList: async () => {
@@ -86,3 +95,40 @@ export function windowHandlers(
     },
   };
 }
+
+/** The open window, else the last one, or the one that is asked for by its id or its run's; with its run. */
+async function show(
+  table: VolumeTable,
+  asking: Asking,
+  runs: Runs,
+  volume: string,
+  id: string | undefined,
+): Promise<Outcome<Reply<'windowShow'>>> {
+  const last = await asking.ask(volume, 'windowReport', [], done<WindowReport>, QUICK_MS);
+  if (!last.ok && last.problem.code !== 'window-none') return last;
+  const all = [...table.options.history.ended(volume), ...(last.ok ? [last.value] : [])];
+  const run = runToShow(runs, volume, id, all.at(-1));
+  const wanted = run === null ? (id ?? all.at(-1)?.id) : windowOf(run, volume);
+  const window = all.findLast((report) => report.id === wanted) ?? null;
+  if (window === null && run === null) return refuse('window-none', { volume });
+  return reply({ window, run });
+}
+
+/** By its own id or its window's; without an id the last one, unless a window without a run is newer. */
+function runToShow(
+  runs: Runs,
+  volume: string,
+  id: string | undefined,
+  last: WindowReport | undefined,
+): RunReport | null {
+  const all = runs.all().filter(({ volumes }) => volumes.includes(volume));
+  if (id !== undefined) {
+    return all.findLast((run) => run.id === id || run.windowIds.includes(id)) ?? null;
+  }
+  const newest = all.at(-1) ?? null;
+  if (newest === null || last === undefined || newest.windowIds.includes(last.id)) return newest;
+  return newest.startedAt > last.openedAt ? newest : null;
+}
+
+const windowOf = (run: RunReport, volume: string): string | undefined =>
+  run.windowIds[run.volumes.indexOf(volume)];

@@ -1,5 +1,6 @@
 /** A volume in a window as the engine would describe it, for the tests of everything that passes such things on. */
 
+import type { RunReport } from '../../../src/core/run-report.ts';
 import type { VolumeStatus, WindowReport } from '../../../src/core/status.ts';
 
 const GIB = 2 ** 30;
@@ -85,6 +86,46 @@ export function sampleReport(change: Partial<WindowReport> = {}): WindowReport {
     replayedBytes: 0,
     verify: null,
     secondFailures: [],
+    ...change,
+  };
+}
+
+/** A run on drive 1 of v1, whose image is being brought to the drive. */
+export function sampleRun(change: Partial<RunReport> = {}): RunReport {
+  const step = (name: RunReport['step'], result: 'done' | 'running') => ({
+    step: name,
+    result,
+    startedAt: '2026-01-01T00:00:00.000Z',
+    endedAt: result === 'done' ? '2026-01-01T00:00:01.000Z' : null,
+    command: '',
+    exitStatus: null,
+    output: '',
+    note: '',
+  });
+  return {
+    id: 'r3',
+    volumes: ['v1'],
+    drive: { slot: 1, path: '/srv/d1.img', uuid: '11aa0000-0000-4000-8000-000000000001' },
+    purpose: 'firmware',
+    rehearsal: false,
+    requestedBy: 'root@host',
+    image: { path: '/srv/fw.bin', sizeBytes: 4096, sha256: 'ab' },
+    state: 'running',
+    step: 'stage',
+    begun: true,
+    outcome: null,
+    sentence: '',
+    next: '',
+    startedAt: '2026-01-01T00:00:00.000Z',
+    endedAt: null,
+    before: null,
+    after: null,
+    steps: [step('plan', 'done'), step('open', 'done'), step('stage', 'running')],
+    checks: [],
+    windowIds: ['w17'],
+    loggedBytes: 0,
+    replayedBytes: 0,
+    rolloutId: null,
     ...change,
   };
 }

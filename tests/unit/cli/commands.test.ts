@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import type { OperationName } from '../../../src/api/operations.ts';
 import { operations } from '../../../src/api/operations.ts';
-import { optimalStatus, sampleReport, sampleStatus } from '../api/samples.ts';
+import { optimalStatus, sampleReport, sampleRun, sampleStatus } from '../api/samples.ts';
 import { type FakeControl, sampleEvent } from '../http/fake-control.ts';
 import { sceneWith } from './scene.ts';
 
@@ -60,7 +60,11 @@ const replies: Record<OperationName, object> = {
   driveReplace: { volumes: [optimalStatus()] },
   windowPlan: { plan },
   windowOpen: { window: sampleReport() },
-  windowShow: { window: sampleReport() },
+  windowShow: { window: sampleReport(), run: null },
+  windowRun: { run: sampleRun() },
+  runList: { runs: [sampleRun()] },
+  runShow: { run: sampleRun() },
+  runRecall: { run: sampleRun() },
   windowClose: { window: sampleReport({ state: 'replaying' }) },
   windowAbort: { window: sampleReport({ state: 'replaying' }) },
   windowExtend: { window: sampleReport() },
@@ -165,6 +169,8 @@ const contract: [string, OperationName, object?][] = [
   ['window abort v1', 'windowAbort', {}],
   ['window extend v1 --by 10m', 'windowExtend', { byMs: 600_000 }],
   ['window show v1', 'windowShow'],
+  ['window show v1 w16', 'windowShow'],
+  ['window run v1 sdb --for firmware --image fw --detach', 'windowRun'],
   ['window ls', 'windowList'],
   ['window history', 'windowHistory'],
   ['scrub start v1 --repair', 'scrubStart', { repair: true }],
@@ -206,7 +212,8 @@ test('each command asks the server for exactly one thing', async (t) => {
 test('every operation is reached by a command', () => {
   const reached = new Set(contract.map(([, operation]) => operation));
   const others = (Object.keys(operations) as OperationName[]).filter((name) => !reached.has(name));
-  assert.deepEqual(others, ['server'], 'only for programs');
+  // The run of a volume is followed once it was begun, and called back by `window abort`.
+  assert.deepEqual(others, ['server', 'runList', 'runShow', 'runRecall'], 'only for programs');
 });
 
 test('-o json on every command that answers, and it is the reply itself', async (t) => {
@@ -242,7 +249,8 @@ test('words that are not understood: one sentence, exit code 2, and the server i
     ['window open v1 1 --for reset --max 30', /'30'.*30m/],
     ['window open v1 1 --for reset --on-double-absence wait:60', /wait:60s/],
     ['window open v1 1 2 --for reset', /too many arguments/],
-    ['window run v1 1 --for reset', /missing required argument 'command'/],
+    ['window run v1 1', /--for/],
+    ['window run v1 1 --for diagnostics --test deep', /deep.*short/],
     ['window close v1 --verify hard', /hard.*recent/],
     ['export uri v1 --for vmware', /vmware.*qemu/],
     ['status -o yaml', /yaml.*json/],

@@ -1,12 +1,11 @@
 /** Commands that go on for a while: waiting, detaching, running a task in a window, watching. */
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { done, refuse } from '../../../src/core/problems.ts';
+import type { RunReport } from '../../../src/core/run-report.ts';
 import type { JobStatus, VolumeStatus } from '../../../src/core/status.ts';
-import { optimalStatus, sampleReport, sampleStatus } from '../api/samples.ts';
+import { optimalStatus, sampleReport, sampleRun, sampleStatus } from '../api/samples.ts';
 import { sceneWith } from './scene.ts';
 
 const MIB = 2 ** 20;
@@ -107,61 +106,134 @@ test('a job that fails while it is waited for is a failure', async (t) => {
   assert.match(err, /drive 3 is gone/);
 });
 
-function withWindow(control: Awaited<ReturnType<typeof sceneWith>>['control']): void {
-  control
-    .reply('windowOpen', { window: sampleReport() })
-    .reply('windowClose', { window: sampleReport({ state: 'replaying', verify }) })
-    .reply('volumeStatus', { volumes: [optimalStatus()] })
-    .reply('windowHistory', { windows: [closed] });
-}
+const asked = (control: Awaited<ReturnType<typeof sceneWith>>['control']): string[] =>
+  control.asked.map(({ name }) => name).filter((name) => name !== 'volumeStatus');
 
-test('window run: the command learns all about the window, then it is closed', async (t) => {
-  const { state, control, locum } = await sceneWith(t);
-  withWindow(control);
-  const script =
-    'echo "$LOCUM_VOLUME $LOCUM_WINDOW $LOCUM_DRIVE_PATH $LOCUM_SLOT $LOCUM_MEMBER_UUID $1" > told';
-  const { code, out, err } = await locum(
-    'window',
-    'run',
-    'v1',
-    '1',
-    '--for',
-    'firmware',
-    '--',
-    'sh',
-    '-c',
-    script,
-    'sh',
-    '--for',
-  );
+const endedRun = (change: Partial<RunReport> = {}): RunReport =>
+  sampleRun({
+    state: 'ended',
+    step: 'close',
+    outcome: 'done',
+    sentence: '/srv/d1.img went from firmware A1 to B2.',
+    endedAt: '2026-01-01T00:06:00.000Z',
+    ...change,
+  });
+
+test('window run: the server does it, and this side follows it step by step', async (t) => {
+  const { state, control, terminal, locum } = await sceneWith(t);
+  const steps = [
+    sampleRun(),
+    sampleRun({ step: 'activate', steps: sampleRun().steps.concat(sampleRun().steps[2]!) }),
+  ];
+  control
+    .reply('windowRun', { run: sampleRun() })
+    .reply('volumeStatus', { volumes: [sampleStatus()] })
+    .answer('runShow', () => done({ apiVersion: 'locum/v1', run: steps.shift() ?? endedRun() }));
+  const words = ['window', 'run', 'v1', '1', '--for', 'firmware'];
+  const { code, out, err } = await locum(...words, '--image', 'fw.bin', '--to-version', 'B2');
   assert.equal(code, 0, err);
-  assert.equal(
-    readFileSync(join(state, 'told'), 'utf8'),
-    'v1 w17 /srv/d1.img 1 11aa0000-0000-4000-8000-000000000001 --for\n',
-  );
-  const asked = control.asked.map(({ name }) => name).filter((name) => name !== 'volumeStatus');
-  assert.deepEqual(asked, ['windowOpen', 'windowClose', 'windowHistory']);
-  assert.match(out, /is away for firmware[\s\S]*closed \(returned\)/);
+  const body = control.bodyOf('windowRun')!;
+  assert.equal(body['image'], `${state}/fw.bin`);
+  assert.equal(body['version'], 'B2');
+  assert.equal(body['rehearsal'], false);
+  assert.match(String(body['requestedBy']), /.@./);
+  assert.deepEqual(asked(control), ['windowRun', 'runShow', 'runShow', 'runShow']);
+  assert.match(out, /d1\.img: stage .* of .*log 25 % .*left\n.*activate/s);
+  assert.match(out, /A1 to B2/);
+  terminal.interactive = true;
+  steps.push(sampleRun());
+  const live = await locum(...words, '--image', 'fw.bin');
+  assert.match(live.out, /stage[^\n]*\r\u001b\[K/, 'redrawn in its line');
 });
 
-test('window run: a command that fails, or cannot be started, is passed on after the drive is back', async (t) => {
+test('window run -- COMMAND: the words go to the shell of the server as they are', async (t) => {
+  const { state, control, locum } = await sceneWith(t);
+  control.reply('windowRun', { run: sampleRun() }).reply('runShow', { run: endedRun() });
+  const words = ['window', 'run', 'v1', '1', '--for', 'reset', '--max', '10m', '--'];
+  const { code } = await locum(...words, 'sh', '-c', `echo "$LOCUM_SLOT" it's`, '--for');
+  assert.equal(code, 0);
+  const { command, commandDirectory, maxMs } = control.bodyOf('windowRun')!;
+  assert.equal(command, `sh -c 'echo "$LOCUM_SLOT" it'\\''s' --for`);
+  assert.equal(commandDirectory, state);
+  assert.equal(maxMs, 600_000);
+});
+
+test('window run: what came of it is the exit code, with the sentence and the next step', async (t) => {
   const { control, locum } = await sceneWith(t);
-  withWindow(control);
-  for (const [words, says] of [
-    [['sh', '-c', 'exit 7'], /exit code 7/],
-    [['sh', '-c', 'kill -KILL $$'], /SIGKILL/],
-    [['/no/such/tool'], /could not be started/],
+  control.reply('windowRun', { run: sampleRun() });
+  for (const [outcome, exitCode] of [
+    ['done', 0],
+    ['rehearsed', 0],
+    ['not-applied', 1],
+    ['failed', 1],
+    ['unhealthy', 1],
+    ['recalled', 1],
+    ['drive-lost', 1],
+    ['refused', 4],
   ] as const) {
-    control.asked.length = 0;
-    const { code, err } = await locum('window', 'run', 'v1', '1', '--for', 'reset', '--', ...words);
-    assert.equal(code, 1);
-    assert.match(err, says);
-    assert.ok(control.bodyOf('windowClose'), 'the drive was brought back');
+    const run = endedRun({ outcome, sentence: `It is ${outcome}.`, next: 'Look at it.' });
+    control.reply('runShow', { run });
+    const words = ['window', 'run', 'v1', '1', '--for', 'reset'];
+    const { code, err } = await locum(...words);
+    assert.equal(code, exitCode, outcome);
+    assert.equal(err, exitCode === 0 ? '' : `locum: It is ${outcome}.\n  next: Look at it.\n`);
+    const json = await locum(...words, '-o', 'json');
+    assert.deepEqual(JSON.parse(json.out), { apiVersion: 'locum/v1', run });
+    assert.equal(json.code, exitCode);
   }
 });
 
-test('window run: a refused window runs nothing', async (t) => {
-  const { state, control, locum } = await sceneWith(t);
+test('window run: Ctrl-C detaches and says how to look again; --detach does not even begin to wait', async (t) => {
+  const { control, terminal, locum } = await sceneWith(t);
+  control
+    .reply('windowRun', { run: sampleRun() })
+    .reply('volumeStatus', { volumes: [sampleStatus()] })
+    .reply('runShow', { run: sampleRun() });
+  terminal.onSleep = () => terminal.interrupt();
+  const words = ['window', 'run', 'v1', '1', '--for', 'firmware', '--image', 'fw.bin'];
+  const { code, err } = await locum(...words);
+  assert.equal(code, 0);
+  assert.match(err, /Detached: the run goes on[\s\S]*locum window show v1/);
+  control.asked.length = 0;
+  const detached = await locum(...words, '--detach');
+  assert.equal(detached.code, 0);
+  assert.match(detached.out, /locum window show v1[\s\S]*locum window abort v1/);
+  assert.deepEqual(asked(control), ['windowRun']);
+});
+
+test('window run: what it waits for is said once, and a server that restarts is waited for', async (t) => {
+  const { control, terminal, locum } = await sceneWith(t);
+  const waiting = sampleRun({
+    state: 'waiting',
+    sentence: 'It does not answer.',
+    next: 'Reseat it.',
+  });
+  const looks = [waiting, waiting, null, null, endedRun()];
+  control
+    .reply('windowRun', { run: sampleRun() })
+    .reply('volumeStatus', { volumes: [sampleStatus()] })
+    .answer('runShow', () => {
+      const run = looks.shift();
+      return run
+        ? done({ apiVersion: 'locum/v1', run })
+        : refuse('server-unreachable', { socket: '/s' });
+    });
+  const words = ['window', 'run', 'v1', '1', '--for', 'reset'];
+  const { code, err } = await locum(...words);
+  assert.equal(code, 0);
+  assert.equal(err, 'WAITING: It does not answer.\n  next: Reseat it.\n');
+  control.answer('runShow', () => refuse('server-unreachable', { socket: '/s' }));
+  const gone = await locum(...words);
+  assert.equal(gone.code, 5);
+  control.reply('runShow', { run: sampleRun() });
+  const late = await locum(...words, '--timeout', '5s');
+  assert.equal(late.code, 6);
+  assert.match(late.err, /the run/);
+  void terminal;
+});
+
+test('window run: a refused run runs nothing, and its checks are shown', async (t) => {
+  const { control, locum } = await sceneWith(t);
   const checks = [
     { id: 'WP001', title: 'No other window is open', result: 'pass', reason: '', fix: '' },
     {
@@ -172,9 +244,7 @@ test('window run: a refused window runs nothing', async (t) => {
       fix: 'add a leg, or --allow-single-log',
     },
   ] as const;
-  control.answer('windowOpen', () =>
-    refuse('window-refused', { volume: 'v1', drive: '1' }, checks),
-  );
+  control.answer('windowRun', () => refuse('window-refused', { volume: 'v1', drive: '1' }, checks));
   const { code, err } = await locum(
     'window',
     'run',
@@ -184,7 +254,7 @@ test('window run: a refused window runs nothing', async (t) => {
     'reset',
     '--',
     'touch',
-    'ran',
+    'x',
   );
   assert.equal(code, 4);
   assert.equal(
@@ -195,30 +265,25 @@ test('window run: a refused window runs nothing', async (t) => {
       '         fix:  add a leg, or --allow-single-log\n' +
       '  next: Nothing was changed. Clear the checks, then try again; `locum window plan` runs them at any time.\n',
   );
-  assert.throws(() => readFileSync(join(state, 'ran')));
 });
 
-test('window run: a drive that takes a while to come back is waited for, one that differs is not', async (t) => {
+test('window show: the record of a run, with what its commands printed, made harmless', async (t) => {
   const { control, locum } = await sceneWith(t);
-  withWindow(control);
-  let tries = 0;
-  control.answer('windowClose', () => {
-    tries += 1;
-    return tries < 4
-      ? refuse('window-drive-absent', { path: '/srv/d1.img' })
-      : done({ apiVersion: 'locum/v1', window: sampleReport({ state: 'replaying' }) });
-  });
-  const words = ['window', 'run', 'v1', '1', '--for', 'reset', '--', 'true'];
-  const patient = await locum(...words);
-  assert.equal(patient.code, 0);
-  assert.equal(tries, 4);
-  assert.match(patient.err, /Waiting up to 2m/);
-  control.answer('windowClose', () =>
-    refuse('window-verify-mismatch', { path: '/srv/d1.img', stripes: 3 }),
-  );
-  const refused = await locum(...words);
-  assert.equal(refused.code, 4);
-  assert.match(refused.err, /3 stripes differ/);
+  const run = endedRun();
+  run.steps[2] = {
+    ...run.steps[2]!,
+    result: 'done',
+    command: 'sg_write_buffer -I fw.bin /dev/sdb',
+    exitStatus: 0,
+    output: 'line 1\nline \u001b[2J2\n',
+  };
+  control.reply('windowShow', { window: null, run });
+  const { code, out } = await locum('window', 'show', 'v1', 'r3');
+  assert.equal(code, 0);
+  assert.equal(control.asked.at(-1)?.query['id'], 'r3');
+  assert.match(out, /run r3\n[\s\S]*asked by +root@host[\s\S]*stage +done[\s\S]*exit 0/);
+  assert.match(out, /\| line 1\n {4}\| line \[2J2\n/);
+  assert.match(out, /what: +\/srv\/d1\.img went from/);
 });
 
 test('window plan: exit code 4 when it would be refused, and the checks in any case', async (t) => {

@@ -6,8 +6,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Control } from '../../../src/control/control-plane.ts';
 import { EventLog } from '../../../src/control/event-log.ts';
 import { KnownVolumes } from '../../../src/control/known-volumes.ts';
+import { RunStore } from '../../../src/control/runs/run-store.ts';
+import type { RunTools } from '../../../src/control/runs/run-tools.ts';
 import { WindowHistory } from '../../../src/control/window-history.ts';
-import { type Outcome, refuse } from '../../../src/core/problems.ts';
+import { done, type Outcome, refuse } from '../../../src/core/problems.ts';
 import { FakeVolume } from './fake-volume.ts';
 
 const endings = new WeakMap<TestContext, (() => Promise<void>)[]>();
@@ -56,6 +58,14 @@ async function scene(t: TestContext, reuse?: string) {
     onVolumeLost: (name) => lost.push(name),
     onTrouble: assert.fail,
     wallMs: () => 0,
+    runs: await RunStore.open(join(state, 'runs'), assert.fail),
+    tools: {
+      placeOf: async (path) => ({ identity: path, disk: null, file: null, fileDisk: null }),
+      wholeDrive: async (path) =>
+        done({ key: path, path, transport: 'image', parts: [path], sitsOn: [] }),
+    } as RunTools,
+    windowGroupsFile: null,
+    onFault: (error) => assert.fail(String(error)),
     timing: { heartbeatMs: 10, snapshotLimitMs: 50, alarmAfterMs: 40, giveUpAfterMs: 150 },
   });
   atEnd(t, async () => {
@@ -376,7 +386,10 @@ test('windows: shown while open, in the history when they have ended', async (t)
   const ended = await handlers.windowHistory(nothing);
   assert.deepEqual(ended.ok && ended.value.windows.map(({ outcome }) => outcome), ['returned']);
   volumes[0]!.report = null;
-  assert.equal(code(await handlers.windowShow(on('v1'))), 'window-none');
+  const last = await handlers.windowShow(on('v1'));
+  assert.deepEqual(last.ok && [last.value.window?.outcome, last.value.run], ['returned', null]);
+  const unknown = await handlers.windowShow({ ...on('v1'), query: { id: 'w1' } });
+  assert.equal(code(unknown), 'window-none');
 });
 
 test('a window that its volume has forgotten is ended in the history too', async (t) => {

@@ -124,6 +124,8 @@ export class FakeVolume {
         return did('add log');
       },
       failDrive: (drive) => did(`fail ${drive}`),
+      planWindow: async ({ purpose }) =>
+        done({ allowed: true, drive: { slot: 1, path: '/srv/d1.img' }, purpose, checks: [] }),
       openWindow: () => window({}),
       closeWindow: () =>
         window({ state: 'closed', closedAt: '2026-01-01T00:10:00.000Z', outcome: 'returned' }),

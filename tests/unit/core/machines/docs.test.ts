@@ -9,6 +9,7 @@ import { test } from 'node:test';
 import { driveMachine } from '../../../../src/core/machines/drive.ts';
 import { renderMachine } from '../../../../src/core/machines/render.ts';
 import { rolloutDriveMachine, rolloutMachine } from '../../../../src/core/machines/rollout.ts';
+import { runMachine, runPhases } from '../../../../src/core/machines/run.ts';
 import { renderVolumeRules } from '../../../../src/core/machines/volume.ts';
 import { alarmCodes } from '../../../../src/core/machines/volume-alarms.ts';
 import { windowMachine } from '../../../../src/core/machines/window.ts';
@@ -31,6 +32,7 @@ for (const [name, rendered] of [
   ['window', renderMachine(windowMachine)],
   ['volume', renderVolumeRules()],
   ['rollout', `${renderMachine(rolloutMachine)}\n${renderMachine(rolloutDriveMachine)}`],
+  ['run', renderMachine(runMachine)],
 ] as const) {
   test(`docs/states/${name}.md shows the machine as it is`, () => {
     assert.equal(shown(page(name)), rendered.trim());
@@ -43,6 +45,7 @@ test('every state has its paragraph', () => {
     ['window', windowStates],
     ['volume', volumeStates],
     ['rollout', [...rolloutStates, ...rolloutDriveStates]],
+    ['run', runPhases],
   ] as const) {
     for (const state of states) assert.ok(page(name).includes(`\`${state}\``), `${name}: ${state}`);
   }

@@ -1,0 +1,71 @@
+/** The operations on runs: begun in a volume, and after that known by their own id. */
+
+import type { Handlers } from '../../api/operations.ts';
+import type { RunBody } from '../../api/run-schema.ts';
+import { DOUBLE_ABSENCE_WAIT_MS } from '../../api/units.ts';
+import { refuse } from '../../core/problems.ts';
+import { reply } from '../replies.ts';
+import type { RunRequest } from '../runs/run-service.ts';
+import type { Runs } from '../runs/runs.ts';
+import { WINDOW_MAX_MS } from './windows.ts';
+
+/** A drive may take this long to answer after its task. */
+export const ANSWER_LIMIT_MS = 300_000;
+/** A tool that takes longer hangs; sg_write_buffer gives a drive as much. A self-test says its own time. */
+export const COMMAND_LIMIT_MS = 300_000;
+const TEST_LIMIT_MS = 24 * 3_600_000;
+
+export function runHandlers(
+  runs: Runs,
+): Pick<Handlers, 'windowRun' | 'runList' | 'runShow' | 'runRecall'> {
+  return {
+    windowRun: async ({ params: { volume }, body }) => {
+      const started = await runs.start(requestOf(volume, body));
+      return started.ok ? reply({ run: started.value }) : started;
+    },
+    runList: async () => reply({ runs: runs.all() }),
+    runShow: async ({ params: { run: id } }) => {
+      const run = runs.get(id);
+      return run === null ? refuse('run-unknown', { run: id }) : reply({ run });
+    },
+    runRecall: async ({ params: { run: id }, body }) => {
+      const recalled = runs.recall(id, body.why ?? 'somebody asked for it.');
+      return recalled.ok ? reply({ run: recalled.value }) : recalled;
+    },
+  };
+}
+
+function requestOf(volume: string, body: RunBody): RunRequest {
+  const { purpose } = body;
+  const maxMs = body.maxMs ?? WINDOW_MAX_MS;
+  // A command of the user's own, or a test, takes what it takes: within the window.
+  const usual = purpose === 'diagnostics' ? TEST_LIMIT_MS : body.command ? maxMs : COMMAND_LIMIT_MS;
+  return {
+    volume,
+    drive: body.drive,
+    task: {
+      purpose,
+      imagePath: body.image ?? null,
+      imageSha256: body.sha256 ?? null,
+      version: body.version ?? null,
+      model: body.model ?? null,
+      command: body.command ?? null,
+      commandDirectory: body.commandDirectory ?? null,
+      test: body.test ?? (purpose === 'diagnostics' && !body.command ? 'short' : null),
+      newDrivePath: body.with ?? null,
+      commandLimitMs: body.commandLimitMs ?? usual,
+      answerLimitMs: body.answerLimitMs ?? ANSWER_LIMIT_MS,
+    },
+    window: {
+      maxMs,
+      onDoubleAbsence: body.onDoubleAbsence ?? 'wait',
+      waitMs: body.waitMs ?? DOUBLE_ABSENCE_WAIT_MS,
+      allowDegraded: body.allowDegraded === true,
+      allowSingleLog: body.allowSingleLog === true,
+      verify: body.verify ?? 'recent',
+    },
+    rehearsal: body.rehearsal === true,
+    requestedBy: body.requestedBy ?? '',
+    rolloutId: null,
+  };
+}

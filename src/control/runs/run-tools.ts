@@ -1,0 +1,64 @@
+/**
+ * What runs need of the world outside the server: the tasks, and the processes and files that tasks leave behind. The daemon
+ * fills it in from src/tasks; tests have drives and tools of their own.
+ */
+
+import type { Transport } from '../../core/drive-facts.ts';
+import type { Outcome } from '../../core/problems.ts';
+import type { ImageReport, TaskRequest } from '../../core/run-report.ts';
+import type { Place } from '../../io/place.ts';
+import type { CommandResult, DriveTask, StepControl } from '../../tasks/task.ts';
+
+/** Which drive a path is on. */
+export interface WholeDrive {
+  /** Equal for two paths on one drive. */
+  readonly key: string;
+  /** What tools are given. */
+  readonly path: string;
+  readonly transport: Transport;
+  /** Everything on it that could be a member, as paths, the drive itself included. */
+  readonly parts: readonly string[];
+  /** Keys of the drives below a device that is built on others. */
+  readonly sitsOn: readonly string[];
+}
+
+/** A command that a server before this one began. */
+export interface FormerCommand {
+  readonly process: { readonly pid: number; readonly startTicks: number } | null;
+  readonly shown: string;
+  readonly mayStop: boolean;
+}
+
+export interface RunTools {
+  readonly placeOf: (path: string) => Promise<Place>;
+  /** Refused: there is nothing, or nothing that could be a drive. */
+  readonly wholeDrive: (path: string) => Promise<Outcome<WholeDrive>>;
+  /** Also for a drive that is not there at the moment. */
+  readonly taskOf: (transport: Transport, request: TaskRequest) => DriveTask;
+  /** Waits under the same limits; null: nothing is known of it, not even whether it ran. */
+  readonly waitForCommand: (
+    former: FormerCommand,
+    control: Omit<StepControl, 'onStarted'>,
+  ) => Promise<CommandResult | null>;
+  /** For the record; null when it cannot be read, which the task's own check says. */
+  readonly imageOf: (path: string) => Promise<ImageReport | null>;
+  /** What is on a drive that is to replace another; null: blank. Refused: it cannot be opened. */
+  readonly contentOf: (path: string) => Promise<Outcome<string | null>>;
+}
+
+export interface RunTiming {
+  /** How often the volumes of a run are looked at. */
+  readonly lookMs: number;
+  /** How often a drive that does not answer, or is not taken back, is tried again: at first, and at most. */
+  readonly retryMs: number;
+  readonly retryMostMs: number;
+  /** How long a drive whose volume went on without it is offered to that volume. */
+  readonly lateMs: number;
+}
+
+export const defaultRunTiming: RunTiming = {
+  lookMs: 500,
+  retryMs: 1_000,
+  retryMostMs: 15_000,
+  lateMs: 300_000,
+};

@@ -1,0 +1,313 @@
+/**
+ * The first half of a run: the freeze, and what is done to the drive. Each function carries out one effect of the run's
+ * machine and answers with what came of it.
+ */
+
+import { explain } from '../../api/errors.ts';
+import { compareFacts, type DriveFacts, type FactsDiffer } from '../../core/drive-facts.ts';
+import type { RunEvent } from '../../core/machines/run.ts';
+import type { RunStep, StepReport } from '../../core/run-report.ts';
+import type { CommandResult, StepControl } from '../../tasks/task.ts';
+import { windowRequestOf } from './run-plan.ts';
+import { beginStep, endStep, lastStep } from './run-record.ts';
+import type { Activity, Runner } from './runner.ts';
+
+/** For the read test after a task; a drive that takes longer is not well. */
+const READ_TEST_LIMIT_MS = 120_000;
+
+export async function openWindows(run: Runner): Promise<RunEvent> {
+  const { record, world } = run;
+  const step = await run.step('open');
+  const opened = await run.do(
+    world.groups.openAll(record.members, windowRequestOf(record.request)),
+  );
+  if (!opened.ok) {
+    const { message } = explain(opened.problem);
+    record.refusal = message;
+    record.report.checks.push(...(opened.problem.checks ?? []));
+    await run.endStep(step, 'failed', message);
+    return 'not-opened';
+  }
+  record.report.windowIds = opened.value.map(({ id }) => id);
+  await run.endStep(step, 'done');
+  return 'opened';
+}
+
+export const taskWork: Readonly<
+  Record<'begin' | 'next-step' | 'wait-for-tool' | 'look-for-drive' | 'identify', Activity>
+> = {
+  begin,
+  'next-step': nextStep,
+  'wait-for-tool': waitForTool,
+  'look-for-drive': look,
+  identify,
+};
+
+/** The last look before the drive is touched: a second failure, or an image that is gone, and it stays as it is. */
+async function begin(run: Runner): Promise<RunEvent> {
+  const { record } = run;
+  const early = await run.interruption();
+  if (early !== null) return early;
+  if (record.report.rehearsal) {
+    for (const name of record.stepsLeft) {
+      endStep(beginStep(record, name, run.now()), 'skipped', run.now(), 'A rehearsal.');
+    }
+    record.stepsLeft = [];
+    return 'nothing-to-do';
+  }
+  if (isExchange(run)) return 'exchange-begins';
+  const refusal = await run.during(stillReady(run));
+  if (refusal !== null) {
+    record.refusal = refusal;
+    run.recall(refusal);
+    return (await run.interruption()) ?? 'recall';
+  }
+  // The volumes once more, because the tools may have taken their time.
+  return (await run.interruption()) ?? 'task-begins';
+}
+
+const isExchange = ({ record }: Runner): boolean =>
+  record.request.task.purpose === 'replacement' && record.request.task.command === null;
+
+async function stillReady(run: Runner): Promise<string | null> {
+  const { before } = run.record.report;
+  if (before === null) return null;
+  const ready = await run.task.check(run.taskDrive('plan'), before, run.record.request.task);
+  return ready.ok ? null : explain(ready.problem).message;
+}
+
+// --- the steps of the task -------------------------------------------------------------------------------------------
+
+async function nextStep(run: Runner): Promise<RunEvent> {
+  const [name] = run.record.stepsLeft;
+  if (name === undefined) return 'task-ended';
+  // Between two steps is the moment to turn back: what was brought to the drive does nothing by itself.
+  const event = await run.interruption();
+  if (event !== null) {
+    await run.tell(event);
+    leaveOutTheRest(run);
+    return 'task-ended';
+  }
+  const step = await run.step(name);
+  return ended(run, step, await perform(run, name));
+}
+
+/** A command is over, now or while no server watched it: what follows from how it ended. */
+function ended(run: Runner, step: StepReport, result: CommandResult): RunEvent {
+  const { record } = run;
+  step.command = result.command;
+  step.exitStatus = result.exitStatus;
+  step.output = result.output;
+  endStep(step, stepResultOf(result), run.now(), result.reason);
+  record.process = null;
+  record.stepsLeft.shift();
+  record.task = { result: result.result, exitStatus: result.exitStatus, reason: result.reason };
+  if (result.result === 'done' && record.stepsLeft.length > 0) {
+    if (record.phase === 'recalled') leaveOutTheRest(run);
+    return 'step-ended';
+  }
+  record.stepsLeft = [];
+  return 'task-ended';
+}
+
+function stepResultOf({ result }: CommandResult): StepReport['result'] {
+  if (result === 'done') return 'done';
+  return result === 'stopped' ? 'interrupted' : 'failed';
+}
+
+function leaveOutTheRest(run: Runner): void {
+  const { record } = run;
+  for (const name of record.stepsLeft) {
+    endStep(beginStep(record, name, run.now()), 'skipped', run.now(), 'The drive was called back.');
+  }
+  record.stepsLeft = [];
+  const reason = 'the drive was called back.';
+  record.task = { result: 'stopped', exitStatus: null, reason };
+}
+
+/** A test is stopped when the drive is wanted back; everything else that has begun is let finish. */
+async function perform(run: Runner, name: RunStep): Promise<CommandResult> {
+  const { request } = run.record;
+  const { task } = run;
+  const { stop, ...told } = controlOf(run, name);
+  const control: StepControl = {
+    ...told,
+    onStarted: (process) => {
+      run.record.process = process;
+      // Its loss costs nothing: the task leaves the number of its process beside the output as well.
+      void run.world.store.save(run.record);
+    },
+  };
+  const drive = run.taskDrive(name);
+  const work = {
+    stage: () => task.stage(drive, request.task, control),
+    activate: () => task.activate(drive, request.task, control),
+    reset: () => task.reset(drive, request.task, control),
+    diagnose: () => task.diagnose(drive, request.task, control),
+    exchange: () => task.stage(drive, request.task, control),
+  }[name as 'stage' | 'activate' | 'reset' | 'diagnose' | 'exchange']();
+  return await supervised(run, name, work, stop);
+}
+
+/** Looks at the volumes while the command is at work; `stop` reaches only what may be stopped. */
+async function supervised<T>(
+  run: Runner,
+  name: RunStep,
+  work: Promise<T>,
+  stop: AbortController,
+): Promise<T> {
+  return await run.during(work, (effects) => {
+    if (effects.includes('stop-test') && name === 'diagnose') stop.abort();
+  });
+}
+
+function controlOf(run: Runner, name: RunStep) {
+  const { request, report } = run.record;
+  const stop = new AbortController();
+  const step = lastStep(run.record);
+  const elapsedMs = step === undefined ? 0 : run.elapsedMs(step);
+  return {
+    outputPath: run.world.store.outputPath(report.id, name),
+    limitMs: Math.max(1, request.task.commandLimitMs - elapsedMs),
+    stop,
+    signal: stop.signal,
+    onProgress: (share: number): void => {
+      if (step) step.note = `${Math.floor(share * 100)} %`;
+    },
+  };
+}
+
+/** After a restart: the tool of before may still be at work, or have ended while no server watched. */
+async function waitForTool(run: Runner): Promise<RunEvent> {
+  const { record, world } = run;
+  const step = lastStep(record);
+  if (step === undefined || step.result !== 'running') {
+    return record.stepsLeft.length > 0 ? 'step-ended' : 'task-ended';
+  }
+  const { stop, ...control } = controlOf(run, step.step);
+  const former = {
+    process: record.process,
+    shown: step.command,
+    mayStop: step.step === 'diagnose',
+  };
+  const waiting = world.tools.waitForCommand(former, control);
+  const result = await supervised(run, step.step, waiting, stop);
+  if (result !== null && (result.result !== 'failed' || result.exitStatus !== null)) {
+    return ended(run, step, result);
+  }
+  step.output = result?.output ?? '';
+  record.process = null;
+  await run.endStep(step, 'interrupted', 'The server was stopped while it was at work.');
+  // Looking at a drive changes nothing: a test is begun anew.
+  if (step.step === 'diagnose' && record.phase === 'working') return 'step-ended';
+  record.stepsLeft = [];
+  const reason = 'the server was stopped while it was at work.';
+  record.task = { result: 'interrupted', exitStatus: null, reason };
+  return 'task-ended';
+}
+
+// --- the exchange of a drive -----------------------------------------------------------------------------------------
+
+async function look(run: Runner): Promise<RunEvent> {
+  const { record, world } = run;
+  const { newDrivePath } = record.request.task;
+  const step = await run.step('exchange');
+  for (;;) {
+    const event = await run.interruption();
+    if (event !== null) {
+      await run.endStep(step, event === 'recall' ? 'skipped' : 'done');
+      return event;
+    }
+    if (newDrivePath !== null) {
+      const place = await run.do(world.tools.placeOf(newDrivePath));
+      if (!place.identity.startsWith('path:')) {
+        await run.endStep(step, 'done', `The new drive is at ${newDrivePath}.`);
+        return 'drive-exchanged';
+      }
+    }
+    const { path } = record.report.drive;
+    const [volume] = record.report.volumes;
+    await run.waits(
+      `${path} may be taken out now.`,
+      newDrivePath === null
+        ? `Put the new drive in, then \`locum window close ${volume} --drive PATH\`.`
+        : `Put the new drive in, so that it is at ${newDrivePath}.`,
+    );
+    await run.pause(world.timing.lookMs);
+    run.changed();
+  }
+}
+
+// --- who is it? ------------------------------------------------------------------------------------------------------
+
+/** One try: is it the drive that left, as it left, and does it read? */
+async function identify(run: Runner): Promise<RunEvent> {
+  const { record, world } = run;
+  const step = await run.step('identify');
+  const event = await run.interruption();
+  if (event !== null) {
+    await run.endStep(step, 'skipped');
+    return event;
+  }
+  const answer = await run.during(ask(run));
+  if (typeof answer === 'string' || 'what' in answer) {
+    await sayWhatIsWrong(run, step, answer);
+    const isSlow = record.report.state === 'waiting';
+    await run.pause(isSlow ? world.timing.retryMs * 2 : world.timing.retryMs);
+    return (await run.interruption()) ?? 'not-answered';
+  }
+  record.report.after = answer;
+  await run.endStep(step, 'done');
+  await readTest(run);
+  return 'answered';
+}
+
+async function ask(run: Runner): Promise<DriveFacts | FactsDiffer | string> {
+  const facts = await run.task.probe(run.taskDrive('identify'));
+  if (!facts.ok) return explain(facts.problem).message;
+  const { before } = run.record.report;
+  return (before === null ? null : compareFacts(before, facts.value)) ?? facts.value;
+}
+
+async function sayWhatIsWrong(
+  run: Runner,
+  step: StepReport,
+  answer: DriveFacts | FactsDiffer | string,
+): Promise<void> {
+  const { request, report } = run.record;
+  const { path } = run.record.drive;
+  const close = `\`locum window close ${request.volume} --drive PATH\` takes it from another path.`;
+  if (typeof answer === 'string') {
+    step.note = answer;
+    if (run.elapsedMs(step) < request.task.answerLimitMs) return;
+    await run.waits(
+      `${path} does not answer since its task: ${answer}`,
+      `The volume is safe in its window. Power-cycle or reseat the drive; ${close}`,
+    );
+  } else if ('what' in answer) {
+    const { what, before, after } = answer;
+    step.note = `its ${what} is ${after}, it was ${before}`;
+    await run.waits(
+      `What answers at ${path} is not the drive that left, or not as it left: its ${what} is ${after}, it was ${before}.`,
+      `It is not taken back, and the volume is safe in its window. Bring the drive that left (serial ${report.before?.serial ?? ''}); ${close}`,
+    );
+  }
+}
+
+async function readTest(run: Runner): Promise<void> {
+  const { record, world } = run;
+  const step = await run.step('verify');
+  const control: StepControl = {
+    outputPath: world.store.outputPath(record.report.id, 'verify'),
+    limitMs: Math.min(READ_TEST_LIMIT_MS, record.request.task.commandLimitMs),
+    signal: new AbortController().signal,
+    onProgress: () => {},
+    onStarted: () => {},
+  };
+  const result = await run.during(run.task.verify(run.taskDrive('verify'), control));
+  step.command = result.command;
+  step.exitStatus = result.exitStatus;
+  step.output = result.output;
+  record.readTest = result.result === 'done' ? '' : result.reason || 'the read test failed.';
+  await run.endStep(step, stepResultOf(result), result.reason);
+}

@@ -1,0 +1,178 @@
+/**
+ * All runs of this server: begins them, keeps them apart, and after a restart goes on with those that had not ended.
+ *
+ * Bounded: one run a physical drive (and so one a volume), ACTIVE_MAX at a time, RUNS_MAX on record.
+ */
+
+import { done, type Outcome, refuse } from '../../core/problems.ts';
+import type { RunReport } from '../../core/run-report.ts';
+import type { Claims } from '../claims.ts';
+import { planRun } from './run-plan.ts';
+import { copyOf } from './run-record.ts';
+import type { RunRequest, RunService } from './run-service.ts';
+import { Runner, type RunnerWorld } from './runner.ts';
+import type { SharedDrives } from './shared-drive.ts';
+
+const ACTIVE_MAX = 32;
+
+export interface RunsOptions extends Omit<RunnerWorld, 'onChange'> {
+  readonly drives: SharedDrives;
+  readonly claims: Claims;
+  /** A runner threw: a fault of ours. */
+  readonly onFault: (error: unknown) => void;
+}
+
+export class Runs implements RunService {
+  readonly #options: RunsOptions;
+  readonly #runners = new Map<string, Runner>();
+  readonly #lives = new Set<Promise<void>>();
+  readonly #listeners = new Set<(report: RunReport) => void>();
+  /** Keys of drives that a run is being planned for. */
+  readonly #planned = new Set<string>();
+  #isClosing = false;
+
+  constructor(options: RunsOptions) {
+    this.#options = options;
+  }
+
+  async start(request: RunRequest): Promise<Outcome<RunReport>> {
+    const { volume, drive } = request;
+    if (this.#isClosing) return refuse('run-limit', { reason: 'the server is being stopped' });
+    if (this.#runners.size + this.#planned.size >= ACTIVE_MAX)
+      return refuse('run-limit', { most: ACTIVE_MAX });
+    const found = await this.#options.drives.find(volume, drive);
+    if (!found.ok) return found;
+    const { key, members } = found.value;
+    const other = this.#at(
+      key,
+      members.map((member) => member.volume),
+    );
+    if (other !== null) {
+      return refuse('run-exists', { volume, drive, run: other.record.report.id });
+    }
+    if (this.#planned.has(key)) return refuse('run-exists', { volume, drive });
+    this.#planned.add(key);
+    try {
+      return await this.#begin(request);
+    } finally {
+      this.#planned.delete(key);
+    }
+  }
+
+  async #begin(request: RunRequest): Promise<Outcome<RunReport>> {
+    const { groups, drives, tools, claims, table, store } = this.#options;
+    const { wallMs } = table.options;
+    const planned = await planRun({ groups, drives, tools, claims, wallMs }, request);
+    if (!planned.ok) return planned;
+    const record = planned.value;
+    if (this.#isClosing) return refuse('run-limit', { reason: 'the server is being stopped' });
+    if (!(await store.add(record))) {
+      return refuse('state-unusable', {
+        path: table.options.server().stateDirectory,
+        reason: 'the record of the run cannot be written',
+      });
+    }
+    const runner = this.#runner(record);
+    runner.announce(
+      'run-started',
+      'info',
+      `${record.report.drive.path}: ${request.task.purpose}${request.rehearsal ? ' (rehearsal)' : ''}, asked for by ${request.requestedBy}`,
+    );
+    this.#live(runner, 'open');
+    return done(copyOf(record.report));
+  }
+
+  get(id: string): RunReport | null {
+    const record = this.#options.store.get(id);
+    return record === null ? null : copyOf(record.report);
+  }
+
+  all(): RunReport[] {
+    return this.#options.store.all().map(({ report }) => copyOf(report));
+  }
+
+  ofVolume(volume: string): RunReport | null {
+    const runner = this.#of(volume);
+    return runner === null ? null : copyOf(runner.record.report);
+  }
+
+  /** The last one of this volume, ended or not. */
+  lastOf(volume: string): RunReport | null {
+    return this.all().findLast(({ volumes }) => volumes.includes(volume)) ?? null;
+  }
+
+  recall(id: string, why: string): Outcome<RunReport> {
+    const record = this.#options.store.get(id);
+    if (record === null) return refuse('run-unknown', { run: id });
+    const runner = this.#runners.get(id);
+    if (runner === undefined) return refuse('run-ended', { run: id });
+    runner.recall(why);
+    return done(copyOf(record.report));
+  }
+
+  /** A tool is at work on the drive, so that nobody else may take it. */
+  isAtWork(volume: string): RunReport | null {
+    const runner = this.#of(volume);
+    const phase = runner?.record.phase;
+    return runner !== null && (phase === 'working' || phase === 'recalled')
+      ? copyOf(runner.record.report)
+      : null;
+  }
+
+  onChange(listener: (report: RunReport) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** Once the volumes have been started: everything that had not ended goes on. */
+  resume(): void {
+    for (const record of this.#options.store.all()) {
+      if (record.phase !== 'ended') this.#live(this.#runner(record), 'restarted');
+    }
+  }
+
+  /** Tools are left alone: they outlive the server, and the next one waits for them. */
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    for (const runner of this.#runners.values()) runner.abandon();
+    await this.#options.store.flush();
+  }
+
+  #runner(record: RunRequestRecord): Runner {
+    return new Runner(record, {
+      ...this.#options,
+      onChange: (report) => {
+        for (const listener of this.#listeners) listener(report);
+      },
+    });
+  }
+
+  #live(runner: Runner, first: 'open' | 'restarted'): void {
+    const { id } = runner.record.report;
+    this.#runners.set(id, runner);
+    const life = runner
+      .live(first)
+      .catch(this.#options.onFault)
+      .finally(() => {
+        this.#runners.delete(id);
+        this.#lives.delete(life);
+        runner.changed();
+      });
+    this.#lives.add(life);
+  }
+
+  #of(volume: string): Runner | null {
+    return this.#at(null, [volume]);
+  }
+
+  #at(key: string | null, volumes: readonly string[]): Runner | null {
+    for (const runner of this.#runners.values()) {
+      const { drive, report } = runner.record;
+      if (drive.key === key || report.volumes.some((volume) => volumes.includes(volume)))
+        return runner;
+    }
+    return null;
+  }
+}
+
+type RunRequestRecord = ConstructorParameters<typeof Runner>[0];

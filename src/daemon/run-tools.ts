@@ -1,0 +1,60 @@
+/** What runs need of this machine: the tasks, the commands that they leave running, and a look at new drives. */
+
+import { existsSync } from 'node:fs';
+import type { RunTools } from '../control/runs/run-tools.ts';
+import { done, type Outcome } from '../core/problems.ts';
+import { contentOf } from '../engine/drive-commands.ts';
+import { readMemberMetadata } from '../engine/member-metadata.ts';
+import { BufferPool } from '../io/buffer-pool.ts';
+import { foreignContent } from '../io/foreign-content.ts';
+import { openDrive } from '../io/open-drive.ts';
+import { placeOf } from '../io/place.ts';
+import { findCommand, waitForProcess } from '../tasks/command.ts';
+import { systemContext } from '../tasks/context.ts';
+import { checkImage } from '../tasks/image.ts';
+import { taskFor } from '../tasks/open.ts';
+import { physicalDrive } from '../tasks/physical.ts';
+
+/** A look at a drive reads a few places of it, one after the other. */
+const LOOK_BYTES = 2 * 1024 * 1024;
+
+export function runTools(): RunTools {
+  const context = systemContext();
+  return {
+    placeOf,
+    wholeDrive: async (path) => physicalDrive(path, context),
+    taskOf: (transport, request) => taskFor(transport, request, context),
+    waitForCommand: async ({ process, shown, mayStop }, control) => {
+      const { outputPath } = control;
+      const found = process ?? findCommand(outputPath);
+      if (found !== null) return waitForProcess(found, { shown, mayStop }, control);
+      if (!existsSync(`${outputPath}.status`)) return null;
+      // It has ended before anybody could learn its number: no process has this one.
+      return waitForProcess({ pid: NO_PROCESS, startTicks: 0 }, { shown, mayStop }, control);
+    },
+    imageOf: async (path) => {
+      const image = await checkImage(path, null);
+      return image.ok ? image.value : null;
+    },
+    contentOf: contentOfDrive,
+  };
+}
+
+/** Beyond the largest process number of Linux. */
+const NO_PROCESS = 2 ** 22 + 1;
+
+/** Opened as a volume would, so that what is mounted or in use is refused here already. */
+async function contentOfDrive(path: string): Promise<Outcome<string | null>> {
+  const buffers = new BufferPool({ sizeBytes: LOOK_BYTES });
+  const opened = await openDrive(path, { ring: null, buffers });
+  if (!opened.ok) return opened;
+  const drive = opened.value;
+  try {
+    const { superblock, label } = await readMemberMetadata(buffers, drive);
+    const name = superblock.kind === 'superblock' ? superblock.value.setName : '';
+    const environment = { foreignContent: () => foreignContent(drive, buffers) };
+    return done(await contentOf({ environment }, drive, superblock.kind, label.kind, name));
+  } finally {
+    await drive.close();
+  }
+}

@@ -1,0 +1,244 @@
+/** Drives with firmware, and the tools that flash, test and reset them: all in memory, and as obedient as the test wants. */
+
+import { basename } from 'node:path';
+import type { RunTools } from '../../../../src/control/runs/run-tools.ts';
+import type { DriveFacts } from '../../../../src/core/drive-facts.ts';
+import { done, type Outcome, refuse } from '../../../../src/core/problems.ts';
+import type { TaskRequest } from '../../../../src/core/run-report.ts';
+import type { Place } from '../../../../src/io/place.ts';
+import type {
+  CommandResult,
+  DriveTask,
+  StepControl,
+  TaskDrive,
+} from '../../../../src/tasks/task.ts';
+import type { Machine } from './machine.ts';
+
+export interface ToolDrive {
+  firmware: string;
+  staged: string;
+  serial: string;
+  capacityBytes: number;
+  /** What the image makes of it. */
+  next: string;
+  /** The drive does not answer. */
+  isGone: boolean;
+  isUnreadable: boolean;
+}
+
+type StepName = 'stage' | 'activate' | 'reset' | 'diagnose';
+
+export class ToolBox implements RunTools {
+  readonly drives = new Map<string, ToolDrive>();
+  /** What is on drives that are neither blank nor ours. */
+  readonly contents = new Map<string, string>();
+  /** Every command that was begun: `stage /dev/x`. */
+  readonly log: string[] = [];
+  stageActivates = false;
+  /** Refuses `check`; set between plan and stage for an image that vanishes. */
+  checkRefusal: string | null = null;
+  /** Waits here at the beginning of a command; a test lets it go on. */
+  gates = new Map<StepName | 'probe' | 'verify', Gate>();
+  results = new Map<StepName, Partial<CommandResult>>();
+  readonly environments: Record<string, string>[] = [];
+  /** Processes that outlive their server, by pid. */
+  readonly #processes = new Map<number, Promise<CommandResult>>();
+  /** As the file with its number that a tool leaves beside its output. */
+  readonly #pids = new Map<string, number>();
+  /** Tools leave their exit status for the next server. */
+  knowsHowItEnded = true;
+  readonly #machine: Machine;
+  #pid = 100;
+  #checks = 0;
+  #checkGate: Gate | null = null;
+
+  constructor(machine: Machine) {
+    this.#machine = machine;
+  }
+
+  drive(path: string): ToolDrive {
+    const known = this.drives.get(path);
+    if (known) return known;
+    const drive: ToolDrive = {
+      firmware: 'A1',
+      staged: '',
+      serial: `S-${path}`,
+      capacityBytes: 1_000_000,
+      next: 'B2',
+      isGone: false,
+      isUnreadable: false,
+    };
+    this.drives.set(path, drive);
+    return drive;
+  }
+
+  gate(step: StepName | 'probe' | 'verify'): Gate {
+    const gate = new Gate();
+    this.gates.set(step, gate);
+    return gate;
+  }
+
+  /** Arrived at by the second check: the one with the windows open. */
+  gateCheckAfterPlan(): Gate {
+    this.#checkGate = new Gate();
+    return this.#checkGate;
+  }
+
+  /** The server that waited for these is gone; the commands themselves go on. */
+  forgetCallers(): void {}
+
+  placeOf = async (path: string): Promise<Place> => {
+    const disk = this.#machine.disks.get(path) ?? null;
+    const isThere = this.#machine.media.has(path) && !this.#machine.at(path).isVanished;
+    const isDisk = [...this.#machine.disks.values()].includes(path.replace('/dev/', ''));
+    if (isDisk)
+      return { identity: path, disk: path.replace('/dev/', ''), file: null, fileDisk: null };
+    return { identity: isThere ? path : `path:${path}`, disk, file: null, fileDisk: null };
+  };
+
+  wholeDrive: RunTools['wholeDrive'] = async (path) => {
+    const { disks } = this.#machine;
+    const disk = disks.get(path) ?? [...disks.values()].find((name) => `/dev/${name}` === path);
+    if (disk === undefined) {
+      const isThere = this.#machine.media.has(path) && !this.#machine.at(path).isVanished;
+      if (!isThere) return refuse('drive-path-missing', { path });
+      return done({ key: path, path, transport: 'image', parts: [path], sitsOn: [] });
+    }
+    const parts = [...disks].flatMap(([part, name]) => (name === disk ? [part] : []));
+    return done({ key: disk, path: `/dev/${disk}`, transport: 'image', parts, sitsOn: [] });
+  };
+
+  taskOf: RunTools['taskOf'] = () => this.#task();
+
+  waitForCommand: RunTools['waitForCommand'] = async ({ process }, { outputPath }) => {
+    const pid = process?.pid ?? this.#pids.get(basename(outputPath)) ?? 0;
+    const result = await this.#processes.get(pid);
+    return this.knowsHowItEnded ? (result ?? null) : null;
+  };
+
+  imageOf: RunTools['imageOf'] = async (path) => ({ path, sizeBytes: 4096, sha256: 'ab' });
+
+  contentOf: RunTools['contentOf'] = async (path) => done(this.contents.get(path) ?? null);
+
+  #task(): DriveTask {
+    return {
+      transport: 'image',
+      stageActivates: this.stageActivates,
+      probe: (drive) => this.#probe(drive),
+      check: async () => {
+        this.#checks += 1;
+        if (this.#checks > 1) await this.#checkGate?.pass();
+        return this.checkRefusal === null
+          ? done(undefined)
+          : refuse('argument-invalid', { name: 'image', reason: this.checkRefusal });
+      },
+      stage: (drive, request, control) =>
+        this.#command('stage', drive, request, control, (it) => {
+          if (this.stageActivates) it.firmware = it.next;
+          else it.staged = it.next;
+        }),
+      activate: (drive, request, control) =>
+        this.#command('activate', drive, request, control, (it) => {
+          it.firmware = it.staged;
+        }),
+      reset: (drive, request, control) => this.#command('reset', drive, request, control, () => {}),
+      diagnose: (drive, request, control) =>
+        this.#command('diagnose', drive, request, control, () => {}),
+      verify: async (drive) => {
+        await this.gates.get('verify')?.pass();
+        return this.drive(drive.path).isUnreadable
+          ? {
+              ...well('verify'),
+              result: 'failed',
+              exitStatus: 1,
+              reason: 'sector 7 cannot be read.',
+            }
+          : well('verify');
+      },
+    };
+  }
+
+  async #probe({ path }: TaskDrive): Promise<Outcome<DriveFacts>> {
+    await this.gates.get('probe')?.pass();
+    const drive = this.drive(path);
+    if (drive.isGone) return refuse('drive-path-missing', { path });
+    return done({
+      path,
+      transport: 'image',
+      model: 'Model 7',
+      serial: drive.serial,
+      firmware: drive.firmware,
+      capacityBytes: drive.capacityBytes,
+      logicalBlockBytes: 512,
+      physicalBlockBytes: 512,
+      health: 'ok',
+      healthNote: '',
+    });
+  }
+
+  /** Goes on by itself, whoever waits for it. */
+  #command(
+    step: StepName,
+    drive: TaskDrive,
+    request: TaskRequest,
+    control: StepControl,
+    effect: (drive: ToolDrive) => void,
+  ): Promise<CommandResult> {
+    this.log.push(`${step} ${drive.path}`);
+    this.environments.push({ ...drive.environment });
+    const given = this.results.get(step) ?? {};
+    const work = (async (): Promise<CommandResult> => {
+      const gate = this.gates.get(step);
+      const isStopped = await (gate?.pass(control.signal) ?? false);
+      if (isStopped)
+        return { ...well(step), result: 'stopped', exitStatus: null, reason: 'stopped' };
+      if ((given.result ?? 'done') === 'done') effect(this.drive(drive.path));
+      return { ...well(request.command ?? step), ...given };
+    })();
+    this.#pid += 1;
+    this.#processes.set(this.#pid, work);
+    this.#pids.set(basename(control.outputPath), this.#pid);
+    control.onStarted({ pid: this.#pid, startTicks: 1 });
+    return work;
+  }
+}
+
+const well = (command: string): CommandResult => ({
+  command,
+  result: 'done',
+  exitStatus: 0,
+  output: `${command}: ok\n`,
+  reason: '',
+});
+
+/** Somebody arrives and waits until the test opens. */
+export class Gate {
+  #arrive: () => void = () => {};
+  #open: () => void = () => {};
+  readonly arrived: Promise<void>;
+  readonly #opened: Promise<void>;
+
+  constructor() {
+    this.arrived = new Promise((resolve) => {
+      this.#arrive = resolve;
+    });
+    this.#opened = new Promise((resolve) => {
+      this.#open = resolve;
+    });
+  }
+
+  /** True when it was stopped instead. */
+  async pass(signal?: AbortSignal): Promise<boolean> {
+    this.#arrive();
+    const stopped = new Promise<void>((resolve) => {
+      if (signal?.aborted) resolve();
+      signal?.addEventListener('abort', () => resolve());
+    });
+    await Promise.race([this.#opened, stopped]);
+    return signal?.aborted === true;
+  }
+
+  open(): void {
+    this.#open();
+  }
+}
