@@ -153,7 +153,7 @@ async function checkExchange(
       'leave --with out, swap the drive, then: locum window close VOLUME',
     );
   }
-  const free = claims.check('', [path]);
+  const free = await claims.check('', [path]);
   if (!free.ok) return block(explain(free.problem).message, explain(free.problem).fix);
   if (!(await drives.isThere(path))) {
     return [

@@ -141,7 +141,7 @@ export class WindowGroups {
   /** One volume alone; for runs, which ask each by itself until it has the drive. */
   async closeOne(volume: string, request: CloseRequest): Promise<Outcome<WindowReport>> {
     const drives = request.drivePath === null ? [] : [request.drivePath];
-    const free = this.#table.claims.check(volume, drives);
+    const free = await this.#table.claims.check(volume, drives);
     if (!free.ok) return free;
     return this.#table.expecting(volume, { drives, logs: [] }, () =>
       this.#reported(volume, 'closeWindow', request),
