@@ -3,7 +3,7 @@
  * command.ts it changes nothing, so that it may be killed at any time, and it does not outlive the server.
  */
 
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { done, type Outcome, refuse } from '../core/problems.ts';
 import { findTool, type TaskContext, type Tool, tools } from './context.ts';
 import { plainText } from './output-file.ts';
@@ -11,6 +11,19 @@ import { plainText } from './output-file.ts';
 const ANSWER_LIMIT_MS = 10_000;
 const ANSWER_BYTES_MAX = 1024 * 1024;
 const KILL_WAIT_MS = 1000;
+
+/** Questions that could not even be killed, by drive: it is asked no more until one of them ends. */
+const hanging = new Map<string, Set<ChildProcess>>();
+const HANGING_MAX = 4;
+
+function addHanging(path: string, child: ChildProcess): void {
+  const children = hanging.get(path) ?? new Set();
+  hanging.set(path, children.add(child));
+  child.once('exit', () => {
+    children.delete(child);
+    if (children.size === 0) hanging.delete(path);
+  });
+}
 
 export interface Answer {
   /** Null: ended by a signal. */
@@ -30,6 +43,10 @@ export async function ask(
 ): Promise<Outcome<Answer>> {
   const program = findTool(context, tool);
   if (program === null) return refuse('tool-missing', { tool, package: tools[tool], path });
+  if ((hanging.get(path)?.size ?? 0) >= HANGING_MAX) {
+    const reason = `${HANGING_MAX} questions before this one hang in the kernel`;
+    return refuse('drive-no-answer', { path, reason });
+  }
   return new Promise((resolve) => {
     const child = spawn(program, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -52,6 +69,7 @@ export async function ask(
         child.stdout.destroy();
         child.stderr.destroy();
         child.unref();
+        addHanging(path, child);
         finish(null);
       }, KILL_WAIT_MS);
     };

@@ -10,8 +10,9 @@
  * Whatever it does, it does in one step; identifying and reading the drive is still done by the task of its transport.
  */
 
+import { existsSync } from 'node:fs';
 import type { DriveFacts } from '../core/drive-facts.ts';
-import { done, type Outcome } from '../core/problems.ts';
+import { done, type Outcome, refuse } from '../core/problems.ts';
 import type { TaskRequest } from '../core/run-report.ts';
 import { runCommand } from './command.ts';
 import type { TaskContext } from './context.ts';
@@ -38,6 +39,11 @@ export class CommandTask implements DriveTask {
   }
 
   async check(_: TaskDrive, facts: DriveFacts, request: TaskRequest): Promise<Outcome<void>> {
+    const value = request.commandDirectory;
+    if (value !== null && !existsSync(value)) {
+      const reason = 'the command was to run there, and the server does not see it';
+      return refuse('argument-invalid', { name: 'The directory', value, reason });
+    }
     if (request.purpose !== 'firmware') return done(undefined);
     return checkFirmware(facts, request, false);
   }

@@ -16,6 +16,7 @@ import {
   isGone,
   readSimulated,
   type SimulatedDrive,
+  sidecarTrouble,
 } from './simulated.ts';
 import type { CommandResult, DriveTask, StepControl, TaskDrive } from './task.ts';
 
@@ -32,6 +33,10 @@ export class ImageDriveTask implements DriveTask {
     const capacityBytes = capacityOf(path);
     if (capacityBytes === null) {
       return Promise.resolve(refuse('drive-no-answer', { path, reason: 'the image is not there' }));
+    }
+    const trouble = sidecarTrouble(path);
+    if (trouble !== null) {
+      return Promise.resolve(refuse('drive-no-answer', { path, reason: trouble }));
     }
     ensureSidecar(path);
     const drive = readSimulated(path);

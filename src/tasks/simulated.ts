@@ -168,9 +168,28 @@ const newDrive = (mainImage: string): SimulatedDrive => ({
   faults: [],
 });
 
+/** Why what is beside the image cannot be used; null when it can, or when there is nothing. */
+export function sidecarTrouble(image: string): string | null {
+  let text: string;
+  try {
+    text = readFileSync(sidecarOf(image), 'utf8');
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT' ? null : String(error);
+  }
+  return parseObject(text) === null ? `${sidecarOf(image)} is not valid JSON` : null;
+}
+
 function readSidecar(image: string): Record<string, unknown> | null {
   try {
-    const value: unknown = JSON.parse(readFileSync(sidecarOf(image), 'utf8'));
+    return parseObject(readFileSync(sidecarOf(image), 'utf8'));
+  } catch {
+    return null;
+  }
+}
+
+function parseObject(text: string): Record<string, unknown> | null {
+  try {
+    const value: unknown = JSON.parse(text);
     return typeof value === 'object' ? (value as Record<string, unknown>) : null;
   } catch {
     return null;

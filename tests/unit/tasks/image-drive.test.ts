@@ -269,3 +269,26 @@ test("a command of the user's own is told everything, runs where the user was, a
   );
   assert.equal((await task.verify(drive, r.control())).result, 'done');
 });
+
+test('a sidecar that cannot be read is not taken for a new drive', async (t) => {
+  const r = rig(t);
+  const { image, drive, task } = scene(r);
+  writeFileSync(sidecarOf(image), '{ "serial": "S1", ');
+  const outcome = await task.probe(drive);
+  refusedAs(outcome, 'drive-no-answer');
+  assert.match(JSON.stringify(outcome), /is not valid JSON/);
+  writeFileSync(sidecarOf(image), '{ "serial": "S1" }');
+  const facts = valueOf(await task.probe(drive));
+  assert.deepEqual([facts.serial, facts.firmware], ['S1', '1.0'], 'what is left out is filled in');
+});
+
+test('slow is slow, and a command in a directory that is not there is refused before anything', async (t) => {
+  const r = rig(t);
+  const { drive, task, asked } = scene(r, [{ at: 'stage', kind: 'slow', ms: 300 }]);
+  const before = Date.now();
+  assert.equal((await task.stage(drive, asked, r.control())).result, 'done');
+  assert.ok(Date.now() - before >= 300);
+  const lost = request({ command: 'true', commandDirectory: r.path('none') });
+  const own = taskFor('image', lost, r.context);
+  refusedAs(await own.check(drive, valueOf(await own.probe(drive)), lost), 'argument-invalid');
+});
