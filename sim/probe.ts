@@ -136,6 +136,8 @@ async function start(scene: Scene, world: World, server: Server, what: Probe): P
     scene.takeOutClones();
     outcome = await settle(world, server.assemble());
   }
+  // Force starts from what is left, however old: with more lost than the promises cover nothing is promised of that.
+  if (!outcome.ok && scene.plan.promise === 'beyond') return false;
   // Nobody has it on record as gone, or its metadata cannot be read: an operator has to say that it is out.
   const { problem } = outcome.ok ? { problem: null } : outcome;
   const isLost = what.lose !== null && problem?.code === 'members-missing';
@@ -144,8 +146,6 @@ async function start(scene: Scene, world: World, server: Server, what: Probe): P
   if (isLost || isBroken) crash(scene.machine.media.values(), false, nothingKept);
   if (isLost || isBroken) outcome = await settle(world, server.assemble(true));
   if (outcome.ok) return true;
-  // Beyond the promises a server may refuse to start: then nothing wrong was read.
-  if (scene.plan.promise === 'beyond') return false;
   throw new Objection('start', `not assembled: ${JSON.stringify(outcome.problem)}`);
 }
 

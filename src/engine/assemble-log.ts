@@ -6,6 +6,7 @@
 import { EIO, type Errno, OK } from '../base/errno.ts';
 import { BLOCK_BYTES, type MemberOffset, SECTOR_BYTES } from '../base/units.ts';
 import type { AssemblyDecision } from '../core/assembly.ts';
+import { LABEL_LEGS_MAX } from '../core/format/label.ts';
 import { done, type Outcome, refuse } from '../core/problems.ts';
 import type { Opened } from './assemble-core.ts';
 import { LogStore } from './log/log-store.ts';
@@ -25,7 +26,9 @@ export async function openLog(
     .filter((drive) => drive !== undefined);
   v.logPaths = [...opened.legs.keys()];
   if (drives.length === 0) {
-    if (decision.blankLegs.length === 0 || v.mode !== 'direct') return done(undefined);
+    const given = decision.blankLegs.length;
+    if (given === 0 || v.mode !== 'direct') return done(undefined);
+    if (given > LABEL_LEGS_MAX) return refuse('leg-count', { given });
     return formatLog(v, decision, opened);
   }
   const log = await LogStore.open(v.environment, drives, {
