@@ -1,6 +1,6 @@
 /**
- * Volumes, drives, runs and tasks for the tests of rollouts, without a file or a process: a drive is an object that says what
- * firmware it has, a run is ended by the test or by itself, and what was asked of whom is written down in order.
+ * Volumes, drives, runs and tasks for the tests of rollouts, without a file or a process: a drive is an object that
+ * says what firmware it has, a run is ended by the test or by itself, and what was asked of whom is written down in order.
  */
 
 import { mkdtempSync, rmSync } from 'node:fs';
