@@ -180,11 +180,8 @@ function diagnostics(facts: RunFacts): Verdict {
   return failed(facts);
 }
 
-function replacement({ recallWhy, path, volume, rebuilt }: RunFacts): Verdict {
+function replacement({ path, volume, rebuilt }: RunFacts): Verdict {
   if (rebuilt) return verdict('done', 'The drive was replaced and rebuilt.');
-  if (recallWhy !== null) {
-    return verdict('recalled', `The old drive ${path} is back: ${recallWhy}`, 'Nothing is lost.');
-  }
   return verdict(
     'not-applied',
     `The drive that came back is the one that left: ${path}.`,

@@ -1,8 +1,9 @@
 /** What runs need of this machine: the tasks, the commands that they leave running, and a look at new drives. */
 
 import { existsSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import type { RunTools } from '../control/runs/run-tools.ts';
-import { done, type Outcome } from '../core/problems.ts';
+import { done, type Outcome, refuse } from '../core/problems.ts';
 import { contentOf } from '../engine/drive-commands.ts';
 import { readMemberMetadata } from '../engine/member-metadata.ts';
 import { BufferPool } from '../io/buffer-pool.ts';
@@ -17,12 +18,18 @@ import { physicalDrive } from '../tasks/physical.ts';
 
 /** A look at a drive reads a few places of it, one after the other. */
 const LOOK_BYTES = 2 * 1024 * 1024;
+/** A path that does not answer within this time hangs. */
+const LOOK_MS = 2_000;
 
 export function runTools(): RunTools {
   const context = systemContext();
   return {
     placeOf,
-    wholeDrive: async (path) => physicalDrive(path, context),
+    wholeDrive: async (path) => {
+      // Asked in a way that may hang, and left hanging: /sys is read at once only for what answers.
+      if (!(await answers(path))) return refuse('drive-no-answer', { path });
+      return physicalDrive(path, context);
+    },
     taskOf: (transport, request) => taskFor(transport, request, context),
     waitForCommand: async ({ process, shown, mayStop }, control) => {
       const { outputPath } = control;
@@ -38,6 +45,21 @@ export function runTools(): RunTools {
     },
     contentOf: contentOfDrive,
   };
+}
+
+/** A path that leads nowhere answers, too. */
+async function answers(path: string): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), LOOK_MS);
+  });
+  const looked = stat(path).then(
+    () => true,
+    () => true,
+  );
+  const isThere = await Promise.race([looked, late]);
+  clearTimeout(timer);
+  return isThere;
 }
 
 /** Beyond the largest process number of Linux. */

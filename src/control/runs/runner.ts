@@ -85,6 +85,9 @@ export class Runner {
 
   recall(why: string): void {
     this.#recallAsked ??= why;
+    // Of an exchange the old drive is wanted back instead of the new one, as long as neither has been taken.
+    const { phase, report } = this.record;
+    if (phase === 'returning' && !report.begun) this.record.recallWhy ??= why;
     this.#wake();
   }
 

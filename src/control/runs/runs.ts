@@ -27,7 +27,7 @@ export class Runs implements RunService {
   readonly #runners = new Map<string, Runner>();
   readonly #lives = new Set<Promise<void>>();
   readonly #listeners = new Set<(report: RunReport) => void>();
-  /** Keys of drives that a run is being planned for. */
+  /** Drives and volumes that a run is being planned for. */
   readonly #planned = new Set<string>();
   #isClosing = false;
 
@@ -38,8 +38,7 @@ export class Runs implements RunService {
   async start(request: RunRequest): Promise<Outcome<RunReport>> {
     const { volume, drive } = request;
     if (this.#isClosing) return refuse('run-limit', { reason: 'the server is being stopped' });
-    if (this.#runners.size + this.#planned.size >= ACTIVE_MAX)
-      return refuse('run-limit', { most: ACTIVE_MAX });
+    if (this.#runners.size >= ACTIVE_MAX) return refuse('run-limit', { most: ACTIVE_MAX });
     const found = await this.#options.drives.find(volume, drive);
     if (!found.ok) return found;
     const { key, members } = found.value;
@@ -50,12 +49,15 @@ export class Runs implements RunService {
     if (other !== null) {
       return refuse('run-exists', { volume, drive, run: other.record.report.id });
     }
-    if (this.#planned.has(key)) return refuse('run-exists', { volume, drive });
-    this.#planned.add(key);
+    const names = [key, ...members.map((member) => `volume ${member.volume}`)];
+    if (names.some((name) => this.#planned.has(name))) {
+      return refuse('run-exists', { volume, drive });
+    }
+    for (const name of names) this.#planned.add(name);
     try {
       return await this.#begin(request);
     } finally {
-      this.#planned.delete(key);
+      for (const name of names) this.#planned.delete(name);
     }
   }
 
@@ -105,7 +107,7 @@ export class Runs implements RunService {
     const record = this.#options.store.get(id);
     if (record === null) return refuse('run-unknown', { run: id });
     const runner = this.#runners.get(id);
-    if (runner === undefined) return refuse('run-ended', { run: id });
+    if (runner === undefined || record.phase === 'ended') return refuse('run-ended', { run: id });
     runner.recall(why);
     return done(copyOf(record.report));
   }
@@ -167,7 +169,8 @@ export class Runs implements RunService {
 
   #at(key: string | null, volumes: readonly string[]): Runner | null {
     for (const runner of this.#runners.values()) {
-      const { drive, report } = runner.record;
+      const { drive, report, phase } = runner.record;
+      if (phase === 'ended') continue;
       if (drive.key === key || report.volumes.some((volume) => volumes.includes(volume)))
         return runner;
     }

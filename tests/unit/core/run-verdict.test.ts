@@ -110,12 +110,6 @@ const cases: [string, Partial<RunFacts>, string, RegExp][] = [
   ['a reset that never was', { purpose: 'reset', task: null }, 'failed', /did not say/],
   ['replaced', { purpose: 'replacement', task: null, rebuilt: true }, 'done', /replaced and re/],
   ['replaced by itself', { purpose: 'replacement', task: null }, 'not-applied', /one that left/],
-  [
-    'the old one called back',
-    { purpose: 'replacement', task: null, recallWhy: 'somebody asked.' },
-    'recalled',
-    /old drive \/dev\/sdb is back/,
-  ],
   ['a command that replaces', { purpose: 'replacement', task: bad }, 'failed', /said no/],
   [
     'a command that replaced it',
