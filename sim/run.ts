@@ -77,6 +77,8 @@ class Run {
   readonly #labels = new LabelWatch();
   readonly #prober: Prober;
   #step = -1;
+  /** The server that an operator is starting, refused for the moment or not. */
+  #beingStarted: Scene['server'] | null = null;
 
   constructor(plan: Plan, options: RunOptions) {
     this.#plan = plan;
@@ -251,9 +253,16 @@ class Run {
   /** In the background: further steps, crashes among them, may come while it starts. */
   #start(): void {
     this.#scene.newServer();
-    this.#starting().catch((error: unknown) => {
-      this.#scene.world.thrown ??= { error };
-    });
+    const { server } = this.#scene;
+    this.#beingStarted = server;
+    this.#starting().then(
+      () => {
+        if (this.#beingStarted === server) this.#beingStarted = null;
+      },
+      (error: unknown) => {
+        this.#scene.world.thrown ??= { error };
+      },
+    );
   }
 
   async #starting(): Promise<void> {
@@ -331,8 +340,9 @@ class Run {
   }
 
   #isStarting(): boolean {
+    // Between two attempts too, while the operator sees to what a refusal has named.
     const { server } = this.#scene;
-    return server.alive && !server.running && !server.refused;
+    return server.alive && this.#beingStarted === server;
   }
 
   async #end(): Promise<void> {

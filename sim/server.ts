@@ -42,8 +42,6 @@ export class Server {
   readonly buffers: BufferPool;
   readonly said: SaidEvent[] = [];
   alive = true;
-  /** An assembly was refused and none was tried since. */
-  refused = false;
   #volume: Volume | null = null;
   readonly #environment: EngineEnvironment;
 
@@ -146,7 +144,6 @@ export class Server {
   }
 
   #take(outcome: Outcome<Volume>): Outcome<Volume> {
-    this.refused = !outcome.ok;
     if (outcome.ok) this.#volume = outcome.value;
     return outcome;
   }
