@@ -478,6 +478,11 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
     'The firmware update was refused, and nothing was touched[: {reason}].',
     'Put right what the checks name; `locum firmware update … --dry-run` shows the whole plan and changes nothing.',
   ),
+  'rollout-drives': entry(
+    usage,
+    'It is not clear which drives of {volumes} are meant[: {reason}].',
+    'Name the drives (`locum drive ls` lists them), or take all of them with --all.',
+  ),
   'rollout-exists': entry(
     refused,
     'Volume {volume} belongs to the firmware update {rollout} already, which is {state}.',
@@ -607,6 +612,7 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
 const defaultWords: Readonly<Record<string, string>> = {
   path: 'the drive',
   rollout: 'of that name',
+  volumes: 'the volumes',
   volume: 'the volume',
   drive: 'the drive',
   leg: 'the leg',

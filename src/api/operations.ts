@@ -8,6 +8,7 @@
 
 import type { Outcome } from '../core/problems.ts';
 import type { LocumEvent } from '../core/status.ts';
+import type * as rolloutSchema from './rollout-schema.ts';
 import type * as runSchema from './run-schema.ts';
 import type * as schema from './schema.ts';
 
@@ -36,6 +37,13 @@ export const operations = {
   runRecall: { method: 'POST', path: '/v1/runs/:run/recall' },
   windowList: { method: 'GET', path: '/v1/windows' },
   windowHistory: { method: 'GET', path: '/v1/windows/history' },
+  rolloutStart: { method: 'POST', path: '/v1/rollouts' },
+  rolloutList: { method: 'GET', path: '/v1/rollouts' },
+  rolloutShow: { method: 'GET', path: '/v1/rollouts/:rollout' },
+  rolloutPause: { method: 'POST', path: '/v1/rollouts/:rollout/pause' },
+  rolloutResume: { method: 'POST', path: '/v1/rollouts/:rollout/resume' },
+  rolloutStop: { method: 'POST', path: '/v1/rollouts/:rollout/stop' },
+  firmwareInventory: { method: 'GET', path: '/v1/firmware' },
   scrubStart: { method: 'POST', path: '/v1/volumes/:volume/scrub' },
   scrubStop: { method: 'POST', path: '/v1/volumes/:volume/scrub/stop' },
   scrubStatus: { method: 'GET', path: '/v1/volumes/:volume/scrub' },
@@ -57,6 +65,13 @@ type OnVolume<Body, Reply> = {
   query: Empty;
   body: Body;
   reply: Reply;
+};
+
+type OnRollout<Body> = {
+  params: rolloutSchema.RolloutParams;
+  query: Empty;
+  body: Body;
+  reply: rolloutSchema.RolloutReply;
 };
 
 /** What each operation takes and answers. A GET has an empty body. */
@@ -104,6 +119,23 @@ export interface Operations {
     query: schema.HistoryQuery;
     body: Empty;
     reply: schema.WindowsReply;
+  };
+  rolloutStart: {
+    params: Empty;
+    query: Empty;
+    body: rolloutSchema.RolloutBody;
+    reply: rolloutSchema.RolloutStartReply;
+  };
+  rolloutList: { params: Empty; query: Empty; body: Empty; reply: rolloutSchema.RolloutsReply };
+  rolloutShow: OnRollout<Empty>;
+  rolloutPause: OnRollout<Empty>;
+  rolloutResume: OnRollout<rolloutSchema.ResumeBody>;
+  rolloutStop: OnRollout<Empty>;
+  firmwareInventory: {
+    params: Empty;
+    query: rolloutSchema.InventoryQuery;
+    body: Empty;
+    reply: rolloutSchema.InventoryReply;
   };
   scrubStart: OnVolume<schema.ScrubBody, schema.JobReply>;
   scrubStop: OnVolume<Empty, schema.JobReply>;

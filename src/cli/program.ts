@@ -10,6 +10,7 @@ import type { ProblemReply } from '../api/schema.ts';
 import { driveCommands } from './commands/drive.ts';
 import { eventCommands } from './commands/event.ts';
 import { exportCommands } from './commands/export.ts';
+import { firmwareCommands } from './commands/firmware.ts';
 import { logCommands } from './commands/log.ts';
 import { scrubCommands } from './commands/scrub.ts';
 import { serveCommand } from './commands/serve.ts';
@@ -58,6 +59,7 @@ export function buildProgram(terminal: Terminal, exitWith: (code: number) => voi
     .addCommand(volumeCommands(terminal))
     .addCommand(driveCommands(terminal))
     .addCommand(windowCommands(terminal))
+    .addCommand(firmwareCommands(terminal))
     .addCommand(scrubCommands(terminal))
     .addCommand(logCommands(terminal))
     .addCommand(eventCommands(terminal))

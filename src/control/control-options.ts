@@ -3,6 +3,7 @@
 import type { ServerReply } from '../api/schema.ts';
 import type { EventLog } from './event-log.ts';
 import type { KnownVolumes } from './known-volumes.ts';
+import type { RolloutStore } from './rollouts/rollout-store.ts';
 import type { RunStore } from './runs/run-store.ts';
 import type { RunTiming, RunTools } from './runs/run-tools.ts';
 import type { Timing, VolumeThread } from './volume-handle.ts';
@@ -23,6 +24,7 @@ export interface ControlOptions {
   readonly wallMs: () => number;
   readonly timing?: Partial<Timing>;
   readonly runs: RunStore;
+  readonly rollouts: RolloutStore;
   readonly tools: RunTools;
   readonly runTiming?: Partial<RunTiming>;
   /** Where groups of volumes that froze together are kept; null where nothing outlives the process. */

@@ -15,11 +15,14 @@ import { driveHandlers } from './handlers/drives.ts';
 import { endHandlers } from './handlers/end-volumes.ts';
 import { logHandlers } from './handlers/log.ts';
 import { lookHandlers } from './handlers/look.ts';
+import { rolloutHandlers } from './handlers/rollouts.ts';
 import { runHandlers } from './handlers/runs.ts';
 import { scrubHandlers } from './handlers/scrub.ts';
 import { serverHandlers } from './handlers/server.ts';
 import { startHandlers } from './handlers/start-volumes.ts';
 import { windowHandlers } from './handlers/windows.ts';
+import { rolloutTools } from './rollouts/rollout-world.ts';
+import { Rollouts } from './rollouts/rollouts.ts';
 import { defaultRunTiming } from './runs/run-tools.ts';
 import { Runs } from './runs/runs.ts';
 import { SharedDrives } from './runs/shared-drive.ts';
@@ -40,6 +43,7 @@ export class Control implements ControlPlane {
   readonly runs: Runs;
   readonly #table: VolumeTable;
   readonly #groups: WindowGroups;
+  readonly #rollouts: Rollouts;
 
   constructor(options: ControlOptions) {
     const table = new VolumeTable(options);
@@ -58,6 +62,11 @@ export class Control implements ControlPlane {
       timing: { ...defaultRunTiming, ...options.runTiming },
       onFault: options.onFault,
     });
+    const world = { table, asking, drives, groups: this.#groups, runs: this.runs };
+    this.#rollouts = new Rollouts(
+      rolloutTools({ ...world, tools: options.tools }),
+      options.rollouts,
+    );
     this.handlers = {
       ...serverHandlers(table),
       ...lookHandlers(table, asking),
@@ -66,6 +75,7 @@ export class Control implements ControlPlane {
       ...driveHandlers(table, asking),
       ...windowHandlers(table, asking, this.#groups, this.runs),
       ...runHandlers(this.runs),
+      ...rolloutHandlers(this.#rollouts),
       ...scrubHandlers(asking),
       ...logHandlers(table, asking),
     };
@@ -99,11 +109,13 @@ export class Control implements ControlPlane {
     );
     await this.#groups.resume();
     this.runs.resume();
+    this.#rollouts.goOn();
   }
 
   /** Ends every volume cleanly, as far as it goes within the time that a service manager gives. */
   async close(): Promise<void> {
     this.#table.closing = true;
+    await this.#rollouts.close();
     await this.runs.close();
     await Promise.all(
       [...this.#table.entries].map(async ([name, { handle }]) => {

@@ -89,6 +89,7 @@ export const problemCodes = [
   // rollouts
   'rollout-refused',
   'rollout-exists',
+  'rollout-drives',
   'rollout-unknown',
   'rollout-wrong-state',
   // runs

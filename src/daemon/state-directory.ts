@@ -21,6 +21,7 @@ export interface StateDirectory {
   readonly eventsFile: string;
   readonly windowsFile: string;
   readonly runsFolder: string;
+  readonly rolloutsFolder: string;
   readonly windowGroupsFile: string;
   release(): void;
 }
@@ -51,6 +52,7 @@ export function openStateDirectory(path: string): Outcome<StateDirectory> {
     eventsFile: join(path, 'events.jsonl'),
     windowsFile: join(path, 'windows.jsonl'),
     runsFolder: join(path, 'runs'),
+    rolloutsFolder: join(path, 'rollouts'),
     windowGroupsFile: join(path, 'window-groups.json'),
     release: () => fs.closeSync(lock),
   });

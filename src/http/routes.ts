@@ -7,6 +7,7 @@
 import type { TSchema } from 'typebox';
 import { Type } from 'typebox';
 import type { OperationName } from '../api/operations.ts';
+import * as rolloutSchema from '../api/rollout-schema.ts';
 import * as runSchema from '../api/run-schema.ts';
 import * as schema from '../api/schema.ts';
 
@@ -22,6 +23,12 @@ const getOfVolume = { params: schema.VolumeParams, querystring: nothing };
 const post = (body: TSchema): RequestSchemas => ({ querystring: nothing, body });
 const postToVolume = (body: TSchema): RequestSchemas => ({
   params: schema.VolumeParams,
+  querystring: nothing,
+  body,
+});
+
+const postToRollout = (body: TSchema): RequestSchemas => ({
+  params: rolloutSchema.RolloutParams,
   querystring: nothing,
   body,
 });
@@ -51,6 +58,13 @@ export const requestSchemas: Readonly<Record<OperationName, RequestSchemas>> = {
   runRecall: { ...post(runSchema.RecallBody), params: runSchema.RunParams },
   windowList: get,
   windowHistory: { querystring: schema.HistoryQuery },
+  rolloutStart: post(rolloutSchema.RolloutBody),
+  rolloutList: get,
+  rolloutShow: { params: rolloutSchema.RolloutParams, querystring: nothing },
+  rolloutPause: postToRollout(nothing),
+  rolloutResume: postToRollout(rolloutSchema.ResumeBody),
+  rolloutStop: postToRollout(nothing),
+  firmwareInventory: { querystring: rolloutSchema.InventoryQuery },
   scrubStart: postToVolume(schema.ScrubBody),
   scrubStop: postToVolume(nothing),
   scrubStatus: getOfVolume,

@@ -133,14 +133,11 @@ async function planDrive(
   const fit = await asked.value.check();
   drive.checks.push(check('FW002', 'Image and tools fit the drive', fit.ok ? null : fit.problem));
   drive.checks.push(healthCheck(facts));
-  drive.checks.push(...target.checks);
-  if (slot !== null) {
-    for (const volume of volumes) {
-      const plan = await tools.volumes.planWindow(volume, target.memberPath, request.window);
-      if (plan.ok) drive.checks.push(...plan.value);
-      else drive.checks.push(check('FW004', `A window of ${volume} can be planned`, plan.problem));
-    }
-  }
+  if (slot === null) return { drive, skip: null };
+  const [volume] = volumes;
+  const window = await tools.volumes.planWindow(volume!, target.memberPath, request.window);
+  if (window.ok) drive.checks.push(...window.value);
+  else drive.checks.push(check('FW004', 'A window can be planned', window.problem));
   return { drive, skip: null };
 }
 

@@ -15,8 +15,8 @@ export interface SpareWork {
   readonly memberPath: string;
   /** `released`: nothing has touched it yet. `begun`: a tool is or was at work on it. */
   phase: 'released' | 'begun';
-  /** The tool at work; it outlives its server. */
-  process: { readonly pid: number; readonly startTicks: number } | null;
+  /** Of the task; its tool outlives the server, and is found by what it prints to. Empty before the first. */
+  step: string;
 }
 
 export interface RolloutRecord {

@@ -5,7 +5,7 @@
 
 import { inWorkingOrder } from '../../core/machines/rollout-decisions.ts';
 import { done, type Outcome, refuse } from '../../core/problems.ts';
-import type { Check, DriveState, DriveStatus, VolumeStatus } from '../../core/status.ts';
+import type { DriveState, DriveStatus, VolumeStatus } from '../../core/status.ts';
 import type { RolloutVolumes } from './rollout-tools.ts';
 
 export interface Target {
@@ -17,8 +17,6 @@ export interface Target {
   readonly path: string;
   readonly uuid: string;
   readonly state: DriveState;
-  /** What speaks against taking the drive away, whatever is done to it. */
-  readonly checks: readonly Check[];
 }
 
 export async function targetsOf(
@@ -96,14 +94,14 @@ async function targetOf(
   const { slot, uuid, state, path } = drive;
   const common = { slot, uuid, state, memberPath: path };
   if (path === '') {
-    return [`${volume} slot ${slot}`, { ...common, volumes: [volume], path: '', checks: [] }];
+    return [`${volume} slot ${slot}`, { ...common, volumes: [volume], path: '' }];
   }
   const found = slot === null ? null : await volumes.find(volume, path);
   if (found?.ok) {
-    const { key, wholePath, members, checks } = found.value;
+    const { key, wholePath, members } = found.value;
     const all = [...new Set([volume, ...members.map((member) => member.volume)])];
-    return [key, { ...common, volumes: all, path: wholePath, checks }];
+    return [key, { ...common, volumes: all, path: wholePath }];
   }
   const { key, wholePath } = await volumes.wholeOf(path);
-  return [key, { ...common, volumes: [volume], path: wholePath, checks: [] }];
+  return [key, { ...common, volumes: [volume], path: wholePath }];
 }

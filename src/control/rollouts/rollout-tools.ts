@@ -9,6 +9,7 @@ import type { ImageReport, TaskRequest } from '../../core/run-report.ts';
 import type { Check, LocumEvent, VolumeStatus } from '../../core/status.ts';
 import type { DriveTask } from '../../tasks/task.ts';
 import type { RunService, RunWindow } from '../runs/run-service.ts';
+import type { RunTools } from '../runs/run-tools.ts';
 
 /** A whole drive, and every member on it. */
 export interface FoundDrive {
@@ -17,8 +18,6 @@ export interface FoundDrive {
   readonly wholePath: string;
   /** The one that was asked for first. */
   readonly members: readonly { readonly volume: string }[];
-  /** What speaks against taking the drive away. */
-  readonly checks: readonly Check[];
 }
 
 export interface RolloutVolumes {
@@ -29,6 +28,7 @@ export interface RolloutVolumes {
   find(volume: string, memberPath: string): Promise<Outcome<FoundDrive>>;
   /** The whole drive of any path, and what makes two paths the same drive. */
   wholeOf(path: string): Promise<{ readonly key: string; readonly wholePath: string }>;
+  /** The checks of every volume with a member on the drive. */
   planWindow(volume: string, memberPath: string, window: RunWindow): Promise<Outcome<Check[]>>;
   removeSpare(volume: string, path: string): Promise<Outcome<void>>;
   addSpare(volume: string, path: string, force: boolean): Promise<Outcome<void>>;
@@ -43,10 +43,8 @@ export interface RolloutTools {
   ) => Promise<Outcome<{ readonly task: DriveTask; readonly transport: Transport }>>;
   /** Readable, not empty, of a sane size, and of this checksum where one is given. */
   readonly imageOf: (path: string, sha256: string | null) => Promise<Outcome<ImageReport>>;
-  readonly waitForProcess: (
-    process: { readonly pid: number; readonly startTicks: number },
-    limitMs: number,
-  ) => Promise<'ended' | 'timed-out'>;
+  /** Waits for a command that a server before this one began; null: nothing is known of it, not even whether it ran. */
+  readonly waitForCommand: RunTools['waitForCommand'];
   readonly announce: (
     volume: string,
     kind: string,

@@ -213,10 +213,10 @@ export class RolloutWorker {
       drive.soakUntil = this.#book.now(this.#report.soakMs);
     }
     const severity = event === 'applied' ? 'info' : 'warning';
-    const what = event === 'applied' ? `has ${drive.firmwareAfter} now` : note;
-    this.#book.announce('rollout-drive', severity, `Firmware update: ${nameOf(drive)} ${what}.`);
+    const what = event === 'applied' ? `it has ${drive.firmwareAfter} now` : note;
+    this.#book.announce('rollout-drive', severity, `Firmware update: ${about(drive, what)}.`);
     if (isTrouble(event, this.#report.stopOnError)) {
-      const reason = `${nameOf(drive)}: ${note}`;
+      const reason = about(drive, note);
       this.#book.driveTrouble(drive, reason, nextAfterBadResult(this.record, next));
     }
   }
@@ -238,7 +238,7 @@ export class RolloutWorker {
     if (drive.state !== 'soaking') return;
     if (why === null) return this.#book.drive(drive, 'soaked', '');
     this.#book.drive(drive, 'unwell', why);
-    const reason = `${nameOf(drive)}: ${why}`;
+    const reason = about(drive, why);
     this.#book.driveTrouble(drive, reason, nextAfterBadResult(this.record, ''));
     this.#book.tellTrouble();
   }
@@ -282,12 +282,17 @@ export class RolloutWorker {
     if (here === null) return this.#book.drive(drive, 'needless', 'it is in the volume no more');
     if (here.state === 'failed' || here.state === 'missing')
       return this.#book.drive(drive, 'needless', `it is ${here.state}`);
-    // A spare may have been taken for a member since.
-    Object.assign(drive, { slot: here.slot, uuid: here.uuid });
+    const isAnother = here.uuid !== drive.uuid;
+    const { wholePath } = await this.#tools.volumes.wholeOf(here.path);
     const { task } = this.record;
-    const asked = await askDrive(this.#tools, drive.path, task);
+    const asked = await askDrive(this.#tools, wholePath, task);
     if (!asked.ok) return this.#ended(drive, 'went-wrong', explain(asked.problem).message, '');
     const { facts } = asked.value;
+    // The image was chosen for the drive that was there.
+    if (isAnother && facts.model !== drive.model && task.model === null)
+      return this.#book.drive(drive, 'needless', `a ${facts.model} is in its place now`);
+    // A spare may have been taken for a member since, a member replaced.
+    Object.assign(drive, { slot: here.slot, uuid: here.uuid, path: wholePath });
     const known = knownRevisions(this.#report.image, this.#tools.runs, this.#store.all());
     const { model, serial, firmware } = facts;
     Object.assign(drive, { model, serial, firmwareBefore: firmware, firmwareAfter: '' });
@@ -363,6 +368,16 @@ export class RolloutWorker {
   }
 }
 
-function find({ drives }: VolumeStatus, { uuid, path }: RolloutDrive): DriveStatus | null {
-  return drives.find((one) => one.uuid === uuid) ?? drives.find((one) => one.path === path) ?? null;
+/** The drive itself, else what is in its place. */
+function find({ drives }: VolumeStatus, { uuid, path, slot }: RolloutDrive): DriveStatus | null {
+  return (
+    drives.find((one) => one.uuid === uuid) ??
+    drives.find((one) => one.path === path) ??
+    drives.find((one) => one.slot === slot && slot !== null) ??
+    null
+  );
 }
+
+/** A sentence about the drive says which one; a run's sentences do already. */
+const about = (drive: RolloutDrive, sentence: string): string =>
+  sentence.startsWith(`${drive.path} `) ? sentence : `${nameOf(drive)}: ${sentence}`;

@@ -17,7 +17,7 @@ import { inventoryOf } from './inventory.ts';
 import { type Planned, planRollout, refusedPlan } from './rollout-planner.ts';
 import { type RolloutRecord, reportOf, volumesOf } from './rollout-record.ts';
 import type { ResumeRequest, RolloutRequest } from './rollout-request.ts';
-import { RolloutStore } from './rollout-store.ts';
+import type { RolloutStore } from './rollout-store.ts';
 import type { RolloutTools } from './rollout-tools.ts';
 import { RolloutWorker } from './rollout-worker.ts';
 
@@ -29,16 +29,12 @@ export class Rollouts {
   readonly #beginning = new Set<string>();
   readonly #unsubscribe: () => void;
 
-  private constructor(tools: RolloutTools, store: RolloutStore) {
+  constructor(tools: RolloutTools, store: RolloutStore) {
     this.#tools = tools;
     this.#store = store;
     this.#unsubscribe = tools.runs.onChange(({ rolloutId }) => {
       if (rolloutId !== null) this.#workers.get(rolloutId)?.wake();
     });
-  }
-
-  static async open(tools: RolloutTools, folder: string): Promise<Rollouts> {
-    return new Rollouts(tools, await RolloutStore.open(folder, tools.onTrouble));
   }
 
   /** Goes on with what had not ended; to be called when volumes and runs have been started. */

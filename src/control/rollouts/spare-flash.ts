@@ -45,7 +45,7 @@ export async function flashSpare(job: SpareJob): Promise<SpareEnd> {
   const work: SpareWork = {
     memberPath: job.memberPath,
     phase: 'released',
-    process: null,
+    step: '',
   };
   record.spares[drive.path] = work;
   if (!(await job.save())) return unrecorded(job);
@@ -71,11 +71,8 @@ export async function resumeSpare(job: SpareJob, work: SpareWork): Promise<Spare
   if (work.phase === 'released') {
     return bringBack(job, { event: 'put-off', firmwareAfter: '', note: 'the server ended' });
   }
-  job.drive.step = 'wait';
-  if (work.process !== null) {
-    await job.tools.waitForProcess(work.process, job.record.task.commandLimitMs);
-  }
-  const end = await judge(job, work, null);
+  const last = await waitForFormer(job, work);
+  const end = await judge(job, work, last);
   // Broken off between two steps, it may be begun anew; what was done is done again.
   return end.event === 'unchanged' ? { ...end, event: 'put-off' } : end;
 }
@@ -116,20 +113,34 @@ async function step(
   run: (control: StepControl) => Promise<CommandResult>,
 ): Promise<CommandResult> {
   job.drive.step = name;
-  const result = await run({
+  work.step = name;
+  await job.save();
+  return await run({
     outputPath: job.outputPath(name),
     limitMs: job.record.task.commandLimitMs,
     // A flash is never broken off.
     signal: new AbortController().signal,
     onProgress: () => {},
-    onStarted: (process) => {
-      work.process = process;
-      // Not waited for: the tool runs already. At worst a restarted server asks the drive a little early, and often.
-      void job.save();
-    },
+    // It is found again by its output.
+    onStarted: () => {},
   });
-  work.process = null;
-  return result;
+}
+
+async function waitForFormer(
+  job: SpareJob,
+  { step: name }: SpareWork,
+): Promise<CommandResult | null> {
+  if (name === '') return null;
+  job.drive.step = name;
+  return await job.tools.waitForCommand(
+    { process: null, shown: '', mayStop: false },
+    {
+      outputPath: job.outputPath(name),
+      limitMs: job.record.task.commandLimitMs,
+      signal: new AbortController().signal,
+      onProgress: () => {},
+    },
+  );
 }
 
 /** The drive is asked until it answers, or the limit is over; then it is read, and goes back to its volume. */

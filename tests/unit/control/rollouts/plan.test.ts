@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { explain } from '../../../../src/api/errors.ts';
 import type { Outcome } from '../../../../src/core/problems.ts';
+import type { RolloutReport } from '../../../../src/core/rollout-report.ts';
 import { driveOf, ended, halted, request, type Shelf, scene, states } from './shelf.ts';
 
 function refusal(outcome: Outcome<unknown>): string {
@@ -175,6 +176,23 @@ test('a spare that was taken meanwhile is flashed as the member that it is', asy
   shelf.nowMs += 60_000;
   await until(id, (report) => driveOf(report, 's2').state === 'soaking', 'the second one');
   assert.ok(shelf.story.includes('run s2'));
+});
+
+test('a drive that was replaced meanwhile: the new one is flashed, unless it is of another model', async (t) => {
+  for (const model of ['ACME', 'OTHER']) {
+    const { shelf, start, until } = await scene(t);
+    shelf.addVolume('v1', ['a', 'b']);
+    const { id } = await start(request(['v1'], { soakMs: 60_000 }));
+    await until(id, (report) => driveOf(report, 'a').state === 'soaking', 'the first one');
+    Object.assign(shelf.member('v1', 1), { path: 'n', uuid: 'uuid-n' });
+    shelf.drives.set('n', { ...shelf.drive('b'), path: 'n', model });
+    shelf.nowMs += 60_000;
+    const is = ({ drives }: RolloutReport): boolean =>
+      ['soaking', 'skipped'].includes(drives[1]!.state);
+    const { drives } = await until(id, is, 'its turn');
+    assert.equal(shelf.story.includes('run n'), model === 'ACME');
+    assert.equal(drives[1]!.note, model === 'ACME' ? '' : 'a OTHER is in its place now');
+  }
 });
 
 test('the inventory: every drive, and why one cannot be asked', async (t) => {

@@ -1,6 +1,6 @@
 /**
- * Volumes, drives, runs and tasks for the tests of rollouts, without a file or a process: a drive is an object that
- * says what firmware it has, a run is ended by the test or by itself, and what was asked of whom is written down in order.
+ * Volumes, drives, runs and tasks for the tests of rollouts, without a file or a process: a drive is an object that says
+ * what firmware it has, a run is ended by the test or by itself, and what was asked of whom is written down in order.
  */
 
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { RolloutRequest } from '../../../../src/control/rollouts/rollout-request.ts';
+import { RolloutStore } from '../../../../src/control/rollouts/rollout-store.ts';
 import type {
   RolloutTools,
   RolloutVolumes,
@@ -105,7 +106,7 @@ export class Shelf implements RolloutVolumes, RunService {
     );
     const first = members.filter((one) => one.volume === volume);
     const others = members.filter((one) => one.volume !== volume);
-    return done({ key, wholePath, members: [...first, ...others], checks: [] });
+    return done({ key, wholePath, members: [...first, ...others] });
   }
 
   async wholeOf(path: string) {
@@ -251,7 +252,7 @@ export class Shelf implements RolloutVolumes, RunService {
       runs: this,
       taskFor: async () => done({ task: this.task(), transport: 'image' as const }),
       imageOf: async (path) => done({ path, sizeBytes: 1, sha256: this.imageSha }),
-      waitForProcess: async () => 'ended',
+      waitForCommand: async () => null,
       announce: (volume, kind, severity, message) =>
         this.events.push(`${volume} ${kind} ${severity} ${message}`),
       onTrouble: (reason) => this.events.push(`trouble ${reason}`),
@@ -373,7 +374,9 @@ export const request = (
 /** A shelf with its rollouts; `restart` makes another server of what the first one left in its folder. */
 export async function scene(t: TestContext, shelf = new Shelf()) {
   const folder = mkdtempSync('/tmp/locum-rollout-');
-  const open = (): Promise<Rollouts> => Rollouts.open(shelf.tools(), join(folder, 'rollouts'));
+  const trouble = (reason: string): void => void shelf.events.push(`trouble ${reason}`);
+  const open = async (): Promise<Rollouts> =>
+    new Rollouts(shelf.tools(), await RolloutStore.open(join(folder, 'rollouts'), trouble));
   const all = { current: await open() };
   t.after(async () => {
     await all.current.close();

@@ -16,6 +16,7 @@ import type { VolumeOffset } from '../../../../src/base/units.ts';
 import { Control } from '../../../../src/control/control-plane.ts';
 import { EventLog } from '../../../../src/control/event-log.ts';
 import { KnownVolumes } from '../../../../src/control/known-volumes.ts';
+import { RolloutStore } from '../../../../src/control/rollouts/rollout-store.ts';
 import { localPorts } from '../../../../src/control/rpc.ts';
 import type { RunRequest } from '../../../../src/control/runs/run-service.ts';
 import { RunStore } from '../../../../src/control/runs/run-store.ts';
@@ -129,6 +130,7 @@ export class Machine {
       onTrouble: say,
       wallMs: Date.now,
       timing: { heartbeatMs: 20, snapshotLimitMs: 5_000 },
+      rollouts: await RolloutStore.open(join(state, 'rollouts'), say),
       runs: await RunStore.open(join(state, 'runs'), say),
       tools: this.tools,
       runTiming: { lookMs: 5, retryMs: 10, retryMostMs: 20, lateMs: 30_000 },

@@ -1,0 +1,299 @@
+/**
+ * A firmware update of many drives from outside, on the simulated drives of image files, with a host that writes all the
+ * time: to the end, degraded from the start, with another drive failing meanwhile, and with the server killed at each step.
+ */
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import test, { type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { RolloutDrive, RolloutReport } from '../../src/core/rollout-report.ts';
+import { BackgroundWriter, Ledger, ledgerBlockBytes } from '../support/ledger.ts';
+import { locumPath } from '../support/locum.ts';
+import { blankImage, mebi, refusedWith, type Scene, volume, volumeIn } from './fixture.ts';
+
+const NEW = '2.1';
+
+interface Stage extends Scene {
+  readonly image: string;
+  readonly ledger: Ledger;
+  readonly writer: BackgroundWriter;
+  rollout(): Promise<RolloutReport>;
+  untilRollout(what: string, is: (rollout: RolloutReport) => boolean): Promise<RolloutReport>;
+  /** The host stops, and everything that was acknowledged is there. */
+  nothingLost(): Promise<void>;
+  versions(): Promise<string[]>;
+}
+
+/** A RAID 5 of four drives with a spare, and a host that writes. */
+async function stageIn(t: TestContext): Promise<Stage> {
+  const scene = await volumeIn(t, { memberBytes: 16 * mebi, logBytes: 32 * mebi });
+  const { locum } = scene;
+  const spare = await blankImage(scene.path('spare.img'));
+  await locum.must('drive', 'add', volume, spare, '--spare');
+  const image = scene.path('firmware.bin');
+  writeFileSync(image, `LOCUM-FIRMWARE ${NEW}\n${'x'.repeat(20_000)}`);
+  const { sizeBytes } = await locum.statusOf(volume);
+  const ledger = new Ledger(Math.floor(sizeBytes / ledgerBlockBytes));
+  const connect = (): ReturnType<typeof locum.connect> => locum.connect(volume);
+  const writer = new BackgroundWriter({ connect, ledger, inFlight: 2, pauseMs: 20, blocksMax: 2 });
+  await writer.start();
+  t.after(() => writer.stop());
+  const rollout = async (): Promise<RolloutReport> => {
+    const { rollouts } = (await locum.ask('/v1/rollouts')) as { rollouts: RolloutReport[] };
+    return rollouts.at(-1)!;
+  };
+  return {
+    ...scene,
+    image,
+    ledger,
+    writer,
+    rollout,
+    untilRollout: async (what, is) => {
+      const limitMs = performance.now() + 120_000;
+      for (;;) {
+        const now = await rollout();
+        if (is(now)) return now;
+        assert.ok(performance.now() < limitMs, `never ${what}: ${JSON.stringify(now, null, 1)}`);
+        await sleep(20);
+      }
+    },
+    nothingLost: async () => {
+      await writer.stop();
+      assert.deepEqual(writer.errors, []);
+      assert.ok(writer.acknowledgedWrites > 0);
+      const client = await locum.connect(volume);
+      assert.deepEqual(await ledger.verify(client), []);
+      await client.close();
+    },
+    versions: async () => {
+      const { drives } = JSON.parse(await locum.must('firmware', 'inventory', '-o', 'json')) as {
+        drives: { state: string; facts: { firmware: string } | null }[];
+      };
+      return drives.map(({ state, facts }) => `${state} ${facts?.firmware ?? '-'}`);
+    },
+  };
+}
+
+const begin = (stage: Stage, ...more: string[]): Promise<string> =>
+  stage.locum.must('firmware', 'update', volume, '--all', '--image', stage.image, ...more);
+
+const isDone = ({ state }: RolloutReport): boolean => state === 'done';
+const isHalted = ({ state }: RolloutReport): boolean => state === 'halted';
+const states = ({ drives }: RolloutReport): string[] => drives.map((drive) => drive.state);
+
+async function parityIsRight({ locum }: Scene): Promise<void> {
+  await locum.must('scrub', 'start', volume, '--wait');
+  assert.match(await locum.must('scrub', 'status', volume, '-o', 'json'), /"mismatches": 0\b/);
+}
+
+test('all drives of a volume in use: plan, update, inventory, and nothing to do the second time', async (t) => {
+  const stage = await stageIn(t);
+  const { locum } = stage;
+  const plan = await begin(stage, '--dry-run');
+  assert.match(plan, /1\. +tank +spare .*spare\.img/);
+  assert.match(plan, /5 drives would be flashed\. Nothing was changed/);
+  assert.deepEqual(await stage.versions(), [...Array<string>(4).fill('online 1.0'), 'spare 1.0']);
+
+  const told = await begin(stage, '--soak', '0s');
+  for (const path of [...stage.drives, stage.path('spare.img')]) {
+    assert.match(told, new RegExp(`${path} \\(.*\\): 1\\.0 → ${NEW.replace('.', '\\.')}, done`));
+  }
+  assert.deepEqual(await stage.versions(), [
+    ...Array<string>(4).fill(`online ${NEW}`),
+    `spare ${NEW}`,
+  ]);
+  const { state, jobs } = await locum.statusOf(volume);
+  assert.equal(state, 'optimal', JSON.stringify(jobs));
+  await stage.nothingLost();
+  await parityIsRight(stage);
+  assert.match(await begin(stage, '--soak', '0s'), /0 of 5 drives done, 5 skipped/);
+  assert.match(await locum.must('firmware', 'status'), /it has 2\.1 already/);
+});
+
+test('degraded from the start: the failed drive is left out, the others are flashed, nothing is lost', async (t) => {
+  const stage = await stageIn(t);
+  const { locum, drives } = stage;
+  // Without the spare, which would take the place of the drive that fails.
+  await locum.must('drive', 'remove', volume, stage.path('spare.img'));
+  await rm(drives[3]!);
+  await locum.until(volume, 'degraded', (status) => status.state === 'degraded');
+  const words = ['firmware', 'update', volume, '--all', '--image', stage.image] as const;
+  refusedWith(await locum.run(...words), 4, /nothing was touched: slot 3 .* is already failed/);
+  await begin(stage, '--soak', '0s', '--allow-degraded');
+  assert.deepEqual(states(await stage.rollout()), ['done', 'done', 'done', 'skipped']);
+  await stage.nothingLost();
+  const fresh = await blankImage(stage.path('fresh.img'));
+  await locum.must('drive', 'replace', volume, '3', '--with', fresh, '--wait');
+  await locum.until(volume, 'optimal', (status) => status.state === 'optimal');
+  await parityIsRight(stage);
+});
+
+test('another drive fails while one is flashed: halted, told, resumed when it is replaced', async (t) => {
+  const stage = await stageIn(t);
+  const { locum, drives } = stage;
+  await locum.must('drive', 'remove', volume, stage.path('spare.img'));
+  await begin(stage, '--soak', '0s', '--detach');
+  const isAway = ({ state, step }: RolloutDrive): boolean =>
+    state === 'running' && ['stage', 'activate', 'identify'].includes(step);
+  await stage.untilRollout('at work on the second drive', (now) => isAway(now.drives[1]!));
+  await rm(drives[3]!);
+  const halted = await stage.untilRollout('halted', isHalted);
+  assert.match(halted.reason, /slot 3 of tank is failed|second/i);
+  assert.match(halted.next, /locum firmware resume fw-/);
+  await stage.untilRollout('at rest', ({ drives: all }) =>
+    all.every(({ state }) => state !== 'running'),
+  );
+  const more = await locum.run('firmware', 'update', volume, '--all', '--image', stage.image);
+  refusedWith(more, 4, /belongs to the firmware update fw-\w+ already, which is halted/);
+
+  await locum.until(volume, 'degraded', (status) => status.state === 'degraded');
+  const fresh = await blankImage(stage.path('fresh.img'));
+  await locum.must('drive', 'replace', volume, '3', '--with', fresh, '--wait');
+  await locum.must('firmware', 'resume', '--retry');
+  const over = await stage.rollout();
+  assert.equal(over.state, 'done');
+  assert.deepEqual(await stage.versions(), Array<string>(4).fill(`online ${NEW}`));
+  await stage.nothingLost();
+  await parityIsRight(stage);
+});
+
+const steps = {
+  'a spare that is released': ({ slot, step }: RolloutDrive) => slot === null && step !== '',
+  'a spare that is asked what it is now': ({ slot, step }: RolloutDrive) =>
+    slot === null && step === 'identify',
+  'the freeze': ({ slot, step }: RolloutDrive) => slot !== null && step === 'open',
+  'the download': ({ slot, step }: RolloutDrive) => slot !== null && step === 'stage',
+  'the activation': ({ slot, step }: RolloutDrive) => slot !== null && step === 'activate',
+  'the return': ({ slot, step }: RolloutDrive) =>
+    slot !== null && ['identify', 'verify', 'return'].includes(step),
+  'the soak': ({ slot, state }: RolloutDrive) => slot !== null && state === 'soaking',
+} as const satisfies Record<string, (drive: RolloutDrive) => boolean>;
+
+test('killed at every step, each time another one: it goes on where it was, and every drive has it in the end', async (t) => {
+  const stage = await stageIn(t);
+  const { locum } = stage;
+  await begin(stage, '--soak', '300ms', '--detach');
+  const first = await stage.rollout();
+  const killedAt: string[] = [];
+  for (const [what, is] of Object.entries(steps)) {
+    const now = await stage.untilRollout(`at ${what}`, (it) => isDone(it) || it.drives.some(is));
+    if (!isDone(now)) killedAt.push(what);
+    await locum.stop('SIGKILL');
+    await locum.start();
+  }
+  const over = await stage.untilRollout('done', isDone);
+  assert.equal(over.id, first.id);
+  // Short steps may be over before they are seen; the unit tests have each of them.
+  assert.ok(killedAt.length >= 5, killedAt.join());
+  t.diagnostic(`killed at ${killedAt.join(', ')}`);
+  assert.deepEqual(states(over), Array<string>(5).fill('done'));
+  assert.deepEqual(await stage.versions(), [
+    ...Array<string>(4).fill(`online ${NEW}`),
+    `spare ${NEW}`,
+  ]);
+  await stage.nothingLost();
+  await parityIsRight(stage);
+});
+
+test('pause, a restart, resume and stop; Ctrl-C detaches', async (t) => {
+  const stage = await stageIn(t);
+  const { locum } = stage;
+  const words = ['firmware', 'update', volume, '--all', '--image', stage.image, '--soak', '0s'];
+  const followed = spawn(locumPath, words, { env: locum.environment() });
+  let said = '';
+  followed.stderr.on('data', (piece: Buffer) => {
+    said += piece.toString();
+  });
+  const left = once(followed, 'exit');
+  await stage.untilRollout('begun', (now) => now?.drives.some(({ state }) => state === 'running'));
+  // Its handler of Ctrl-C is there once it has told something.
+  await once(followed.stdout, 'data');
+  followed.kill('SIGINT');
+  assert.deepEqual(await left, [0, null]);
+  assert.match(said, /Detached: the update goes on in the server/);
+  assert.match(await locum.must('firmware', 'pause'), /paused by the administrator/);
+  const paused = await stage.untilRollout('at rest', ({ drives }) =>
+    drives.every(({ state }) => state !== 'running' && state !== 'soaking'),
+  );
+  assert.equal(paused.state, 'paused');
+  await locum.stop('SIGTERM');
+  await locum.start();
+  assert.equal((await stage.rollout()).state, 'paused');
+  await locum.must('firmware', 'resume', '--detach');
+  const count = paused.drives.filter(({ state }) => state === 'done').length;
+  await stage.untilRollout('another one begun', ({ drives }) =>
+    drives.some(({ state }, index) => state === 'running' && index >= count),
+  );
+  await locum.must('firmware', 'stop', volume);
+  const over = await stage.untilRollout('over', ({ endedAt }) => endedAt !== null);
+  assert.equal(over.state, 'stopped');
+  assert.ok(over.drives.some(({ state }) => state === 'pending'));
+  assert.ok(over.drives.every(({ state }) => state === 'pending' || state === 'done'));
+  refusedWith(await locum.run('firmware', 'resume'), 4, /is stopped/);
+  await stage.nothingLost();
+});
+
+test('refused with one sentence, and nothing is touched', async (t) => {
+  const stage = await stageIn(t);
+  const { locum, image } = stage;
+  const refuse = async (code: number, says: RegExp, ...words: string[]): Promise<void> => {
+    refusedWith(await locum.run('firmware', 'update', ...words), code, says);
+    assert.equal(await stage.rollout(), undefined);
+  };
+  const empty = stage.path('empty.bin');
+  writeFileSync(empty, '');
+  await refuse(2, /which drives of tank are meant/, volume, '--image', image);
+  await refuse(2, /which drives/, volume, '0', '--all', '--image', image);
+  await refuse(3, /no volume named pool/, 'pool', '--all', '--image', image);
+  await refuse(3, /9/, volume, '9', '--image', image);
+  await refuse(4, /cannot be read/, volume, '--all', '--image', stage.path('none.bin'));
+  await refuse(4, /is empty/, volume, '--all', '--image', empty);
+  await refuse(4, /SHA-256/, volume, '--all', '--image', image, '--sha256', '0'.repeat(64));
+  await refuse(
+    4,
+    /none of the 5 drives is of model XYZ/,
+    volume,
+    '--all',
+    '--image',
+    image,
+    '--model',
+    'XYZ',
+  );
+  refusedWith(await locum.run('firmware', 'status'), 3, /There is no firmware update/);
+  assert.deepEqual(await stage.versions(), [...Array<string>(4).fill('online 1.0'), 'spare 1.0']);
+  await stage.nothingLost();
+});
+
+test('a drive on which it does not take halts the update; --no-stop-on-error goes on', async (t) => {
+  const stage = await stageIn(t);
+  const { locum, drives } = stage;
+  await locum.must('firmware', 'inventory');
+  const sidecar = `${drives[1]}.drive.json`;
+  const described = JSON.parse(readFileSync(sidecar, 'utf8')) as object;
+  const faults = [{ at: 'activate', kind: 'unchanged' }];
+  writeFileSync(sidecar, JSON.stringify({ ...described, faults }));
+  const words = [
+    'firmware',
+    'update',
+    volume,
+    '--all',
+    '--image',
+    stage.image,
+    '--soak',
+    '0s',
+  ] as const;
+  const { code, stdout } = await locum.run(...words);
+  assert.equal(code, 1);
+  assert.match(stdout, /halted {2}2 of 5 drives done, 1 not-applied/);
+  assert.match(stdout, /NEXT [\s\S]*locum firmware resume/);
+  await locum.must('firmware', 'stop');
+  assert.equal((await locum.run(...words, '--no-stop-on-error')).code, 1);
+  const over = await stage.rollout();
+  assert.equal(over.state, 'done');
+  assert.deepEqual(states(over), ['skipped', 'skipped', 'not-applied', 'done', 'done']);
+  await stage.nothingLost();
+});
