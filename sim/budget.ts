@@ -6,10 +6,11 @@
  *   outside a window     as many members as the level tolerates, and one leg
  *   in a window          one member besides the one that is away, and one leg
  *   a bad sector         only while every member is whole: it takes the redundancy of its stripe
+ *   no log               no member: after a crash, degraded, nobody can say what a half-written stripe held
  */
 
 import { bitCount } from '../src/engine/members.ts';
-import type { Harm } from './plan.ts';
+import type { Action, Harm } from './plan.ts';
 import type { Scene } from './scene.ts';
 
 export interface Standing {
@@ -19,8 +20,18 @@ export interface Standing {
   readonly spares: readonly string[];
   readonly legs: readonly { readonly path: string; readonly state: string }[];
   readonly tolerated: number;
-  /** Host writes may have left stripes half written that no journal has whole. */
+  /** Host writes may have left stripes half written that no journal has whole, or may do so from now on. */
   readonly inDoubt: boolean;
+}
+
+/** From here on a drive runs into its deadlines: to the volume it is as good as gone. */
+export const HOPELESS_SLOWNESS = 100;
+
+type Trouble = Extract<Action, { do: 'fault' | 'rot' | 'vanish' | 'hang' | 'slow' | 'read-only' }>;
+
+export function harmOf(step: Trouble): Harm {
+  if ('harm' in step) return step.harm;
+  return step.do === 'slow' && step.factor < HOPELESS_SLOWNESS ? 'nothing' : 'member';
 }
 
 /** May this drive suffer this? */

@@ -4,7 +4,7 @@
  */
 
 import { SECTOR_BYTES } from '../src/base/units.ts';
-import { covers } from './budget.ts';
+import { covers, harmOf } from './budget.ts';
 import { addsUp, LabelWatch, nothingLeaks, readAll } from './checks.ts';
 import { Coverage } from './coverage.ts';
 import { byChance, crash, everythingKept, type Fate, nothingKept } from './fate.ts';
@@ -185,13 +185,22 @@ class Run {
       case 'hang':
       case 'slow':
       case 'read-only': {
-        const harm = 'harm' in step ? step.harm : step.do === 'slow' ? 'nothing' : 'member';
+        const harm = harmOf(step);
         if (!machine.media.has(step.path) || !covers(scene, step.path, harm)) {
           coverage.count('faults not covered at their moment');
           return;
         }
         coverage.count('faults');
         return strikeDrive(scene, step);
+      }
+      case 'fail': {
+        // By an administrator's word or by itself: a member less is a member less.
+        const path = scene.standing().slots[step.slot]?.path ?? '';
+        if (machine.media.has(path) && !covers(scene, path, 'member')) {
+          coverage.count('faults not covered at their moment');
+          return;
+        }
+        return command(scene, step);
       }
       default:
         return command(scene, step);

@@ -6,7 +6,7 @@
 import { assert } from '../src/base/assert.ts';
 import { SECTOR_BYTES } from '../src/base/units.ts';
 import type { VolumeCore } from '../src/engine/volume-core.ts';
-import type { Standing } from './budget.ts';
+import { HOPELESS_SLOWNESS, type Standing } from './budget.ts';
 import { Coverage } from './coverage.ts';
 import type { Latency } from './drive.ts';
 import { Machine } from './machine.ts';
@@ -97,7 +97,7 @@ export class Scene {
     const medium = this.machine.media.get(path);
     if (medium === undefined) return true;
     const broken = medium.isVanished || medium.isHung || medium.isReadOnly || medium.hasFaults;
-    return broken || this.changed.has(path);
+    return broken || medium.slowness >= HOPELESS_SLOWNESS || this.changed.has(path);
   }
 
   /** Copies of members that somebody has plugged in; an operator takes them out again when a start names them. */
@@ -241,7 +241,14 @@ export class Scene {
   }
 }
 
-/** Until its resync is over, a stripe that a crash left half written makes a chunk that is then lost. */
+/**
+ * A crash may leave stripes half written. Where every change of a stripe is in the log first, that costs nothing, whoever
+ * is lost with it; without that (no log, its last leg gone, parity still to be made good), a chunk that is then lost is
+ * made of what does not add up.
+ */
 function inDoubt(core: VolumeCore): boolean {
-  return !core.metadata.clean || core.resync !== null;
+  const { metadata, stripeLogWord, log } = core;
+  if (log === null || !log.stripes.usable) return true;
+  const isWhole = stripeLogWord === 'whole' && metadata.stripeLogWritten === 'whole';
+  return (!metadata.clean || core.resync !== null) && !isWhole;
 }
