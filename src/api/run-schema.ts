@@ -91,6 +91,8 @@ export const RunBody = Type.Object(
     sha256: Type.Optional(Type.String({ pattern: '^[0-9a-f]{64}$' })),
     version: Type.Optional(Text),
     model: Type.Optional(Text),
+    activation: Type.Optional(Type.Enum(['live', 'deferred'])),
+    firmwareSlot: Type.Optional(Type.Integer({ minimum: 1, maximum: 7 })),
     command: Type.Optional(Type.String({ minLength: 1, maxLength: 65_536 })),
     commandDirectory: Type.Optional(AbsolutePath),
     test: Type.Optional(Type.Enum(['short', 'long', 'scan'])),

@@ -12,6 +12,7 @@ import { openDrive } from '../io/open-drive.ts';
 import { placeOf } from '../io/place.ts';
 import { findCommand, waitForProcess } from '../tasks/command.ts';
 import { systemContext } from '../tasks/context.ts';
+import { findDrive } from '../tasks/find-drive.ts';
 import { checkImage } from '../tasks/image.ts';
 import { taskFor } from '../tasks/open.ts';
 import { physicalDrive } from '../tasks/physical.ts';
@@ -31,6 +32,7 @@ export function runTools(): RunTools {
       return physicalDrive(path, context);
     },
     taskOf: (transport, request) => taskFor(transport, request, context),
+    findDrive: (wanted, task) => findDrive(wanted, task, context),
     waitForCommand: async ({ process, shown, mayStop }, control) => {
       const { outputPath } = control;
       const found = process ?? findCommand(outputPath);

@@ -13,7 +13,7 @@ import { type ExitCode, exitCodes } from '../../api/errors.ts';
 import type { RunBody } from '../../api/run-schema.ts';
 import type { RunOutcome, RunReport } from '../../core/run-report.ts';
 import type { VerifyMode } from '../../core/status.ts';
-import { absolute, duration } from '../arguments.ts';
+import { absolute, duration, wholeNumber } from '../arguments.ts';
 import { followRun } from '../follow-run.ts';
 import { addWindowOptions, leaf, outputOption, timeoutOption, verifyOption } from '../options.ts';
 import { renderRun } from '../render/run.ts';
@@ -27,6 +27,8 @@ interface RunOptions extends OpenOptions {
   sha256?: string;
   toVersion?: string;
   model?: string;
+  activation?: 'live' | 'deferred';
+  slot?: number;
   test?: 'short' | 'long' | 'scan';
   with?: string;
   rehearse?: true;
@@ -70,6 +72,13 @@ export function runCommand(terminal: Terminal): Command {
         'diagnostics: a self-test of the drive, or a read of all of it',
       ).choices(['short', 'long', 'scan']),
     )
+    .addOption(
+      new Option(
+        '--activation <how>',
+        'live: NVMe without a reset; deferred: SCSI in two steps; else the safest',
+      ).choices(['live', 'deferred']),
+    )
+    .option('--slot <number>', 'NVMe: the firmware slot', wholeNumber)
     .option('--with <path>', 'replacement: where the new drive is, or will be')
     .option('--rehearse', 'everything but the touching of the drive')
     .option('--detach', 'do not wait for the end')
@@ -116,6 +125,8 @@ function runBody(
     ...(options.sha256 === undefined ? {} : { sha256: options.sha256.toLowerCase() }),
     ...(options.toVersion === undefined ? {} : { version: options.toVersion }),
     ...(options.model === undefined ? {} : { model: options.model }),
+    ...(options.activation === undefined ? {} : { activation: options.activation }),
+    ...(options.slot === undefined ? {} : { firmwareSlot: options.slot }),
     ...(options.test === undefined ? {} : { test: options.test }),
     ...(options.with === undefined ? {} : { with: path(options.with) }),
     ...(options.verify === undefined ? {} : { verify: options.verify }),

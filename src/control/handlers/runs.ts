@@ -13,6 +13,8 @@ import { WINDOW_MAX_MS } from './windows.ts';
 export const ANSWER_LIMIT_MS = 300_000;
 /** A tool that takes longer hangs; sg_write_buffer gives a drive as much. A self-test says its own time. */
 export const COMMAND_LIMIT_MS = 300_000;
+/** The newest ones. */
+const LISTED_MAX = 100;
 const TEST_LIMIT_MS = 24 * 3_600_000;
 
 export function runHandlers(
@@ -23,7 +25,7 @@ export function runHandlers(
       const started = await runs.start(requestOf(volume, body));
       return started.ok ? reply({ run: started.value }) : started;
     },
-    runList: async () => reply({ runs: runs.all() }),
+    runList: async () => reply({ runs: runs.all().slice(-LISTED_MAX) }),
     runShow: async ({ params: { run: id } }) => {
       const run = runs.get(id);
       return run === null ? refuse('run-unknown', { run: id }) : reply({ run });
@@ -49,6 +51,8 @@ function requestOf(volume: string, body: RunBody): RunRequest {
       imageSha256: body.sha256 ?? null,
       version: body.version ?? null,
       model: body.model ?? null,
+      ...(body.activation === undefined ? {} : { activation: body.activation }),
+      ...(body.firmwareSlot === undefined ? {} : { firmwareSlot: body.firmwareSlot }),
       command: body.command ?? null,
       commandDirectory: body.commandDirectory ?? null,
       test: body.test ?? (purpose === 'diagnostics' && !body.command ? 'short' : null),

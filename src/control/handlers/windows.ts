@@ -78,8 +78,22 @@ export function windowHandlers(
       const aborted = await groups.abort(volume);
       return aborted.ok ? asking.report(volume, aborted.value) : aborted;
     },
-    windowExtend: ({ params: { volume }, body }) =>
-      asking.ask(volume, 'extendWindow', [body.byMs], (report) => asking.report(volume, report)),
+    // Of a drive that several volumes share, all windows last as long.
+    windowExtend: async ({ params: { volume }, body }) => {
+      const [own, ...others] = groups.frozenWith(volume);
+      const extended = await asking.ask(
+        own as string,
+        'extendWindow',
+        [body.byMs],
+        done<WindowReport>,
+      );
+      if (!extended.ok) return extended;
+      for (const other of others) {
+        const too = await asking.ask(other, 'extendWindow', [body.byMs], done<WindowReport>);
+        if (!too.ok && too.problem.code !== 'window-none') return too;
+      }
+      return asking.report(volume, extended.value);
+    },
     windowList: async () => {
       const handles = [...table.entries.values()].flatMap(({ handle }) => (handle ? [handle] : []));
       await Promise.all(handles.map((handle) => handle.refresh()));
@@ -121,11 +135,11 @@ function runToShow(
   id: string | undefined,
   last: WindowReport | undefined,
 ): RunReport | null {
-  const all = runs.all().filter(({ volumes }) => volumes.includes(volume));
   if (id !== undefined) {
-    return all.findLast((run) => run.id === id || run.windowIds.includes(id)) ?? null;
+    const isMeant = (run: RunReport): boolean => run.id === id || run.windowIds.includes(id);
+    return runs.find((run) => run.volumes.includes(volume) && isMeant(run));
   }
-  const newest = all.at(-1) ?? null;
+  const newest = runs.find(({ volumes }) => volumes.includes(volume));
   if (newest === null || last === undefined || newest.windowIds.includes(last.id)) return newest;
   return newest.startedAt > last.openedAt ? newest : null;
 }

@@ -73,7 +73,7 @@ export async function planRun(
     request,
     phase: 'opening',
     members: drive.members,
-    drive: { key: drive.key, path: drive.wholePath, transport },
+    drive: { key: drive.key, leftFrom: drive.wholePath, path: drive.wholePath, transport },
     stepsLeft: taskSteps(request, task.stageActivates),
     process: null,
     task: null,

@@ -17,7 +17,14 @@ export interface RunRecord {
   phase: RunPhase;
   /** One in each volume of the drive, that of the volume that was asked first. */
   readonly members: readonly GroupMember[];
-  readonly drive: { readonly key: string; readonly path: string; readonly transport: Transport };
+  readonly drive: {
+    readonly key: string;
+    /** Where it was when it left; its members' paths begin with it, unless they are by-id. */
+    readonly leftFrom: string;
+    /** Where it is now: the kernel gives names as they come. */
+    path: string;
+    readonly transport: Transport;
+  };
   /** Steps of the task that are still to be begun. */
   stepsLeft: RunStep[];
   /** The command at work; a tool outlives its server. */
@@ -76,6 +83,12 @@ export function taskSteps(request: RunRequest, stageActivates: boolean): RunStep
     case 'replacement':
       return ['exchange'];
   }
+}
+
+/** Where the member is, after its drive came back under another name; null: where it was. */
+export function movedPath({ drive }: RunRecord, memberPath: string): string | null {
+  if (drive.path === drive.leftFrom || !memberPath.startsWith(drive.leftFrom)) return null;
+  return drive.path + memberPath.slice(drive.leftFrom.length);
 }
 
 /** A copy that nobody else changes. */

@@ -40,7 +40,7 @@ export interface RunService {
   start(request: RunRequest): Promise<Outcome<RunReport>>;
   /** Null: there is no such run, or it is so old that it was forgotten. */
   get(id: string): RunReport | null;
-  /** Newest last. */
+  /** Newest last, without what commands printed: a thousand of those are too much to hand around. */
   all(): RunReport[];
   /** The run of this volume that has not ended; at most one. */
   ofVolume(volume: string): RunReport | null;

@@ -3,7 +3,7 @@
  * fills it in from src/tasks; tests have drives and tools of their own.
  */
 
-import type { Transport } from '../../core/drive-facts.ts';
+import type { DriveFacts, Transport } from '../../core/drive-facts.ts';
 import type { Outcome } from '../../core/problems.ts';
 import type { ImageReport, TaskRequest } from '../../core/run-report.ts';
 import type { Place } from '../../io/place.ts';
@@ -35,6 +35,8 @@ export interface RunTools {
   readonly wholeDrive: (path: string) => Promise<Outcome<WholeDrive>>;
   /** Also for a drive that is not there at the moment. */
   readonly taskOf: (transport: Transport, request: TaskRequest) => DriveTask;
+  /** A drive that came back under another name, by what it says of itself; null: none here is it. */
+  readonly findDrive: (wanted: DriveFacts, task: DriveTask) => Promise<WholeDrive | null>;
   /** Waits under the same limits; null: nothing is known of it, not even whether it ran. */
   readonly waitForCommand: (
     former: FormerCommand,

@@ -7,6 +7,7 @@ import { explain } from '../../api/errors.ts';
 import type { RunEvent } from '../../core/machines/run.ts';
 import { done, type Outcome, type Problem, type ProblemCode } from '../../core/problems.ts';
 import type { CloseRequest } from '../../engine/contract.ts';
+import { movedPath } from './run-record.ts';
 import type { Activity, Runner } from './runner.ts';
 import type { GroupMember } from './shared-drive.ts';
 import type { WindowSight } from './window-look.ts';
@@ -85,7 +86,7 @@ async function takeBack(
         isPassing: true,
       };
     case 'open': {
-      const request = closeRequestOf(run);
+      const request = closeRequestOf(run, member);
       const closed = await run.during(run.world.groups.closeOne(member.volume, request));
       return closed.ok || closed.problem.code === 'window-none'
         ? null
@@ -94,10 +95,11 @@ async function takeBack(
   }
 }
 
-/** The new drive of a replacement, unless the old one was called back. */
-function closeRequestOf({ record }: Runner): CloseRequest {
+/** The new drive of a replacement, unless the old one was called back; another drive wherever it is now. */
+function closeRequestOf({ record }: Runner, { path }: GroupMember): CloseRequest {
   const { task, window } = record.request;
-  const drivePath = record.recallWhy === null ? task.newDrivePath : null;
+  const exchanged = record.recallWhy === null ? task.newDrivePath : null;
+  const drivePath = exchanged ?? movedPath(record, path);
   return { drivePath, verify: window.verify, rebuild: false };
 }
 
@@ -203,6 +205,7 @@ async function takeBackLate(
 }
 
 async function offer(run: Runner, { volume, path }: GroupMember): Promise<Outcome<void>> {
-  const changed = await run.world.asking.change(volume, 'addDrive', [path, false, false]);
+  const now = movedPath(run.record, path) ?? path;
+  const changed = await run.world.asking.change(volume, 'addDrive', [now, false, false]);
   return changed.ok ? done(undefined) : changed;
 }

@@ -257,12 +257,24 @@ async function identify(run: Runner): Promise<RunEvent> {
     return (await run.interruption()) ?? 'not-answered';
   }
   record.report.after = answer;
-  await run.endStep(step, 'done');
+  const { path, leftFrom } = record.drive;
+  await run.endStep(step, 'done', path === leftFrom ? '' : `It is at ${path} now.`);
   await readTest(run);
   return 'answered';
 }
 
+/** Where it was; and when it is not there, wherever a drive says that it is the one. */
 async function ask(run: Runner): Promise<DriveFacts | FactsDiffer | string> {
+  const { before } = run.record.report;
+  const answer = await askHere(run);
+  if (before === null || (typeof answer !== 'string' && !('what' in answer))) return answer;
+  const found = await run.world.tools.findDrive(before, run.task);
+  if (found === null || found.path === run.record.drive.path) return answer;
+  run.record.drive.path = found.path;
+  return askHere(run);
+}
+
+async function askHere(run: Runner): Promise<DriveFacts | FactsDiffer | string> {
   const facts = await run.task.probe(run.taskDrive('identify'));
   if (!facts.ok) return explain(facts.problem).message;
   const { before } = run.record.report;

@@ -90,7 +90,7 @@ export class Runs implements RunService {
   }
 
   all(): RunReport[] {
-    return this.#options.store.all().map(({ report }) => copyOf(report));
+    return this.#options.store.all().map(({ report }) => withoutOutput(report));
   }
 
   ofVolume(volume: string): RunReport | null {
@@ -98,9 +98,10 @@ export class Runs implements RunService {
     return runner === null ? null : copyOf(runner.record.report);
   }
 
-  /** The last one of this volume, ended or not. */
-  lastOf(volume: string): RunReport | null {
-    return this.all().findLast(({ volumes }) => volumes.includes(volume)) ?? null;
+  /** The newest one that fits, whole. */
+  find(fits: (report: RunReport) => boolean): RunReport | null {
+    const found = this.#options.store.all().findLast(({ report }) => fits(report));
+    return found === undefined ? null : copyOf(found.report);
   }
 
   recall(id: string, why: string): Outcome<RunReport> {
@@ -177,5 +178,10 @@ export class Runs implements RunService {
     return null;
   }
 }
+
+const withoutOutput = (report: RunReport): RunReport => ({
+  ...structuredClone({ ...report, steps: [] }),
+  steps: report.steps.map((step) => ({ ...step, output: '' })),
+});
 
 type RunRequestRecord = ConstructorParameters<typeof Runner>[0];

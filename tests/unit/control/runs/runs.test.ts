@@ -313,3 +313,30 @@ test('a command of the user is told everything, and runs under the name of its s
     LOCUM_STEP: 'stage',
   });
 });
+
+test('a drive that comes back under another name is found by what it says of itself', async (t) => {
+  const machine = await Machine.boot(t);
+  const [, path] = await machine.create('tank', 5);
+  await machine.writeSome('tank', 20);
+  const gate = machine.tools.gate('activate');
+  const { id } = await machine.run('tank', '1');
+  await gate.arrived;
+  await machine.writeSome('tank', 20);
+  // The name belongs to nobody now, and the drive has another one.
+  const drive = machine.tools.drive(path!);
+  machine.media.set('/dev/moved', machine.at(path!));
+  machine.media.delete(path!);
+  machine.tools.drives.set('/dev/moved', { ...drive, firmware: 'B2' });
+  drive.isGone = true;
+  gate.open();
+  const run = await machine.ended(id);
+  assert.equal(run.outcome, 'done', JSON.stringify(run, null, 1));
+  assert.match(
+    run.steps.find(({ step }) => step === 'identify')?.note ?? '',
+    /at \/dev\/moved now/,
+  );
+  const status = await machine.status('tank');
+  assert.equal(status.drives[1]?.path, '/dev/moved');
+  await machine.verify('tank');
+  await machine.scrub('tank');
+});

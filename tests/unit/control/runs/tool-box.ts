@@ -110,6 +110,15 @@ export class ToolBox implements RunTools {
 
   taskOf: RunTools['taskOf'] = () => this.#task();
 
+  findDrive: RunTools['findDrive'] = async ({ serial }) => {
+    for (const [path, drive] of this.drives) {
+      if (drive.serial !== serial || drive.isGone) continue;
+      const whole = await this.wholeDrive(path);
+      if (whole.ok) return whole.value;
+    }
+    return null;
+  };
+
   waitForCommand: RunTools['waitForCommand'] = async ({ process }, { outputPath }) => {
     const pid = process?.pid ?? this.#pids.get(basename(outputPath)) ?? 0;
     const result = await this.#processes.get(pid);
