@@ -12,6 +12,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Locum, shortFolder } from '../tests/support/locum.ts';
+import { playFirmware } from './demo/firmware.ts';
 import { DemoFailed, mebi, megabytes, Stage } from './demo/stage.ts';
 import { type Cast, type Figures, ledgerFor, memberBytes, play, volume } from './demo/story.ts';
 
@@ -59,6 +60,9 @@ async function main(): Promise<void> {
     stage.act('Act two: the same, and the server is killed in the middle');
     await play(cast, { away: 2, failing: 0, kill: true, drives });
 
+    stage.act('Act three: new firmware for every drive, and one dies meanwhile');
+    await playFirmware(cast, drives);
+
     stage.act('What happened');
     summary(stage, figures, io, (performance.now() - startedMs) / 1000);
   } catch (error) {
@@ -100,6 +104,7 @@ async function createVolume(stage: Stage, locum: Locum): Promise<void> {
 function summary(stage: Stage, figures: Figures, io: string, seconds: number): void {
   const { acknowledgedWrites, acknowledgedBytes, comparedBytes } = figures;
   stage.good('twice a drive was away and another one died; once the server was killed as well');
+  stage.good('every drive was flashed while the host wrote, though one died in the middle of it');
   stage.good(
     `${acknowledgedWrites} writes (${megabytes(acknowledgedBytes)}) acknowledged, none lost`,
   );

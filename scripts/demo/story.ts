@@ -255,12 +255,12 @@ async function holdRead(
   };
 }
 
-function collect(figures: Figures, writer: BackgroundWriter): void {
+export function collect(figures: Figures, writer: BackgroundWriter): void {
   figures.acknowledgedWrites += writer.acknowledgedWrites;
   figures.acknowledgedBytes += writer.acknowledgedBytes;
 }
 
-async function compareAll({ stage, locum, ledger, figures }: Cast): Promise<void> {
+export async function compareAll({ stage, locum, ledger, figures }: Cast): Promise<void> {
   const client = await locum.connect(volume);
   const wrong = await ledger.verify(client);
   await client.close();
@@ -277,14 +277,18 @@ async function compareAll({ stage, locum, ledger, figures }: Cast): Promise<void
 async function replaceFailed(cast: Cast, act: Act): Promise<void> {
   const { stage, locum, folder } = cast;
   stage.step(`Drive ${act.failing} is replaced`);
-  const name = `drive${act.failing}-${act.kill ? 'third' : 'second'}.img`;
-  const path = join(folder, name);
-  const file = await open(path, 'wx');
-  await file.truncate(memberBytes);
-  await file.close();
+  const name = await makeDrive(cast, `drive${act.failing}-${act.kill ? 'third' : 'second'}.img`);
   const failing = String(act.failing);
   await stage.runLive(locum, 'drive', 'replace', volume, failing, '--with', name, '--wait');
-  act.drives[act.failing] = path;
+  act.drives[act.failing] = join(folder, name);
   await locum.until(volume, 'optimal', (status) => status.state === 'optimal');
   await stage.run(locum, 'status', volume);
+}
+
+/** A blank drive in the folder of the demo; its name is relative to that. */
+export async function makeDrive({ folder }: Cast, name: string): Promise<string> {
+  const file = await open(join(folder, name), 'wx');
+  await file.truncate(memberBytes);
+  await file.close();
+  return name;
 }

@@ -81,6 +81,7 @@ export const RolloutPlan = Type.Object({
     }),
   ),
   soakTotalMs: Bytes,
+  estimateMs: orNull(Bytes),
 });
 
 const InventoryDrive = Type.Object({

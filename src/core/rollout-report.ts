@@ -100,8 +100,10 @@ export interface RolloutPlan {
   /** The version that the drives will have; null when only the image knows. */
   version: string | null;
   drives: PlannedDrive[];
-  /** At least this long: the soak times of the volume with most drives. What the drives take comes on top. */
+  /** At least this long: the soak times of the volume with most drives. */
   soakTotalMs: number;
+  /** With what a drive took in earlier runs on this server; null when there were none. */
+  estimateMs: number | null;
 }
 
 /** A drive of a volume as `locum firmware inventory` lists it. */

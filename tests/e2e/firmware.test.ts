@@ -8,12 +8,21 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
+import { basename } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RolloutDrive, RolloutReport } from '../../src/core/rollout-report.ts';
 import { BackgroundWriter, Ledger, ledgerBlockBytes } from '../support/ledger.ts';
 import { locumPath } from '../support/locum.ts';
-import { blankImage, mebi, refusedWith, type Scene, volume, volumeIn } from './fixture.ts';
+import {
+  blankImage,
+  mebi,
+  refusedWith,
+  type Scene,
+  serverIn,
+  volume,
+  volumeIn,
+} from './fixture.ts';
 
 const NEW = '2.1';
 
@@ -235,6 +244,43 @@ test('pause, a restart, resume and stop; Ctrl-C detaches', async (t) => {
   assert.ok(over.drives.every(({ state }) => state === 'pending' || state === 'done'));
   refusedWith(await locum.run('firmware', 'resume'), 4, /is stopped/);
   await stage.nothingLost();
+});
+
+test('a drive with members of two volumes is flashed once; both freeze for it', async (t) => {
+  const scene = await serverIn(t);
+  const { locum } = scene;
+  for (const name of ['a', 'p1', 'x', 'p2']) await blankImage(scene.path(`${name}.img`));
+  for (const part of ['p1', 'p2'])
+    writeFileSync(scene.path(`${part}.img.drive.json`), '{ "partOf": "both.img" }');
+  for (const [name, other, part] of [
+    ['v1', 'a', 'p1'],
+    ['v2', 'x', 'p2'],
+  ] as const) {
+    const logs = [0, 1].flatMap((leg) => ['--log', scene.path(`${name}-log${leg}.img`)]);
+    const drives = [other, part].flatMap((one) => ['--drive', scene.path(`${one}.img`)]);
+    const size = ['--log-size', String(16 * mebi)];
+    await locum.must('volume', 'create', name, '--level', '1', ...drives, ...logs, ...size);
+    await locum.until(name, 'optimal', (status) => status.state === 'optimal');
+  }
+  const image = scene.path('firmware.bin');
+  writeFileSync(image, `LOCUM-FIRMWARE ${NEW}\nx`);
+  await locum.must('firmware', 'update', 'v1', 'v2', '--all', '--image', image, '--soak', '0s');
+  const { rollouts } = (await locum.ask('/v1/rollouts')) as { rollouts: RolloutReport[] };
+  const { drives, state } = rollouts[0]!;
+  assert.equal(state, 'done');
+  assert.deepEqual(
+    drives.map(({ path, volumes }) => [basename(path), volumes]),
+    [
+      ['a.img', ['v1']],
+      ['both.img', ['v1', 'v2']],
+      ['x.img', ['v2']],
+    ],
+  );
+  const { runs } = (await locum.ask('/v1/runs')) as { runs: { volumes: string[] }[] };
+  assert.deepEqual(
+    runs.map(({ volumes }) => volumes.length).toSorted((one, two) => one - two),
+    [1, 1, 2],
+  );
 });
 
 test('refused with one sentence, and nothing is touched', async (t) => {

@@ -107,7 +107,7 @@ function update(terminal: Terminal): Command {
         if (!plan.allowed) throw stopQuietly(exitCodes.refused);
         return;
       }
-      await afterStart(session, rollout!, options.detach === true);
+      await afterStart(session, rollout!, 'has begun', options.detach === true);
     });
 }
 
@@ -150,19 +150,18 @@ async function chooseDrives(
 async function afterStart(
   session: Session,
   rollout: RolloutReport,
+  what: string,
   detach: boolean,
 ): Promise<void> {
   if (detach) {
     session.answer(
       { apiVersion: 'locum/v1', rollout },
       () =>
-        `Firmware update ${rollout.id} has begun. \`locum firmware status ${rollout.id} --watch\` follows it.\n`,
+        `Firmware update ${rollout.id} ${what}. \`locum firmware status ${rollout.id} --watch\` follows it.\n`,
     );
     return;
   }
-  session.say(
-    `Firmware update ${rollout.id} has begun. Ctrl-C detaches; it goes on in the server.`,
-  );
+  session.say(`Firmware update ${rollout.id} ${what}. Ctrl-C detaches; it goes on in the server.`);
   const over = await followRollout(session, rollout);
   session.answer(
     { apiVersion: 'locum/v1', rollout: over },
@@ -253,7 +252,7 @@ function resume(terminal: Terminal): Command {
           session.answer(reply, ({ rollout }) => renderRollout(rollout, session.view));
           return;
         }
-        await afterStart(session, reply.rollout, false);
+        await afterStart(session, reply.rollout, 'goes on', false);
       },
     );
 }

@@ -149,12 +149,15 @@ export function renderPlan(plan: RolloutPlan, canary: number, { paint, columns }
     ),
     findings(toFlash, plan, { paint, columns }),
     toFlash.length === 0 ? '' : order(toFlash.length, canary),
-    toFlash.length === 0
-      ? ''
-      : `The soak alone takes ${formatDuration(plan.soakTotalMs)}; what a drive takes is known after the first one.\n`,
+    toFlash.length === 0 ? '' : time(plan),
     verdict(plan, toFlash.length, paint),
   ].join('');
 }
+
+const time = ({ soakTotalMs, estimateMs }: RolloutPlan): string =>
+  estimateMs === null
+    ? `Time: ${formatDuration(soakTotalMs)} of soak; what a drive takes is known after the first one.\n`
+    : `Time: about ${formatDuration(estimateMs)}, by earlier updates; ${formatDuration(soakTotalMs)} of it is soak.\n`;
 
 function order(drives: number, canary: number): string {
   const first = Math.min(canary, drives);

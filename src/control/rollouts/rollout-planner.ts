@@ -8,8 +8,8 @@ import { explain } from '../../api/errors.ts';
 import type { DriveFacts } from '../../core/drive-facts.ts';
 import {
   type KnownRevision,
+  oneByOneMs,
   skipReason,
-  soakTotalMs,
   wantedVersion,
 } from '../../core/machines/rollout-decisions.ts';
 import { done, type Outcome, type Problem, refuse } from '../../core/problems.ts';
@@ -54,12 +54,14 @@ export async function planRollout(
     drives.map((drive) => wantedVersion(drive, { version: task.version, model: null, known })),
   );
   const [version = null] = versions.size === 1 ? versions : [];
+  const usualMs = usualRunMs(tools.runs);
   const plan: RolloutPlan = {
     allowed: !toFlash.some(({ checks }) => checks.some(({ result }) => result === 'block')),
     image: image.value,
     version,
     drives,
-    soakTotalMs: soakTotalMs(toFlash, request.soakMs),
+    soakTotalMs: oneByOneMs(toFlash, request.soakMs),
+    estimateMs: usualMs === null ? null : oneByOneMs(toFlash, usualMs + request.soakMs),
   };
   const problem = problemOf(plan, kinds, task.model);
   return done({ plan: { ...plan, allowed: problem === null }, task, problem });
@@ -188,6 +190,19 @@ export function knownRevisions(
   // The newest says most: a later run of the same image may have been told another slot.
   return [...ofRuns, ...ofRollouts].reverse().map(({ model, firmware }) => ({ model, firmware }));
 }
+
+/** What a firmware run took lately, from the plan to the end of the replay; null: there was none. */
+function usualRunMs(runs: RunService): number | null {
+  const spans = runs
+    .all()
+    .filter(({ purpose, outcome }) => purpose === 'firmware' && outcome === 'done')
+    .slice(-RUNS_FOR_ESTIMATE)
+    .map(({ startedAt, endedAt }) => Date.parse(endedAt ?? startedAt) - Date.parse(startedAt));
+  if (spans.length === 0) return null;
+  return Math.max(0, Math.round(spans.reduce((sum, ms) => sum + ms, 0) / spans.length));
+}
+
+const RUNS_FOR_ESTIMATE = 20;
 
 export const refusedPlan = (problem: Problem): ReturnType<typeof refuse> =>
   refuse(problem.code, problem.detail, problem.checks);

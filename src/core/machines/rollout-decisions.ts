@@ -237,16 +237,16 @@ export function timeLeftMs(drives: readonly DriveTime[], canary: number): number
   return Math.round(aloneMs + Math.max(0, ...perVolume.values()));
 }
 
-/** The soak times of the volume with most drives: what a rollout takes at least. */
-export function soakTotalMs(
+/** For the volume with most drives: what a rollout takes when each takes `eachMs`. */
+export function oneByOneMs(
   drives: readonly Pick<RolloutDrive, 'volumes'>[],
-  soakMs: number,
+  eachMs: number,
 ): number {
   const counts = new Map<string, number>();
   for (const volume of drives.flatMap(({ volumes }) => volumes)) {
     counts.set(volume, (counts.get(volume) ?? 0) + 1);
   }
-  return Math.max(0, ...counts.values()) * soakMs;
+  return Math.max(0, ...counts.values()) * eachMs;
 }
 
 // --- inventory -------------------------------------------------------------------------------------

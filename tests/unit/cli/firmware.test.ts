@@ -72,6 +72,7 @@ const plan = (change: Partial<RolloutPlan> = {}): RolloutPlan => ({
   version: '2.0',
   drives: [planned()],
   soakTotalMs: 600_000,
+  estimateMs: null,
   ...change,
 });
 
@@ -175,16 +176,19 @@ test('--dry-run: numbered, what is left out and why, each warning once, and the 
   assert.equal(out.match(/WP009/g)?.length, 1);
   assert.match(out, /WP009 {2}Room \(\/dev\/sda, \/dev\/sdb\)/);
   assert.match(out, /the first one alone, then one drive at a time per volume/);
-  assert.match(out, /The soak alone takes 10m/);
+  assert.match(out, /Time: 10m of soak; what a drive takes is known after the first one/);
   assert.match(out, /3 drives would be flashed\. Nothing was changed\.\n$/);
   assert.equal((control.bodyOf('rolloutStart') as { dryRun: boolean }).dryRun, true);
 
   const block = { ...warn, result: 'block' as const };
   const refused = plan({ allowed: false, version: null, drives: [planned({ checks: [block] })] });
-  control.reply('rolloutStart', { plan: refused, rollout: null });
+  control.reply('rolloutStart', { plan: { ...refused, estimateMs: 900_000 }, rollout: null });
   const no = await locum(...words, '--canary', '0');
   assert.equal(no.code, 4);
-  assert.match(no.out, /→ \(new\)[\s\S]*BLOCK[\s\S]*Order: one drive[\s\S]*would be refused/);
+  assert.match(
+    no.out,
+    /→ \(new\)[\s\S]*BLOCK[\s\S]*Order: one drive[\s\S]*about 15m, by[\s\S]*would be refused/,
+  );
   const nothing = plan({ drives: [planned({ action: 'skip', note: 'x' })] });
   control.reply('rolloutStart', { plan: nothing, rollout: null });
   assert.match((await locum(...words)).out, /There is nothing to do\. Nothing was changed/);

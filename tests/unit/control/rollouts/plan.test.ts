@@ -26,6 +26,7 @@ test('the plan: in order, what is left out and why, the checks; nothing is touch
   assert.equal(plan.allowed, true);
   assert.equal(plan.version, 'B2');
   assert.equal(plan.soakTotalMs, 1200);
+  assert.equal(plan.estimateMs, null);
   assert.deepEqual(
     plan.drives.map(({ path, action, note }) => [path, action, note]),
     [

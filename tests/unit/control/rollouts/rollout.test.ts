@@ -191,13 +191,20 @@ test('a refused run halts it with the check that says no; the drive stays pendin
 });
 
 test('what has the version is left out: by --version, or because this image made it of this model', async (t) => {
-  const { shelf, start, until } = await scene(t);
+  const { shelf, start, until, rollouts } = await scene(t);
   shelf.addVolume('v1', ['a', 'b', 'c']);
   shelf.drive('b').firmware = NEW;
   const { id } = await start(request(['v1'], { task: { version: NEW } }));
   const report = await until(id, ended, 'ended');
   assert.deepEqual(states(report), ['a done', 'b skipped', 'c done']);
   assert.match(driveOf(report, 'b').note, /has B2 already/);
+
+  shelf.reports[0]!.endedAt = new Date(shelf.nowMs + 2_000).toISOString();
+  shelf.reports[1]!.endedAt = new Date(shelf.nowMs + 4_000).toISOString();
+  shelf.drive('b').firmware = 'A1';
+  const planned = await rollouts().plan(request(['v1'], { soakMs: 1_000 }));
+  assert.ok(planned.ok && planned.value.estimateMs === 4_000, 'by what the two took');
+  shelf.drive('b').firmware = NEW;
 
   const again = await start(request(['v1']));
   const nothing = await until(again.id, ended, 'ended');

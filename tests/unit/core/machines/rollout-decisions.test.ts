@@ -10,8 +10,8 @@ import {
   isTrouble,
   judgeVolume,
   nextDrives,
+  oneByOneMs,
   skipReason,
-  soakTotalMs,
   timeLeftMs,
   versionsPerModel,
   wantedVersion,
@@ -303,9 +303,9 @@ test('time left: a drive at work counts for the rest of its time, and never belo
   assert.equal(timeLeftMs([done, took('a', 'soaking', 500)], 1), 0);
 });
 
-test('soak in all: of the volume with most drives', () => {
-  assert.equal(soakTotalMs([of('a', 0), of('a+b', 1), of('b', 0), of('b', 2)], 10), 30);
-  assert.equal(soakTotalMs([], 10), 0);
+test('one by one: of the volume with most drives', () => {
+  assert.equal(oneByOneMs([of('a', 0), of('a+b', 1), of('b', 0), of('b', 2)], 10), 30);
+  assert.equal(oneByOneMs([], 10), 0);
 });
 
 test('inventory: versions per model, the most frequent first, a drive counted once', () => {
