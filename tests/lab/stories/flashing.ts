@@ -10,8 +10,7 @@ const unitAttention = 6;
 
 /** The download, as a person at the keyboard would do it. */
 export async function download(stage: Stage, path: string, image: string): Promise<void> {
-  const args = ['--mode=dmc_offs_save', '--bpw=4096', `--in=${image}`, path];
-  await stage.runs('sg_write_buffer', args, [0, unitAttention]);
+  await stage.runs('sg_write_buffer', ['--mode=dmc_offs_save', `--in=${image}`, path]);
   // The first commands after it are answered with unit attentions.
   while ((await stage.quietly('sg_turs', [path], [0, 2, unitAttention])).code !== 0)
     await sleep(100);

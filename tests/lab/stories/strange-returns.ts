@@ -23,12 +23,8 @@ async function tell(stage: Stage): Promise<void> {
 
   await stage.does('window', 'open', 'tank', second, '--for', 'firmware');
   disks.willDo(second, 'gone');
-  const args = [
-    '--mode=dmc_offs_save',
-    '--bpw=4096',
-    `--in=${makeImage(`${scratch}/firmware.bin`, '0210')}`,
-  ];
-  await stage.runs('sg_write_buffer', [...args, second], [0, 6]);
+  const image = makeImage(`${scratch}/firmware.bin`, '0210');
+  await stage.runs('sg_write_buffer', ['--mode=dmc_offs_save', `--in=${image}`, second]);
   stage.check(disks.isGone(second), `${second} does not answer any more after its new firmware`);
   const place = disks.forget(second);
   await stage.fails(/not there/, 'window', 'close', 'tank', '--wait');
