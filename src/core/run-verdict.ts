@@ -54,6 +54,9 @@ const verdict = (outcome: RunOutcome, sentence: string, next = ''): Verdict => (
   next,
 });
 
+/** What others say may end without a full stop. */
+const ended = (text: string): string => (/[.!?]$/.test(text) ? text : `${text}.`);
+
 export function verdictOf(facts: RunFacts): Verdict {
   if (facts.thawed) return withoutDrive(facts);
   const { path, volume } = facts;
@@ -75,9 +78,10 @@ export function verdictOf(facts: RunFacts): Verdict {
     return verdict('rehearsed', `Everything was done but the touching of ${path}.`);
   }
   if (facts.readTest !== '') {
+    // To find this is what a test is for.
     return verdict(
-      'failed',
-      `${path} is back and does not read well: ${facts.readTest}`,
+      facts.purpose === 'diagnostics' ? 'unhealthy' : 'failed',
+      `${path} is back and does not read well: ${ended(facts.readTest)}`,
       `Replace it: \`locum drive replace ${volume} ${path} --with PATH\`.`,
     );
   }
@@ -131,7 +135,7 @@ function failed({ path, volume, task, recallWhy }: RunFacts): Verdict {
   }
   return verdict(
     'failed',
-    `The task failed: ${task?.reason || 'it did not say why.'} ${path} is back and the volume is whole.`,
+    `The task failed: ${ended(task?.reason || 'it did not say why')} ${path} is back and the volume is whole.`,
     `\`locum window show ${volume}\` prints what the command said.`,
   );
 }
@@ -173,7 +177,7 @@ function diagnostics(facts: RunFacts): Verdict {
   if (task?.result === 'failed' && task.exitStatus !== null) {
     return verdict(
       'unhealthy',
-      `The test of ${path} found something: ${task.reason}`,
+      `The test of ${path} found something: ${ended(task.reason)}`,
       `Replace it soon: \`locum window run ${volume} ${path} --for replacement --with PATH\`.`,
     );
   }

@@ -39,6 +39,8 @@ export interface ProcessIdentity {
 }
 
 const GRACE_MS = 5000;
+/** Of what a tool said last, in a sentence. */
+const LAST_LINE_CHARS = 160;
 const LOOK_EVERY_MS = 100;
 const PROGRESS_BYTES = 4096;
 
@@ -178,7 +180,9 @@ async function supervise(
     }
   }
   const output = await readOutput(control.outputPath);
-  return { command: shown, output, ...howItEnded(end, cause, isKilled, control.limitMs) };
+  const lastLine = output.trimEnd().split('\n').at(-1)?.trim() ?? '';
+  const result = howItEnded(end, cause, isKilled, control.limitMs, lastLine);
+  return { command: shown, output, ...result };
 }
 
 function howItEnded(
@@ -186,13 +190,17 @@ function howItEnded(
   cause: 'timed-out' | 'stopped' | null,
   isKilled: boolean,
   limitMs: number,
+  lastLine: string,
 ): Pick<CommandResult, 'result' | 'exitStatus' | 'reason'> {
   if (cause === null) {
     const exitStatus = end?.exitStatus ?? null;
     if (exitStatus === 0) return { result: 'done', exitStatus, reason: '' };
-    // A process that a signal ended has no status.
+    // A process that a signal ended has no status. What a tool says last is mostly why it failed.
+    const said = lastLine === '' ? '' : `: ${lastLine.slice(0, LAST_LINE_CHARS)}`;
     const reason =
-      exitStatus === null ? end?.error || 'it was ended by a signal' : `exit status ${exitStatus}`;
+      exitStatus === null
+        ? end?.error || 'it was ended by a signal'
+        : `exit status ${exitStatus}${said}`;
     return { result: 'failed', exitStatus, reason };
   }
   const why =

@@ -8,39 +8,54 @@
  * command of its own, repeated when it meets one, and an image is never half downloaded because of that.
  */
 
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { statSync, writeSync } from 'node:fs';
 import { DOWNLOAD_PIECE_BYTES, type DownloadMode, writeBufferArgs } from './scsi-format.ts';
 
 /** Of sg3-utils. */
 const UNIT_ATTENTION = 6;
 const ATTEMPTS = 5;
+const SAID_CHARS = 4096;
 
 const [program = '', mode, image = '', device = ''] = process.argv.slice(2);
 const say = (text: string): void => void writeSync(1, `${text}\n`);
 
-function send(offsetBytes: number, lengthBytes: number): number {
-  let status: number | null = null;
-  for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
-    const args = writeBufferArgs(mode as DownloadMode, image, offsetBytes, lengthBytes, device);
-    const sent = spawnSync(program, args, { stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8' });
-    status = sent.status;
-    if (status === 0) return 0;
-    if (status !== UNIT_ATTENTION) {
-      say(
-        `byte ${offsetBytes}: ${(sent.stderr || sent.stdout || String(sent.error ?? '')).trim()}`,
-      );
-      break;
-    }
+interface Sent {
+  /** Null: it could not be started, or a signal ended it. */
+  readonly status: number | null;
+  readonly said: string;
+}
+
+/** A tool that prints without end is let finish: to end it, or to make it wait, could cost the drive. */
+function run(args: readonly string[]): Promise<Sent> {
+  return new Promise((resolve) => {
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    let said = '';
+    const keep = (piece: Buffer): void => {
+      if (said.length < SAID_CHARS) said += piece.toString('utf8').slice(0, SAID_CHARS);
+    };
+    child.stdout.on('data', keep);
+    child.stderr.on('data', keep);
+    child.once('error', (error) => resolve({ status: null, said: String(error) }));
+    child.once('close', (status) => resolve({ status, said: said.trim() }));
+  });
+}
+
+async function send(offsetBytes: number, lengthBytes: number): Promise<number> {
+  const args = writeBufferArgs(mode as DownloadMode, image, offsetBytes, lengthBytes, device);
+  let sent = await run(args);
+  for (let again = 1; again < ATTEMPTS && sent.status === UNIT_ATTENTION; again += 1) {
+    sent = await run(args);
   }
-  return status ?? 1;
+  if (sent.status !== 0) say(`byte ${offsetBytes}: ${sent.said}`);
+  return sent.status ?? 1;
 }
 
 const sizeBytes = statSync(image).size;
 let status = 0;
 let percent = -1;
 for (let offset = 0; offset < sizeBytes && status === 0; offset += DOWNLOAD_PIECE_BYTES) {
-  status = send(offset, Math.min(DOWNLOAD_PIECE_BYTES, sizeBytes - offset));
+  status = await send(offset, Math.min(DOWNLOAD_PIECE_BYTES, sizeBytes - offset));
   const reached = Math.floor(
     (Math.min(sizeBytes, offset + DOWNLOAD_PIECE_BYTES) / sizeBytes) * 100,
   );

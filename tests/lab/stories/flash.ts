@@ -2,7 +2,8 @@
 
 import { Disks, makeImage } from './disks.ts';
 import { FileSystem } from './file-system.ts';
-import { flashByHand, judgeByMd } from './flashing.ts';
+import { judgeByMd } from './flashing.ts';
+import { windowRun } from './runs.ts';
 import { type Stage, scratch } from './stage.ts';
 import type { Story } from './story.ts';
 
@@ -20,7 +21,9 @@ async function tell(stage: Stage): Promise<void> {
   const image = makeImage(`${scratch}/firmware.bin`, '0210');
   for (const path of members) {
     const changes = fileSystem.changes;
-    await flashByHand(stage, disks, 'tank', path, image);
+    const run = await windowRun(stage, ['tank', path, '--for', 'firmware', '--image', image]);
+    const proved = run.after?.firmware === '0210' && (await disks.revisionOf(path)) === '0210';
+    stage.check(proved, `${path} has its new firmware`);
     stage.say(`meanwhile the host has made ${fileSystem.changes - changes} changes`);
     await fileSystem.after(3);
   }

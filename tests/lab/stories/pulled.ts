@@ -6,7 +6,8 @@
 import { existsSync, rmSync } from 'node:fs';
 import { Disks, makeImage, waitUntil } from './disks.ts';
 import { FileSystem } from './file-system.ts';
-import { download, judgeByMd } from './flashing.ts';
+import { judgeByMd } from './flashing.ts';
+import { windowRun } from './runs.ts';
 import { type Stage, scratch } from './stage.ts';
 import type { Story } from './story.ts';
 
@@ -22,8 +23,7 @@ async function tell(stage: Stage): Promise<void> {
   const image = makeImage(`${scratch}/firmware.bin`, '0210');
   const atWork = `${scratch}/flashing`;
   disks.willDo(second, `signal ${atWork}`);
-  await stage.does('window', 'open', 'tank', second, '--for', 'firmware');
-  const flashed = download(stage, second, image);
+  const flashed = windowRun(stage, ['tank', second, '--for', 'firmware', '--image', image]);
   await waitUntil('the download has begun', () => existsSync(atWork));
   const place = await disks.pull(third);
   stage.say(`${third} is pulled out while ${second} is being flashed`);
@@ -32,8 +32,8 @@ async function tell(stage: Stage): Promise<void> {
   stage.say('the volume is frozen with two disks absent; the host goes on writing');
   rmSync(atWork);
   await flashed;
-  await stage.does('window', 'close', 'tank', '--wait');
   stage.check((await disks.revisionOf(second)) === '0210', `${second} has its new firmware`);
+  await stage.until('tank', 'degraded', ({ state }) => state === 'degraded');
   await fileSystem.after(5);
 
   const again = await disks.rescan(place);

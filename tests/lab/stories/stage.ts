@@ -47,6 +47,14 @@ export class Stage {
     return said;
   }
 
+  /** Runs `locum ARGS -o json`, shown without that; the answer, whatever the exit code, when there is one. */
+  async asks(...args: readonly string[]): Promise<string> {
+    this.#line(`$ locum ${args.join(' ')}`);
+    const { stdout, stderr } = await this.locum.run(...args, '-o', 'json');
+    if (!stdout.startsWith('{')) throw new StoryFailed(`no answer: ${stdout}${stderr}`);
+    return stdout;
+  }
+
   /** Runs `locum ARGS`, which must be refused or fail, and shows the sentence. */
   async fails(why: RegExp, ...args: readonly string[]): Promise<void> {
     this.#line(`$ locum ${args.join(' ')}`);

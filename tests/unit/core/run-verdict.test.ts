@@ -91,6 +91,12 @@ const cases: [string, Partial<RunFacts>, string, RegExp][] = [
   ['refused', { begun: false, refusal: 'the image is gone.' }, 'refused', /the image is gone/],
   ['refused too late to matter', { refusal: 'the image is gone.' }, 'done', /to B2/],
   ['does not read', { readTest: 'sector 7.' }, 'failed', /does not read well: sector 7/],
+  [
+    'does not read, as a test was to find out',
+    { purpose: 'diagnostics', task: bad, readTest: 'exit status 1' },
+    'unhealthy',
+    /does not read well: exit status 1\.$/,
+  ],
   ['thawed', { thawed: true }, 'drive-lost', /is not back; the task ended as "done"/],
   ['thawed, and back', { thawed: true, takenBack: true }, 'drive-lost', /back by a resync/],
   ['thawed before it began', { thawed: true, begun: false }, 'drive-lost', /had not begun/],

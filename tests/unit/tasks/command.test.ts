@@ -36,7 +36,7 @@ test('a command that fails says with which status', async (t) => {
   const result = await runCommand(shell('echo oh; exit 7'), r.control(), r.context);
   assert.deepEqual(
     [result.result, result.exitStatus, result.output, result.reason],
-    ['failed', 7, 'oh\n', 'exit status 7'],
+    ['failed', 7, 'oh\n', 'exit status 7: oh'],
   );
 });
 

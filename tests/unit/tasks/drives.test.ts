@@ -120,6 +120,18 @@ test('SCSI: a download that fails ends at its first bad piece; one that hangs is
   assert.equal(hung.result, 'timed-out');
 });
 
+test('SCSI: a tool that prints without end is let finish, and the firmware arrives', async (t) => {
+  const r = rig(t);
+  const { drive, task, asked, did } = scsi(r);
+  r.tool(
+    'sg_write_buffer',
+    `head -c 3000000 /dev/zero | tr '\\0' . ; echo "$*" >>${r.path('did')}`,
+  );
+  const result = await task.stage(drive, asked, r.control());
+  assert.equal(result.result, 'done', result.reason);
+  assert.equal(did().filter((line) => line.startsWith('--mode')).length, 3);
+});
+
 test('SCSI: a unit attention of a question is asked again; old drives know only the short capacity', async (t) => {
   const r = rig(t);
   const { drive, task, file } = scsi(r);
