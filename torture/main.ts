@@ -1,9 +1,10 @@
 /**
- * `npm run torture -- --hours H [--only PART …] [--seed N] [--resume] [--out FOLDER]`: every part of the proof, unattended,
+ * `npm run torture -- --hours H [--only PART …] [--seed N] [--resume]`: every part of the proof, unattended,
  * for so many hours, two slices at a time. At the end, and on Ctrl-C, it writes RELIABILITY.md and the record that the page
  * is made from (docs/reliability/DATE-COMMIT.json).
  *
  *   --resume        goes on with the run that was interrupted; its record is in tmp/torture/
+ *   --later PART …  leaves these parts to a later sitting of the same run
  *   --report FILE   only writes the page again, from a record
  *   --out FOLDER    where the page and the record go, instead of the repository
  *
@@ -149,6 +150,7 @@ const { values, positionals } = parseArgs({
   options: {
     hours: { type: 'string' },
     only: { type: 'string', multiple: true, default: [] },
+    later: { type: 'string', multiple: true, default: [] },
     seed: { type: 'string' },
     resume: { type: 'boolean', default: false },
     report: { type: 'string' },
@@ -162,13 +164,14 @@ const { values, positionals } = parseArgs({
 function begin(): { record: RunRecord; parts: Schedulable[] } {
   const all = knownParts();
   const commit = thisCommit();
+  const later = new Set(values.later.flatMap((words) => words.split(',')));
   if (values.resume) {
     const record = loadRecord(statePath);
     if (record === null) fail('There is no run to resume.');
     if (record.finished) fail('The last run has ended by itself; there is nothing to resume.');
     if (!record.commits.includes(commit)) record.commits.push(commit);
     record.sittings++;
-    return { record, parts: all.filter(({ name }) => name in record.parts) };
+    return { record, parts: all.filter(({ name }) => name in record.parts && !later.has(name)) };
   }
   const hours = Number(values.hours);
   if (!(hours > 0)) fail('How long? For example --hours 1.5.');
@@ -182,7 +185,7 @@ function begin(): { record: RunRecord; parts: Schedulable[] } {
   if (!Number.isInteger(seed)) fail('A seed is a whole number.');
   return {
     record: newRecord({ hours, seed, only, machine: thisMachine() }, commit, parts),
-    parts,
+    parts: parts.filter(({ name }) => !later.has(name)),
   };
 }
 
