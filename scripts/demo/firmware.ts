@@ -1,6 +1,6 @@
 /**
- * The last act of the demo: new firmware for every drive of the volume, which are simulated drives here, while a host writes.
- * Another drive dies while one is being flashed; the update halts, says why, and goes on when the drive is replaced.
+ * The last act of the demo: new firmware for every drive of the volume, simulated ones here, while a host writes. Another
+ * drive dies while one is being flashed; the update halts, says why, and goes on when the drive is replaced.
  */
 
 import { rm, writeFile } from 'node:fs/promises';

@@ -203,8 +203,8 @@ export class RolloutWorker {
 
   #ended(drive: RolloutDrive, event: RolloutDriveEvent, note: string, next: string): void {
     const isNews = drive.firmwareAfter !== '' && drive.firmwareAfter !== drive.firmwareBefore;
-    const wasBrokenOff =
-      this.#interrupted.has(drive.path) && this.record.tries[drive.path]! < TRIES_MAX;
+    const wasInterrupted = this.#interrupted.delete(drive.path);
+    const wasBrokenOff = wasInterrupted && this.record.tries[drive.path]! < TRIES_MAX;
     if (wasBrokenOff && event !== 'applied' && !isNews && this.#isBack(drive)) {
       return this.#book.drive(drive, 'put-off', 'broken off by a restart of the server');
     }

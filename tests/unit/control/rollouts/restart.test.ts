@@ -1,7 +1,7 @@
 /** A server that dies at any point of a rollout: the next one goes on where it was, and no drive is flashed twice for it. */
 
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { RolloutRecord } from '../../../../src/control/rollouts/rollout-record.ts';
@@ -51,6 +51,19 @@ test('the same outcome without a restart, or of a drive that is lost, halts', as
   assert.deepEqual(states(await until(id, halted, 'halted')), ['a failed', 'b pending']);
 });
 
+test('begun anew after a restart, a bad end is a bad end', async (t) => {
+  const { shelf, start, until, restart } = await scene(t);
+  shelf.addVolume('v1', ['a', 'b']);
+  shelf.plans.set('a', { outcome: 'done', waits: true });
+  const { id } = await start(request(['v1']));
+  await until(id, (report) => driveOf(report, 'a').runId !== null, 'begun');
+  await restart();
+  shelf.plans.set('a', { outcome: 'failed' });
+  shelf.endRun('a', 'recalled');
+  assert.deepEqual(states(await until(id, halted, 'halted')), ['a failed', 'b pending']);
+  assert.deepEqual(shelf.story, ['run a', 'run a']);
+});
+
 test('a drive whose runs are broken off again and again is given up in the end', async (t) => {
   const { shelf, start, until, restart } = await scene(t);
   shelf.addVolume('v1', ['a']);
@@ -63,6 +76,53 @@ test('a drive whose runs are broken off again and again is given up in the end',
     shelf.endRun('a', 'recalled');
   }
   assert.deepEqual(states(await until(id, halted, 'halted')), ['a pending']);
+});
+
+function onRecord(folder: string): RolloutRecord {
+  const [name] = readdirSync(join(folder, 'rollouts')).filter((file) => file.endsWith('.json'));
+  return JSON.parse(readFileSync(join(folder, 'rollouts', name!), 'utf8')) as RolloutRecord;
+}
+
+test('what begins is on record before: a run, the release of a spare, each step on it', async (t) => {
+  const { shelf, start, until, folder } = await scene(t);
+  shelf.addVolume('v1', ['a'], ['s']);
+  const seen: string[] = [];
+  shelf.onBegin = (what) => {
+    const { report, spares } = onRecord(folder);
+    const { phase, step } = spares['s'] ?? { phase: 'none', step: '' };
+    seen.push(`${what}: ${report.drives.map(({ state }) => state).join()} ${phase} ${step}`.trim());
+  };
+  const { id } = await start(request(['v1']));
+  await until(id, ended, 'ended');
+  assert.deepEqual(seen, [
+    'release s: running,pending released',
+    'stage s: running,pending begun stage',
+    'activate s: running,pending begun activate',
+    'run a: done,running none',
+  ]);
+});
+
+test('while the record cannot be written no drive is begun; resumed when it can', async (t) => {
+  const { shelf, start, until, folder, rollouts } = await scene(t);
+  shelf.addVolume('v1', ['a', 'b'], ['s']);
+  const { id } = await start(request(['v1'], { soakMs: 60_000, drives: ['a', 'b'] }));
+  await until(id, (report) => driveOf(report, 'a').state === 'soaking', 'soaking');
+  const store = join(folder, 'rollouts');
+  renameSync(store, `${store}-away`);
+  writeFileSync(store, '');
+  shelf.nowMs += 60_000;
+  const report = await until(id, halted, 'halted');
+  assert.match(report.reason, /the record of the update cannot be written/);
+  assert.deepEqual(states(report), ['a done', 'b pending']);
+  assert.deepEqual(shelf.story, ['run a']);
+  assert.ok(shelf.events.some((event) => event.includes('cannot be written')));
+  const still = await rollouts().resume(id, { retry: false, allowDegraded: false });
+  assert.ok(!still.ok && still.problem.code === 'state-unusable');
+  await until(id, halted, 'halted again');
+  rmSync(store);
+  renameSync(`${store}-away`, store);
+  await rollouts().resume(id, { retry: false, allowDegraded: false });
+  await until(id, (now) => driveOf(now, 'b').state === 'soaking', 'b flashed');
 });
 
 /** The record as it would be, had the server died at another moment. */

@@ -57,7 +57,8 @@ export class Shelf implements RolloutVolumes, RunService {
   imageSha = 'aa';
   /** Called in the middle of a flash of a spare. */
   whileFlashing: () => Promise<void> = async () => {};
-  hooks: { removeSpare?: () => void } = {};
+  /** Called right when something is begun: what must be on record by then? */
+  onBegin: (what: string) => void = () => {};
 
   addVolume(name: string, paths: readonly string[], spares: readonly string[] = []): void {
     const drives: DriveStatus[] = [
@@ -122,7 +123,7 @@ export class Shelf implements RolloutVolumes, RunService {
     this.story.push(`release ${path}`);
     const status = this.volumes.get(volume)!;
     status.drives = status.drives.filter((drive) => drive.path !== path);
-    this.hooks.removeSpare?.();
+    this.onBegin(`release ${path}`);
     return done(undefined);
   }
 
@@ -152,6 +153,7 @@ export class Shelf implements RolloutVolumes, RunService {
     const at = status.drives.find((one) => one.path === path)!;
     const whole = this.wholes.get(path) ?? path;
     this.story.push(`run ${whole}`);
+    this.onBegin(`run ${whole}`);
     const report = runReport(`run-${this.reports.length + 1}`, volume, at, request.rolloutId);
     report.startedAt = new Date(this.nowMs).toISOString();
     report.before = this.factsOf(whole);
@@ -219,6 +221,7 @@ export class Shelf implements RolloutVolumes, RunService {
     });
     const flash = async (name: string, { path }: TaskDrive, last: boolean) => {
       this.story.push(`${name} ${path}`);
+      this.onBegin(`${name} ${path}`);
       await this.whileFlashing();
       const drive = this.drive(path);
       if (last && this.flashResult === 'done') drive.firmware = drive.becomes;
