@@ -37,6 +37,12 @@ export function wholeNumber(text: string): number {
   return Number(text);
 }
 
+export function digest(text: string): string {
+  if (!/^[0-9a-f]{64}$/i.test(text))
+    throw new InvalidArgumentError('Expected the 64 hexadecimal digits of a SHA-256.');
+  return text.toLowerCase();
+}
+
 export const absolute = (terminal: Terminal, path: string): string => resolve(terminal.cwd, path);
 
 /**

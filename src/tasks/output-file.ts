@@ -74,8 +74,12 @@ export async function readOutput(path: string): Promise<string> {
   } catch {
     return '';
   }
-  return plainText(joined(boundOutput(bytes)).toString('utf8'));
+  return withoutPercents(plainText(joined(boundOutput(bytes)).toString('utf8')));
 }
+
+/** Of the percents that our own tools count in, a line each, the last one tells a reader enough. */
+export const withoutPercents = (text: string): string =>
+  text.replace(/^\d{1,3} %\n(?=\d{1,3} %$)/gm, '');
 
 /** Progress bars become lines, and nothing is left that a terminal would obey. */
 export const plainText = (text: string): string =>

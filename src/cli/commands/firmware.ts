@@ -5,7 +5,7 @@ import { type Command, Option } from 'commander';
 import { exitCodes } from '../../api/errors.ts';
 import type { InventoryReply } from '../../api/rollout-schema.ts';
 import type { RolloutReport } from '../../core/rollout-report.ts';
-import { absolute, driveName, duration, wholeNumber } from '../arguments.ts';
+import { absolute, digest, driveName, duration, wholeNumber } from '../arguments.ts';
 import { followRollout } from '../follow-rollout.ts';
 import { group, leaf, outputOption } from '../options.ts';
 import { renderInventory, renderPlan, renderRollout } from '../render/firmware.ts';
@@ -65,7 +65,7 @@ function update(terminal: Terminal): Command {
     .argument('<names...>', 'volumes, and drives of them: slots, paths, or beginnings of uuids')
     .option('--all', 'all drives of the volumes, spares first')
     .requiredOption('--image <file>', 'the firmware image, on the server')
-    .option('--sha256 <sum>', 'refuse an image with another checksum')
+    .option('--sha256 <sum>', 'refuse an image with another checksum', digest)
     .option(
       '--to-version <revision>',
       'what the drives say when they have it; those that say so are left out',
@@ -113,7 +113,7 @@ function update(terminal: Terminal): Command {
 
 const bodyOf = (terminal: Terminal, options: UpdateOptions) => ({
   image: absolute(terminal, options.image),
-  ...(options.sha256 === undefined ? {} : { sha256: options.sha256.toLowerCase() }),
+  ...(options.sha256 === undefined ? {} : { sha256: options.sha256 }),
   ...(options.toVersion === undefined ? {} : { version: options.toVersion }),
   ...(options.model === undefined ? {} : { model: options.model }),
   ...(options.command === undefined

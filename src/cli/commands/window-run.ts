@@ -13,7 +13,7 @@ import { type ExitCode, exitCodes } from '../../api/errors.ts';
 import type { RunBody } from '../../api/run-schema.ts';
 import type { RunOutcome, RunReport } from '../../core/run-report.ts';
 import type { VerifyMode } from '../../core/status.ts';
-import { absolute, duration, wholeNumber } from '../arguments.ts';
+import { absolute, digest, duration, wholeNumber } from '../arguments.ts';
 import { followRun } from '../follow-run.ts';
 import { addWindowOptions, leaf, outputOption, timeoutOption, verifyOption } from '../options.ts';
 import { renderRun } from '../render/run.ts';
@@ -63,7 +63,7 @@ export function runCommand(terminal: Terminal): Command {
     .argument('<drive>')
     .argument('[command...]', 'runs on the server with LOCUM_DRIVE_PATH, LOCUM_IMAGE, LOCUM_STEP …')
     .option('--image <file>', 'the firmware image')
-    .option('--sha256 <digest>', 'the SHA-256 that the image must have')
+    .option('--sha256 <digest>', 'the SHA-256 that the image must have', digest)
     .option('--to-version <revision>', 'the revision that the drive must have afterwards')
     .option('--model <text>', 'refuse a drive whose model does not contain this')
     .addOption(
@@ -122,7 +122,7 @@ function runBody(
   return {
     ...windowBody(terminal, drive, options),
     ...(options.image === undefined ? {} : { image: path(options.image) }),
-    ...(options.sha256 === undefined ? {} : { sha256: options.sha256.toLowerCase() }),
+    ...(options.sha256 === undefined ? {} : { sha256: options.sha256 }),
     ...(options.toVersion === undefined ? {} : { version: options.toVersion }),
     ...(options.model === undefined ? {} : { model: options.model }),
     ...(options.activation === undefined ? {} : { activation: options.activation }),

@@ -258,6 +258,8 @@ async function identify(run: Runner): Promise<RunEvent> {
   }
   record.report.after = answer;
   const { path, leftFrom } = record.drive;
+  // What was wrong at earlier tries is over.
+  step.note = '';
   await run.endStep(step, 'done', path === leftFrom ? '' : `It is at ${path} now.`);
   await readTest(run);
   return 'answered';

@@ -12,7 +12,12 @@ import {
   waitForProcess,
 } from '../../../src/tasks/command.ts';
 import { toolEnvironment } from '../../../src/tasks/context.ts';
-import { boundOutput, KEPT_BYTES, plainText } from '../../../src/tasks/output-file.ts';
+import {
+  boundOutput,
+  KEPT_BYTES,
+  plainText,
+  withoutPercents,
+} from '../../../src/tasks/output-file.ts';
 import { rig, textOf, until } from './rig.ts';
 
 const shell = (script: string, mayStop = false) => ({
@@ -137,6 +142,7 @@ test('output is bounded the same in one go and in several', () => {
 });
 
 test('nothing is kept that a terminal would obey', () => {
+  assert.equal(withoutPercents('begun\n3 %\n50 %\n100 %\ndone\n'), 'begun\n100 %\ndone\n');
   assert.equal(plainText('\x1b[1mBold\x1b[0m 10 %\r20 %\r\nend\x07\x00'), 'Bold 10 %\n20 %\nend');
 });
 
