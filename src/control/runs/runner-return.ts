@@ -98,7 +98,8 @@ async function takeBack(
 /** The new drive of a replacement, unless the old one was called back; another drive wherever it is now. */
 function closeRequestOf({ record }: Runner, { path }: GroupMember): CloseRequest {
   const { task, window } = record.request;
-  const exchanged = record.recallWhy === null ? task.newDrivePath : null;
+  const isOld = record.recallWhy !== null || record.report.rehearsal;
+  const exchanged = isOld ? null : task.newDrivePath;
   const drivePath = exchanged ?? movedPath(record, path);
   return { drivePath, verify: window.verify, rebuild: false };
 }

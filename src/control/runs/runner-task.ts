@@ -187,7 +187,7 @@ async function waitForTool(run: Runner): Promise<RunEvent> {
   const { stop, ...control } = controlOf(run, step.step);
   const former = {
     process: record.process,
-    shown: step.command,
+    shown: record.request.task.command ?? step.step,
     mayStop: step.step === 'diagnose',
   };
   const waiting = world.tools.waitForCommand(former, control);

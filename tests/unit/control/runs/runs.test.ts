@@ -69,6 +69,17 @@ test('a rehearsal does everything but touch the drive', async (t) => {
   assert.equal(run.windowIds.length, 1, 'the window was real');
 });
 
+test('a rehearsed replacement leaves the new drive alone', async (t) => {
+  const machine = await Machine.boot(t);
+  const [, path] = await machine.create('tank', 5);
+  machine.medium('/dev/new');
+  const over = { purpose: 'replacement', newDrivePath: '/dev/new', rehearsal: true } as const;
+  const run = await machine.ended((await machine.run('tank', '1', over)).id);
+  assert.equal(run.outcome, 'rehearsed');
+  assert.equal((await machine.status('tank')).drives[1]?.path, path);
+  assert.equal(machine.at('/dev/new').counts.write, 0);
+});
+
 test('what the drive says afterwards decides, not the tool', async (t) => {
   const machine = await Machine.boot(t);
   const [, path] = await machine.create('tank', 5);

@@ -177,3 +177,41 @@ test('killed while both are open: the run brings both home', async (t) => {
     await machine.scrub(volume);
   }
 });
+
+test('killed when one volume was frozen and the other not yet: both are as before', async (t) => {
+  for (const how of ['by hand', 'by a run']) {
+    const machine = await Machine.boot(t);
+    await shared(machine);
+    machine.at('/dev/disk1p2').hang('flush');
+    if (how === 'by hand') void machine.control.handlers.windowOpen({ ...on('a'), body });
+    else await machine.run('a', '2');
+    await machine.untilStatus('a', ({ window }) => window?.state === 'open');
+    await machine.writeSome('a', 5);
+    machine.kill();
+    machine.at('/dev/disk1p2').release();
+    await machine.start();
+    for (const volume of ['a', 'b']) {
+      await machine.untilStatus(volume, (it) => it.window === null && it.state === 'optimal');
+      await machine.verify(volume);
+    }
+    assert.deepEqual(machine.tools.log, []);
+    await machine.stop();
+  }
+});
+
+test('windows of one drive are extended together', async (t) => {
+  const machine = await Machine.boot(t);
+  await shared(machine);
+  const { handlers } = machine.control;
+  assert.ok((await handlers.windowOpen({ ...on('a'), body })).ok);
+  const deadlines = async (): Promise<number[]> => {
+    const both = await Promise.all(['a', 'b'].map((name) => machine.status(name)));
+    return both.map(({ window }) => Date.parse(window!.deadlineAt));
+  };
+  const before = await deadlines();
+  assert.ok((await handlers.windowExtend({ ...on('b'), body: { byMs: 60_000 } })).ok);
+  assert.deepEqual(
+    await deadlines(),
+    before.map((at) => at + 60_000),
+  );
+});
