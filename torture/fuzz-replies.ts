@@ -354,8 +354,13 @@ class Reader {
   /** Is `errno`, 0 included, a right answer, and not too early? */
   #problemOfErrno(request: BookedRequest, errno: number): string | null {
     const { errors } = request;
+    // A flush of the device may belong to a flush or be the end of a long FUA write; the book cannot tell.
+    const isVague =
+      this.#book.vagueFlushes && (request.type === command.flush || isLongFua(request));
     if (this.#book.shutDown && errno === ESHUTDOWN) {
-      return request.begun > 0 ? `${shown(request)}: refused, and yet it was run` : null;
+      return request.begun > 0 && !isVague
+        ? `${shown(request)}: refused, and yet it was run`
+        : null;
     }
     if (errors.length > 0) {
       return errors.includes(errno)
@@ -369,8 +374,7 @@ class Reader {
     // Of a read that succeeds the data tells all of this, piece by piece: a long one is answered while it goes on.
     if (errno === 0 && request.type === command.read && request.errno === 0) return null;
     if (request.begun === 0) return `${shown(request)}: answered ${errno}, and it was never run`;
-    if (this.#book.vagueFlushes && (request.type === command.flush || isLongFua(request)))
-      return null;
+    if (isVague) return null;
     if (request.done < request.begun) return `${shown(request)}: answered before it was done`;
     if (request.settledAtBytes > this.#at) return `${shown(request)}: answered too early`;
     const expected = wireErrno(request, request.errno);
