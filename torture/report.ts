@@ -84,8 +84,14 @@ function verdict(record: RunRecord): string {
   const survivors = record.mutants.filter(({ killer }) => killer === null).length;
   const ended = record.finished ? '' : ' It was interrupted: this is what it had done until then.';
   const ran = `This run lasted ${hours(record.elapsedSeconds)}.${ended}`;
+  const open = record.failures.filter(({ settled }) => settled === undefined).length;
+  if (open > 0) {
+    return `**${plural(open, 'FAILURE')}.** The promises below do not hold on this commit. ${ran}`;
+  }
   if (record.failures.length > 0) {
-    return `**${plural(record.failures.length, 'FAILURE')}.** The promises below do not hold on this commit. ${ran}`;
+    const count = record.failures.length;
+    const all = `${count} check${count === 1 ? '' : 's'}`;
+    return `**${all} failed on the way**, each looked into and mended: [what failed](#what-failed). ${ran}`;
   }
   if (survivors > 0) {
     return `**${plural(survivors, 'MUTANT')} SURVIVED.** Nothing else failed, but the checks missed a bug made on purpose. ${ran}`;
@@ -98,12 +104,13 @@ function verdict(record: RunRecord): string {
 function failed(record: RunRecord): string[] {
   if (record.failures.length === 0) return [];
   const lines = ['', '## What failed', ''];
-  for (const { part, seed, seconds, text, kept } of record.failures) {
+  for (const { part, seed, seconds, text, kept, settled } of record.failures) {
     const first = text.split('\n').slice(0, 2).join(' ').slice(0, 400).replaceAll('|', '\\|');
     const where = kept === '' ? '' : `, scratch files in \`${kept}\``;
     lines.push(
       `- **${part}**, seed ${seed}: ${first}`,
       `  (\`node dist/torture/slice.js ${part} ${seed} ${seconds} FOLDER RESULT\`${where})`,
+      settled === undefined ? '  **Open.**' : `  Settled: ${settled}`,
     );
   }
   return lines;

@@ -24,6 +24,8 @@ export interface FailureRecord {
   readonly text: string;
   /** Where its scratch files were kept; empty when they were not. */
   readonly kept: string;
+  /** Written in afterwards by whoever looked into it: what was at fault, what was done, which test holds it now. */
+  readonly settled?: string;
 }
 
 export interface PartRecord {

@@ -125,7 +125,13 @@ test('the page: what failed is on top, hits are in their cells, what was not met
   assert.match(page, /^# Reliability\n\n\*\*1 FAILURE\.\*\*/);
   assert.ok(page.indexOf('sector 5 is gone') < page.indexOf('## What was run'));
   assert.match(page, /slice\.js power 99 60/);
+  assert.match(page, /\*\*Open\.\*\*/);
   assert.equal(JSON.parse(json).failures.length, 1);
+  const settled = 'the check was wrong; tests/again.json';
+  one.failures = one.failures.map((each) => ({ ...each, settled }));
+  const after = reportOf(one, folder(t)).page;
+  assert.match(after, /^# Reliability\n\n\*\*1 check failed on the way\*\*, each looked into/);
+  assert.match(after, /Settled: the check was wrong; tests\/again\.json/);
 });
 
 test('a mutant that survived is said on top', (t) => {
