@@ -168,6 +168,11 @@ export class SimMedium {
     return this.#now.readOnly;
   }
 
+  /** It came back smaller than it was. */
+  get isShrunk(): boolean {
+    return this.#now.sizeBytes < this.bytes.length;
+  }
+
   get hasLatent(): boolean {
     return this.#now.faults.some(({ fault }) => fault.effect === 'latent');
   }

@@ -35,6 +35,8 @@ const REPLAY_LIMIT_US = 20 * 1_000_000;
 const READ_SECTORS = 128;
 
 export function probe(scene: Scene, what: Probe): Promise<void> {
+  scene.remember();
+  if (scene.logIsLost(what.lose)) return Promise.resolve();
   scene.coverage.count('crash states');
   scene.coverage.hit(
     `probe: ${what.lose === null ? '' : 'one more lost, '}${what.kind}`,
@@ -131,11 +133,7 @@ async function settle<T>(world: World, work: Promise<T>): Promise<T> {
 export const unreadable: ReadonlySet<string> = new Set(['superblock-corrupt', 'label-corrupt']);
 
 async function start(scene: Scene, world: World, server: Server, what: Probe): Promise<boolean> {
-  let outcome = await settle(world, server.assemble());
-  if (!outcome.ok && outcome.problem.code === 'member-cloned') {
-    scene.takeOutClones();
-    outcome = await settle(world, server.assemble());
-  }
+  let outcome = await assembled(scene, world, server, false);
   // Force starts from what is left, however old: with more lost than the promises cover nothing is promised of that.
   if (!outcome.ok && scene.plan.promise === 'beyond') return false;
   // Nobody has it on record as gone, or its metadata cannot be read: an operator has to say that it is out.
@@ -144,9 +142,22 @@ async function start(scene: Scene, world: World, server: Server, what: Probe): P
   const isBroken = problem !== null && unreadable.has(problem.code) && scene.anyBroken();
   // By another process: what the first one could not let go went with it.
   if (isLost || isBroken) crash(scene.machine.media.values(), false, nothingKept);
-  if (isLost || isBroken) outcome = await settle(world, server.assemble(true));
+  if (isLost || isBroken) outcome = await assembled(scene, world, server, true);
   if (outcome.ok) return true;
   throw new Objection('start', `not assembled: ${JSON.stringify(outcome.problem)}`);
+}
+
+/** Once more without the copies, if a start has named one. */
+async function assembled(
+  scene: Scene,
+  world: World,
+  server: Server,
+  force: boolean,
+): ReturnType<Server['assemble']> {
+  const outcome = await settle(world, server.assemble(force));
+  if (outcome.ok || !scene.isOfClone(outcome.problem.code)) return outcome;
+  scene.takeOutClones();
+  return settle(world, server.assemble(force));
 }
 
 /** False: it was not taken back. */

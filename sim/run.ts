@@ -302,7 +302,7 @@ class Run {
   /** What an operator does about a refusal; true: use force next time. */
   #seeTo(code: string, attempt: number): boolean {
     const scene = this.#scene;
-    if (code === 'member-cloned') {
+    if (scene.isOfClone(code)) {
       scene.takeOutClones();
       return false;
     }
@@ -318,6 +318,25 @@ class Run {
 
   async #rest(where: string): Promise<void> {
     const scene = this.#scene;
+    await this.#quiet(where);
+    if (!scene.server.running) return;
+    const { server } = scene;
+    await readAll(scene, where);
+    // The reads took their time, in which a window may have run out and its drives be flushed for the thaw.
+    await this.#quiet(where);
+    if (!server.alive || scene.core.halted) return;
+    this.#labels.look(scene, where);
+    addsUp(scene, where);
+    nothingLeaks(scene, where);
+    scene.coverage.count('times at rest');
+    scene.coverage.hit('everything looked at', scene.state);
+    if (this.#options.probesAtRest) this.#prober.atRest(where);
+    await this.#pass(1);
+  }
+
+  /** Nothing is under way any more. */
+  async #quiet(where: string): Promise<void> {
+    const scene = this.#scene;
     const endUs = scene.world.nowUs + REST_LIMIT_US;
     while (scene.outstanding > 0 || this.#isStarting() || this.#isChanging()) {
       objectTo(
@@ -327,17 +346,6 @@ class Run {
       );
       await this.#pass(10_000);
     }
-    if (!scene.server.running) return;
-    const { server } = scene;
-    await readAll(scene, where);
-    if (!server.alive || scene.core.halted) return;
-    this.#labels.look(scene, where);
-    addsUp(scene, where);
-    nothingLeaks(scene, where);
-    scene.coverage.count('times at rest');
-    scene.coverage.hit('everything looked at', scene.state);
-    if (this.#options.probesAtRest) this.#prober.atRest(where);
-    await this.#pass(1);
   }
 
   /** A change of mode waits for something, or a job holds a stripe: that is bounded too. */

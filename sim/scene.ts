@@ -76,6 +76,7 @@ export class Scene {
   /** The process is dead. What its last instructions still do, with no drive to do it on, comes before the next one. */
   killServer(): void {
     this.remember();
+    if (this.logIsLost()) this.#taintAll();
     this.server.kill();
     this.outstanding = 0;
   }
@@ -97,16 +98,40 @@ export class Scene {
     const medium = this.machine.media.get(path);
     if (medium === undefined) return true;
     const broken = medium.isVanished || medium.isHung || medium.isReadOnly || medium.hasFaults;
-    return broken || medium.slowness >= HOPELESS_SLOWNESS || this.changed.has(path);
+    const unfit = medium.isShrunk || medium.slowness >= HOPELESS_SLOWNESS;
+    return broken || unfit || this.changed.has(path);
+  }
+
+  /**
+   * Every leg that is left has silently lost something, a flush that it did not carry out or a write. The next server cannot
+   * know of it: records that were answered are missing, or stripe images that were released are redone over newer data.
+   * Only beyond the promises, which leave one honest leg.
+   */
+  logIsLost(without: string | null = null): boolean {
+    if (this.plan.promise === 'covered' || this.#standing === null) return false;
+    const left = this.#standing.legs.filter(
+      ({ path, state }) => state === 'online' && path !== without,
+    );
+    const isChanged = left.some(({ path }) => this.changed.has(path));
+    return isChanged && left.every(({ path }) => this.isHarmed(path));
   }
 
   /** Copies of members that somebody has plugged in; an operator takes them out again when a start names them. */
   readonly clones = new Set<string>();
 
+  /** A start was refused like this: because of a copy? */
+  isOfClone(code: string): boolean {
+    const { logPaths } = this.machine;
+    if (code === 'log-damaged') return logPaths.some((path) => this.clones.has(path));
+    return code === 'member-cloned';
+  }
+
   takeOutClones(): void {
-    const { drivePaths } = this.machine;
-    const kept = drivePaths.filter((path) => !this.clones.has(path));
-    drivePaths.splice(0, drivePaths.length, ...kept);
+    const { drivePaths, logPaths } = this.machine;
+    for (const paths of [drivePaths, logPaths]) {
+      const kept = paths.filter((path) => !this.clones.has(path));
+      paths.splice(0, paths.length, ...kept);
+    }
   }
 
   /** A drive that hangs is pulled out: the server that waits for it cannot let it go. */
@@ -114,10 +139,10 @@ export class Scene {
     for (const medium of this.machine.media.values()) if (medium.isHung) medium.vanish();
   }
 
-  /** Some drive answers reads with errors, or will. */
+  /** Some drive answers reads with errors, or will, or has lost the end where its label is. */
   anyBroken(): boolean {
     for (const medium of this.machine.media.values())
-      if (medium.hasFaults || medium.isHung) return true;
+      if (medium.hasFaults || medium.isHung || medium.isShrunk) return true;
     return false;
   }
 
@@ -212,12 +237,22 @@ export class Scene {
     }
   }
 
-  /** No member of a frozen volume changes, but for the drive that is coming back. */
+  #taintAll(): void {
+    for (let sector = 0; sector < this.oracle.sectors; sector++) this.oracle.tainted.add(sector);
+  }
+
+  /**
+   * No member of a frozen volume changes, but for the drive that is coming back; nor does one that failed before the freeze
+   * count: it is on record as stale, and what it was given before may take effect late.
+   */
   #frozenStays(medium: SimMedium, offset: number): void {
     if (this.forkDepth > 0 || !this.server.running || this.core.mode !== 'frozen') return;
-    const member = this.core.members.slots.find(({ path }) => path === medium.path);
+    const { members, window } = this.core;
+    const member = members.slots.find(({ path }) => path === medium.path);
     if (member === undefined || member.layout === null) return;
     if (offset < member.layout.dataOffset || member.state === 'returning') return;
+    const isOut = member.state === 'failed' || member.state === 'missing';
+    if (isOut && window !== null && member.eventsAtChange < window.frozenEvents) return;
     throw new Objection(
       'frozen members',
       `${medium.path} was written at ${offset} while the volume is frozen`,

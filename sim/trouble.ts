@@ -62,7 +62,8 @@ export function reappear(
   }
   if (as === 'smaller') medium.resize(medium.sizeBytes / 2);
   if (as === 'cloned') {
-    const clone = scene.addDrive();
+    const isLeg = scene.machine.logPaths.includes(path);
+    const clone = isLeg ? scene.addLeg() : scene.addDrive();
     clone.restore(medium.image());
     scene.clones.add(clone.path);
   }
