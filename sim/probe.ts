@@ -132,6 +132,9 @@ async function settle<T>(world: World, work: Promise<T>): Promise<T> {
 /** A drive that cannot be read at a start is left out by force, if the others are complete. */
 export const unreadable: ReadonlySet<string> = new Set(['superblock-corrupt', 'label-corrupt']);
 
+/** A copy of a drive or of a leg is there as well: an operator takes it out. */
+export const cloned: ReadonlySet<string> = new Set(['member-cloned', 'leg-cloned']);
+
 async function start(scene: Scene, world: World, server: Server, what: Probe): Promise<boolean> {
   let outcome = await assembled(scene, world, server, false);
   // Force starts from what is left, however old: with more lost than the promises cover nothing is promised of that.
@@ -155,7 +158,7 @@ async function assembled(
   force: boolean,
 ): ReturnType<Server['assemble']> {
   const outcome = await settle(world, server.assemble(force));
-  if (outcome.ok || !scene.isOfClone(outcome.problem.code)) return outcome;
+  if (outcome.ok || !cloned.has(outcome.problem.code)) return outcome;
   scene.takeOutClones();
   return settle(world, server.assemble(force));
 }

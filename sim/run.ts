@@ -15,7 +15,7 @@ import { bringBack, command } from './operator.ts';
 import { Oracle } from './oracle.ts';
 import type { Action, CrashFate, Plan, Step } from './plan.ts';
 import { Pools } from './pools.ts';
-import { unreadable } from './probe.ts';
+import { cloned, unreadable } from './probe.ts';
 import { Prober } from './prober.ts';
 import { Scene } from './scene.ts';
 import { Stream } from './streams.ts';
@@ -302,7 +302,7 @@ class Run {
   /** What an operator does about a refusal; true: use force next time. */
   #seeTo(code: string, attempt: number): boolean {
     const scene = this.#scene;
-    if (scene.isOfClone(code)) {
+    if (cloned.has(code)) {
       scene.takeOutClones();
       return false;
     }

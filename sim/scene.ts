@@ -119,13 +119,6 @@ export class Scene {
   /** Copies of members that somebody has plugged in; an operator takes them out again when a start names them. */
   readonly clones = new Set<string>();
 
-  /** A start was refused like this: because of a copy? */
-  isOfClone(code: string): boolean {
-    const { logPaths } = this.machine;
-    if (code === 'log-damaged') return logPaths.some((path) => this.clones.has(path));
-    return code === 'member-cloned';
-  }
-
   takeOutClones(): void {
     const { drivePaths, logPaths } = this.machine;
     for (const paths of [drivePaths, logPaths]) {

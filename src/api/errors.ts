@@ -329,6 +329,11 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
     '{leg} is online; only a log leg that is out is replaced.',
     '`locum log show {volume}` shows the legs and their state.',
   ),
+  'leg-cloned': entry(
+    refused,
+    '{path} and {other} claim to be the same leg of the log: one is a copy of the other.',
+    'Remove the copy. Nobody but you can tell which one it is.',
+  ),
   'log-missing': entry(
     refused,
     'Volume {volume} cannot start: the log of its open window is missing[ ({missing})][ ({reason})]. It holds every write acknowledged since the freeze; the members alone are an old image.',

@@ -6,7 +6,8 @@
  *   @L2  a window is open and no leg of its log is here                    → log-missing
  *   @L3  only legs that failed, or of an epoch before the window           → log-stale
  *   @L4  a leg of an epoch after the window: the members here are too old  → drive-stale
- *   @L5  a path that carries no leg: with a window open damaged, otherwise a blank to be made one
+ *   @L5  two of the same identity: one is a copy, and older or newer        → leg-cloned
+ *   @L6  a path that carries no leg: with a window open damaged, otherwise a blank to be made one
  *
  * While the window is still `freezing`, the log's header may not be written yet: its old epoch is fine then,
  * nothing has been logged.
@@ -79,6 +80,10 @@ export function decideLegs(
     .map(({ uuid }) => uuid)
     .filter((uuid) => !legs.some((leg) => leg.uuid === uuid));
   const online = legs.filter((leg) => leg.state === 'online');
+  for (const { path, uuid } of online) {
+    const other = online.find((leg) => leg.uuid === uuid)?.path ?? path;
+    if (other !== path) return refuse('leg-cloned', { path, other });
+  }
 
   if (window === null) {
     const usable = online.some(({ header }) => log !== null && header.epoch >= log.epoch);

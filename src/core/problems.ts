@@ -60,6 +60,7 @@ export const problemCodes = [
   'leg-in-use',
   'leg-unknown',
   'leg-online',
+  'leg-cloned',
   'log-missing',
   'log-foreign',
   'log-stale',

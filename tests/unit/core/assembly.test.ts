@@ -771,6 +771,21 @@ test('the log of an open window is missing, foreign, stale or damaged', () => {
   assert.equal(assembled(world, { legs: world.legs.slice(1) }).missingLegs.join(), legUuid(0));
 });
 
+test('a leg that was given together with its copy is refused by name, window or not', () => {
+  const world = volume();
+  const copy = { path: '/copy', header: leg(1).header };
+  for (const open of [false, true]) {
+    if (open) openWindow(world, 1);
+    const both = open
+      ? [...world.legs, { ...world.legs[1]!, path: '/copy' }]
+      : [leg(0), leg(1), copy];
+    assert.deepEqual(refused(world, { legs: both }), {
+      code: 'leg-cloned',
+      detail: { path: '/copy', other: '/log1' },
+    });
+  }
+});
+
 test('a leg that failed in the window is not enough, by its peer or by the labels', () => {
   const inWindow = { epoch: 8, state: 'logging', windowId: WINDOW } as const;
   const peers = [
