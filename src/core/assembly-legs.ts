@@ -80,9 +80,11 @@ export function decideLegs(
     .map(({ uuid }) => uuid)
     .filter((uuid) => !legs.some((leg) => leg.uuid === uuid));
   const online = legs.filter((leg) => leg.state === 'online');
+  const paths = new Map<Uuid, string>();
   for (const { path, uuid } of online) {
-    const other = online.find((leg) => leg.uuid === uuid)?.path ?? path;
-    if (other !== path) return refuse('leg-cloned', { path, other });
+    const other = paths.get(uuid);
+    if (other !== undefined) return refuse('leg-cloned', { path, other });
+    paths.set(uuid, path);
   }
 
   if (window === null) {
