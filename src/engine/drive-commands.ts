@@ -1,6 +1,8 @@
 /**
  * What an operator may do with the drives of a running volume: add, fail, remove, replace. Each checks first and
- * changes nothing when it refuses.
+ * changes nothing when it refuses. While a drive is opened, read and written the volume goes on, members fail and windows
+ * open: whatever may have changed meanwhile is checked again in the same breath as the change. No command takes the last
+ * copy of anything.
  */
 
 import { OK } from '../base/errno.ts';
@@ -9,7 +11,6 @@ import { isAsItLeft, isUsedSince, wasComplete } from '../core/assembly-slots.ts'
 import { decideDrive } from '../core/machines/drive.ts';
 import { done, type Outcome, refuse } from '../core/problems.ts';
 import type { Drive } from '../io/drive.ts';
-import { memberFailed } from './failure.ts';
 import { findMember } from './find-member.ts';
 import { identify, openMemberDrive } from './identify.ts';
 import { emptyStripeLog } from './in-place.ts';
@@ -47,8 +48,19 @@ export async function addDrive(
   path: string,
   asSpare: boolean,
   force: boolean,
-  forSlot: number | null = null,
 ): Promise<Outcome<void>> {
+  const added = await add(v, path, asSpare, force, null);
+  return added.ok ? done(undefined) : added;
+}
+
+/** The spare that the drive has become; null: a former member is back in its slot. */
+async function add(
+  v: VolumeCore,
+  path: string,
+  asSpare: boolean,
+  force: boolean,
+  forSlot: number | null,
+): Promise<Outcome<Member | null>> {
   const inUse = alreadyHere(v, path);
   if (inUse !== null) return inUse;
   const opened = await openMemberDrive(v, path);
@@ -66,14 +78,17 @@ async function addOpened(
   asSpare: boolean,
   force: boolean,
   forSlot: number | null,
-): Promise<Outcome<void>> {
+): Promise<Outcome<Member | null>> {
   const elsewhere = await onLogDisk(v, path);
   if (elsewhere !== null) return elsewhere;
   const metadata = await readMemberMetadata(v.environment.buffers, drive);
   const superblock = metadata.superblock.kind === 'superblock' ? metadata.superblock.value : null;
   const former =
     superblock !== null && superblock.setUuid === v.uuid
-      ? v.members.slots.find((member) => member.uuid === superblock.memberUuid)
+      ? v.members.slots.find(
+          ({ uuid, slot }) =>
+            uuid === superblock.memberUuid && (forSlot === null || slot === forSlot),
+        )
       : undefined;
   // Written to elsewhere, it is a drive with data like any other, and not a member that missed something.
   const usedSince =
@@ -87,21 +102,11 @@ async function addOpened(
     metadata.layout?.kind === 'layout' &&
     (!usedSince || former.drive !== null)
   ) {
-    if (former.state !== 'failed' && former.state !== 'missing') {
-      return refuse('drive-wrong-state', {
-        drive: path,
-        state: former.state,
-        wanted: 'failed or missing',
-      });
-    }
-    return comeBack(v, former, drive, path, { ...superblock }, metadata.layout.value);
+    if (former.state !== 'failed' && former.state !== 'missing') return notGone(former, path);
+    const back = await comeBack(v, former, drive, path, { ...superblock }, metadata.layout.value);
+    return back.ok ? done(null) : back;
   }
-  if (v.mode !== 'direct')
-    return refuse('volume-wrong-state', {
-      volume: v.name,
-      state: v.mode,
-      wanted: 'no window open',
-    });
+  if (!isDirect(v)) return inWindow(v);
   const content = usedSince
     ? `what was written to it since it left ${v.name}`
     : await contentOf(
@@ -112,6 +117,7 @@ async function addOpened(
         superblock?.setName ?? '',
       );
   if (content !== null && !force) return refuse('drive-has-data', { path, content });
+  if (!isDirect(v)) return inWindow(v);
   const free = v.members.slots.find(
     (member) => member.state === 'failed' || member.state === 'missing',
   );
@@ -124,9 +130,11 @@ async function addOpened(
   v.members.spares.push(spare);
   await v.intent.writeAll();
   await v.metadata.commit();
+  await v.members.settled();
+  if (spare.drive !== drive) return refuse('io-error', { what: `drive ${path}` });
   v.emit('drive-added', 'info', `Drive ${path} was added to ${v.name}`, { path, spare: true });
   await startRebuildOfSpare(v);
-  return done(undefined);
+  return done(spare);
 }
 
 /** A former member: current (frozen generation), a short resync by bitmap, or a full rebuild. */
@@ -142,6 +150,9 @@ async function comeBack(
   if (v.mode === 'frozen' && window !== null) {
     const identity = await identify(v, drive, member);
     if (identity.kind !== 'same') return { ok: false, problem: identity.problem };
+    // Another drive may have come back first: what is replayed from then on this one misses.
+    if (v.mode !== 'frozen' || v.window !== window) return inWindow(v);
+    if (member.state !== 'failed' && member.state !== 'missing') return notGone(member, path);
     if (member.eventsAtChange < window.frozenEvents) {
       return refuse('drive-stale', { path, events: superblock.events, volume: v.name });
     }
@@ -151,17 +162,9 @@ async function comeBack(
     await v.metadata.commit();
     return done(undefined);
   }
-  if (v.mode === 'direct') await emptyStripeLog(v);
-  if (v.mode !== 'direct')
-    return refuse('volume-wrong-state', {
-      volume: v.name,
-      state: v.mode,
-      wanted: 'no window open',
-    });
-  if (member.state !== 'failed' && member.state !== 'missing') {
-    const { state } = member;
-    return refuse('drive-wrong-state', { drive: path, state, wanted: 'failed or missing' });
-  }
+  if (isDirect(v)) await emptyStripeLog(v);
+  if (!isDirect(v)) return inWindow(v);
+  if (member.state !== 'failed' && member.state !== 'missing') return notGone(member, path);
   // One that was not complete when it was lost misses more than the bitmap says.
   const byBitmap =
     wasComplete(superblock) &&
@@ -201,12 +204,28 @@ export async function failDrive(v: VolumeCore, name: string): Promise<Outcome<vo
       wanted: 'online',
     });
   }
-  const lost = bitCount(v.members.absentMask | (member.slot < 0 ? 0 : bit(member.slot)));
-  if (v.mode !== 'frozen' && member.slot >= 0 && lost > v.tolerated) {
+  if (v.mode !== 'frozen' && isLastCopy(v, member)) {
     return refuse('drive-last-copy', { drive: member.path, volume: v.name });
   }
-  await memberFailed(v, member, 'taken out by the operator', 'operator');
+  await takeOut(v, member, 'taken out by the operator', 'operator');
   return done(undefined);
+}
+
+/** By an operator's word: still, no write that it misses is answered before that is on record (rule 8). */
+async function takeOut(
+  v: VolumeCore,
+  member: Member,
+  reason: string,
+  code: 'operator' | 'replaced',
+): Promise<void> {
+  v.members.fail(member, reason, code);
+  await v.members.settled();
+}
+
+/** Would the volume be lost without it? */
+function isLastCopy(v: VolumeCore, member: Member): boolean {
+  if (member.slot < 0) return false;
+  return bitCount(v.members.absentMask | bit(member.slot)) > v.tolerated;
 }
 
 export async function removeDrive(v: VolumeCore, name: string): Promise<Outcome<void>> {
@@ -221,13 +240,7 @@ export async function removeDrive(v: VolumeCore, name: string): Promise<Outcome<
     });
   }
   // In a frozen volume a failed member may still be wanted: it is as current as the others.
-  if (member.slot >= 0 && v.mode !== 'direct') {
-    return refuse('volume-wrong-state', {
-      volume: v.name,
-      state: v.mode,
-      wanted: 'no window open',
-    });
-  }
+  if (member.slot >= 0 && v.mode !== 'direct') return inWindow(v);
   setMemberState(v.members, member, 'removed');
   if (member.slot >= 0) {
     v.members.slots[member.slot] = emptyMember(member.slot);
@@ -252,26 +265,70 @@ export async function replaceDrive(
   const found = findMember(v, name);
   if (!found.ok) return found;
   const member = found.value;
-  if (v.mode !== 'direct')
-    return refuse('volume-wrong-state', {
-      volume: v.name,
-      state: v.mode,
-      wanted: 'no window open',
-    });
   if (member.slot < 0)
     return refuse('drive-wrong-state', { drive: name, state: 'spare', wanted: 'a member' });
-  if (v.rebuildJob?.running === true)
-    return refuse('job-running', { volume: v.name, kind: 'rebuild' });
-  const online = member.state === 'online' || member.state === 'rebuilding';
-  if (online && bitCount(v.members.absentMask | bit(member.slot)) > v.tolerated) {
-    return refuse('drive-last-copy', { drive: member.path, volume: v.name });
-  }
-  const added = await addDrive(v, path, true, force, member.slot);
+  const refused = mayNotReplace(v, member);
+  if (refused !== null) return refused;
+  const works = isInUse(member);
+  const added = await add(v, path, true, force, member.slot);
   if (!added.ok) return added;
-  // The new drive is a spare now; failing the old one, if it still works, gives it the slot.
-  if (online) await memberFailed(v, member, 'replaced by the operator', 'replaced');
+  const spare = added.value;
+  // The new drive is a spare now, or has the slot if the old one was out; one that works goes only now.
+  if (!works || !isInUse(member) || spare === null) return done(undefined);
+  const late = mayNotReplace(v, member) ?? failedMeanwhile(v, spare);
+  if (late !== null) {
+    await giveBack(v, spare);
+    return late;
+  }
+  await takeOut(v, member, 'replaced by the operator', 'replaced');
   return done(undefined);
 }
+
+const isInUse = ({ state }: Member): boolean => state === 'online' || state === 'rebuilding';
+
+function mayNotReplace(v: VolumeCore, member: Member): ReturnType<typeof refuse> | null {
+  if (!isDirect(v)) return inWindow(v);
+  if (v.rebuildJob?.running === true)
+    return refuse('job-running', { volume: v.name, kind: 'rebuild' });
+  return isInUse(member) && isLastCopy(v, member)
+    ? refuse('drive-last-copy', { drive: member.path, volume: v.name })
+    : null;
+}
+
+const failedMeanwhile = (v: VolumeCore, spare: Member): ReturnType<typeof refuse> | null =>
+  v.members.spares.includes(spare) ? null : refuse('io-error', { what: `drive ${spare.path}` });
+
+/** A spare that nobody needs after all: nothing on it says any more that it is one of this volume. */
+async function giveBack(v: VolumeCore, spare: Member): Promise<void> {
+  const at = v.members.spares.indexOf(spare);
+  if (at < 0) return;
+  v.members.spares.splice(at, 1);
+  v.members.meantFor.delete(spare);
+  setMemberState(v.members, spare, 'removed');
+  // Whatever still writes to it does so before it is wiped.
+  await v.metadata.idle();
+  await wipeMember(v, spare);
+  const { drive } = spare;
+  spare.drive = null;
+  await drive?.close();
+  await v.metadata.commit();
+  v.emit('drive-removed', 'info', `Drive ${spare.path} was removed from ${v.name}`, {
+    path: spare.path,
+  });
+}
+
+/** No window is open, and none is being opened. */
+const isDirect = (v: VolumeCore): boolean => v.mode === 'direct' && v.window === null;
+
+const inWindow = (v: VolumeCore): ReturnType<typeof refuse> =>
+  refuse('volume-wrong-state', {
+    volume: v.name,
+    state: v.mode === 'direct' ? 'freezing' : v.mode,
+    wanted: 'no window open',
+  });
+
+const notGone = ({ state }: Member, path: string): ReturnType<typeof refuse> =>
+  refuse('drive-wrong-state', { drive: path, state, wanted: 'failed or missing' });
 
 function alreadyHere(v: VolumeCore, path: string): ReturnType<typeof refuse> | null {
   const member = [...v.members.slots, ...v.members.spares].find(

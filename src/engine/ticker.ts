@@ -191,10 +191,12 @@ export class Ticker {
 
   async #tryReadmit(member: Member): Promise<void> {
     const v = this.#v;
+    const { window } = v;
     const opened = await openMemberDrive(v, member.path);
     if (!opened.ok) return;
     const identity = await identify(v, opened.value, member);
-    if (identity.kind !== 'same' || v.mode !== 'frozen' || member.drive !== null) {
+    const isOver = v.mode !== 'frozen' || v.window !== window;
+    if (identity.kind !== 'same' || isOver || member.drive !== null) {
       await opened.value.close();
       return;
     }

@@ -52,9 +52,10 @@ export function planWindow(v: VolumeCore, request: WindowRequest): Outcome<Windo
       `${unmade.path} is not rebuilt everywhere: another drive cannot read there (alarm bad-blocks)`,
       `write those blocks anew: locum status ${v.name}`,
     );
-  } else if (jobs.length === 0 && v.resync === null) check('WP003', 'Members are in sync', 'pass');
+  } else if (jobs.length === 0 && v.resync === null && !isRebuilding(v))
+    check('WP003', 'Members are in sync', 'pass');
   else {
-    const kind = jobs[0]?.plan.kind ?? 'resync';
+    const kind = jobs[0]?.plan.kind ?? (isRebuilding(v) ? 'rebuild' : 'resync');
     check(
       'WP003',
       'Members are in sync',
@@ -85,6 +86,10 @@ export function planWindow(v: VolumeCore, request: WindowRequest): Outcome<Windo
     checks,
   });
 }
+
+/** Also before its job has begun: the first thing a rebuild does is to put itself on record. */
+const isRebuilding = (v: VolumeCore): boolean =>
+  v.members.slots.some(({ state }) => state === 'rebuilding');
 
 type AddCheck = (
   id: string,

@@ -59,18 +59,19 @@ export class WindowRunner {
   }
 
   async open(request: WindowRequest): Promise<Outcome<WindowReport>> {
-    const planned = this.plan(request);
-    if (!planned.ok) return planned;
-    if (!planned.value.allowed) {
-      return refuse(
-        'window-refused',
-        { volume: this.#v.name, drive: request.drive },
-        planned.value.checks,
-      );
-    }
+    const refused = this.#refused(request);
+    if (refused !== null) return refused;
     const member = findMember(this.#v, request.drive);
     if (!member.ok) return member;
     return this.#alone(() => this.#freeze(member.value, request));
+  }
+
+  #refused(request: WindowRequest): Outcome<never> | null {
+    const planned = this.plan(request);
+    if (!planned.ok) return planned;
+    if (planned.value.allowed) return null;
+    const { checks } = planned.value;
+    return refuse('window-refused', { volume: this.#v.name, drive: request.drive }, checks);
   }
 
   async #freeze(member: Member, request: WindowRequest): Promise<Outcome<WindowReport>> {
@@ -81,9 +82,14 @@ export class WindowRunner {
     const startMs = v.environment.clock.nowMs();
     await v.gate.close(); // 1
     try {
+      // Since the plan a drive may have failed, another have come, a rebuild have begun; and until the window is on record.
+      const late = this.#refused(request);
+      if (late !== null) return late;
       const degradedBefore = v.absentCount;
       const steady = (): boolean =>
-        !v.halted && v.absentCount === degradedBefore && member.state === 'online';
+        this.#refused(request) === null &&
+        v.absentCount === degradedBefore &&
+        v.members.slots[member.slot] === member;
       if ((await v.flushMembers()) !== OK || !steady()) {
         // 2
         return notFrozen(v, request, 'WP020', 'Every member takes a flush');
