@@ -21,7 +21,7 @@
  */
 
 import { assert } from '../base/assert.ts';
-import { EAGAIN, EBUSY, EINVAL, type Errno } from '../base/errno.ts';
+import { EAGAIN, EBUSY, EINTR, EINVAL, type Errno } from '../base/errno.ts';
 import type { Address } from '../base/units.ts';
 import { type Mapping, type Native, native, nativeReason, type PollHandle } from './native.ts';
 
@@ -64,6 +64,9 @@ const OP_RECV = 27;
 const FSYNC_DATASYNC = 1;
 const MSG_NOSIGNAL = 0x4000;
 const SOCK_CLOEXEC = 0x8_0000;
+
+/** What entering the ring may answer without harm: the entries that were not taken are still in the ring. */
+const laterErrnos: ReadonlySet<number> = new Set([EINTR, EAGAIN, EBUSY]);
 
 const SETUP_CQSIZE = 1 << 3;
 const SETUP_SUBMIT_ALL = 1 << 7;
@@ -464,14 +467,10 @@ export class Ring {
 
   #enter(): void {
     Atomics.store(this.#rings, this.#sqTail, this.#tail);
-    // EINTR cannot happen without waiting. EAGAIN and EBUSY (no memory, completions overflowing)
-    // leave the entries in the ring: they go with the next turn, which is certain because they are
-    // still unsubmitted.
+    // What is refused for now (a signal, no memory, completions overflowing) stays in the ring and goes with the
+    // next turn, which is certain because the entries are still unsubmitted.
     const result = this.#native.ringEnter(this.fd, this.#unsubmitted(), 0, ENTER_GETEVENTS);
-    assert(
-      result >= 0 || result === -EAGAIN || result === -EBUSY,
-      'the kernel takes what we submit',
-    );
+    assert(result >= 0 || laterErrnos.has(-result), 'the kernel takes what we submit');
   }
 
   #reap(): number {

@@ -7,7 +7,7 @@ import os from 'node:os';
 import path from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import { EBADF, ECANCELED } from '../../../src/base/errno.ts';
+import { EAGAIN, EBADF, EBUSY, ECANCELED, EINTR } from '../../../src/base/errno.ts';
 import { type Address, MIB } from '../../../src/base/units.ts';
 import { BufferPool } from '../../../src/io/buffer-pool.ts';
 import { chooseIo } from '../../../src/io/choose.ts';
@@ -49,6 +49,25 @@ function benchOf(
 function result(prepare: (handler: RingHandler) => unknown): Promise<number> {
   return new Promise((resolve) => prepare({ complete: resolve }));
 }
+
+test('entering the ring is interrupted, or refused for now: everything is done later, once', async (t) => {
+  const bench = benchOf(t);
+  if (!bench) return;
+  const { ring, pool, fd } = bench;
+  const system = native();
+  assert(system);
+  const answers = [-EINTR, -EAGAIN, -EBUSY];
+  const enter = system.ringEnter;
+  Object.defineProperty(system, 'ringEnter', {
+    configurable: true,
+    value: (...args: Parameters<typeof enter>) => answers.shift() ?? enter.apply(system, args),
+  });
+  t.after(() => Reflect.deleteProperty(system, 'ringEnter'));
+  const address = pool.take(4096, 'engine');
+  const read = await result((handler) => ring.prepRead(fd, address, 5, 0, handler));
+  assert.equal(read, 5);
+  assert.deepEqual(answers, []);
+});
 
 test('more operations than entries all complete, once each, not inside the prep', async (t) => {
   const bench = benchOf(t, { entries: 4, completionEntries: 8 });
