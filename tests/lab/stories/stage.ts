@@ -19,6 +19,7 @@ export class StoryFailed extends Error {
 
 /** System calls are slow in the lab, and the machine may have other work: a limit is there only to end a hang. */
 const commandLimitMs = 240_000;
+/** Of what a command says, where not all of it is to be shown. */
 const outputLinesMax = 4;
 
 export class Stage {
@@ -39,12 +40,14 @@ export class Stage {
     this.#line(`✔ ${text}`);
   }
 
-  /** Runs `locum ARGS` in front of the reader. */
-  async does(...args: readonly string[]): Promise<string> {
-    this.#line(`$ locum ${args.join(' ')}`);
-    const said = await this.locum.must(...args);
-    this.#quote(said);
-    return said;
+  /** Runs `locum ARGS` in front of the reader, who sees the beginning of what it says. */
+  does(...args: readonly string[]): Promise<string> {
+    return this.#run(args, outputLinesMax);
+  }
+
+  /** As `does`, with all that it says. */
+  shows(...args: readonly string[]): Promise<string> {
+    return this.#run(args, Number.POSITIVE_INFINITY);
   }
 
   /** Runs `locum ARGS -o json`, shown without that; the answer, whatever the exit code, when there is one. */
@@ -121,9 +124,16 @@ export class Stage {
     ].join('\n');
   }
 
-  #quote(said: string): void {
+  async #run(args: readonly string[], linesMax: number): Promise<string> {
+    this.#line(`$ locum ${args.join(' ')}`);
+    const said = await this.locum.must(...args);
+    this.#quote(said, linesMax);
+    return said;
+  }
+
+  #quote(said: string, linesMax = outputLinesMax): void {
     const lines = said.split('\n').filter((line) => line.trim() !== '');
-    for (const line of lines.slice(0, outputLinesMax)) this.#line(`  ${line}`);
+    for (const line of lines.slice(0, linesMax)) this.#line(`  ${line}`);
     if (lines.length > outputLinesMax)
       this.#line(`  … ${lines.length - outputLinesMax} more lines`);
   }
