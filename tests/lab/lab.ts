@@ -59,8 +59,8 @@ export async function inLab(
   const { code, stdout, stderr } = await runProgram(join(repository, 'scripts/lab'), command, {
     cwd: repository,
     // The lab ends itself first, so that no kernel is left behind.
-    env: { ...process.env, LAB_TIMEOUT: '400', LAB_MEM: '2G' },
-    timeoutMs: 420_000,
+    env: { ...process.env, LAB_TIMEOUT: '440', LAB_MEM: '2G' },
+    timeoutMs: 460_000,
   });
   if (code !== 0) throw new Error(`${script} failed (${code}):\n${stdout}${stderr}`);
   const answers = new Map<string, string>();

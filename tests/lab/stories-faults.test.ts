@@ -1,4 +1,4 @@
-/** What goes wrong meanwhile, on real disks: one is pulled, sectors go bad, another one comes back. */
+/** Second failures while a real disk is away: another one is pulled, sectors of another one go bad. */
 
 import { testStories } from './lab.ts';
 

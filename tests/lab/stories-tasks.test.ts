@@ -1,4 +1,4 @@
-/** Drive tasks on real disks: flashed, examined, exchanged, under a file system at work. */
+/** Drive tasks on real disks under a file system at work: examined, exchanged, shared by two volumes. */
 
 import { testStories } from './lab.ts';
 

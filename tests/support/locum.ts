@@ -30,6 +30,8 @@ export interface LocumOptions {
   readonly io?: 'auto' | 'uring' | 'node';
   /** More arguments of `locum serve`. */
   readonly serveArgs?: readonly string[];
+  /** For one command; left out: what is usual for any program. */
+  readonly commandLimitMs?: number;
   /** Where commands run: relative paths of drives and legs start there. */
   readonly folder?: string;
 }
@@ -85,7 +87,12 @@ export class Locum {
 
   /** Runs `locum ARGS` against this server and answers with whatever came of it. */
   run(...args: readonly string[]): Promise<Finished> {
-    return runProgram(locumPath, args, { env: this.environment(), cwd: this.folder });
+    const { commandLimitMs } = this.#options;
+    return runProgram(locumPath, args, {
+      env: this.environment(),
+      cwd: this.folder,
+      ...(commandLimitMs === undefined ? {} : { timeoutMs: commandLimitMs }),
+    });
   }
 
   environment(): NodeJS.ProcessEnv {

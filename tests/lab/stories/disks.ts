@@ -166,10 +166,10 @@ export class Disks {
   }
 }
 
-/** An image for these disks: it begins with the revision that it brings, and goes in three pieces. */
+/** An image for these disks: it begins with the revision that it brings, and goes in two pieces. */
 export function makeImage(path: string, revision: string): string {
   if (!/^\d{4}$/.test(revision) || revision === factoryRevision) throw new Error('four digits');
-  writeFileSync(path, Buffer.concat([Buffer.from(revision), Buffer.alloc(9000, 0x5a)]));
+  writeFileSync(path, Buffer.concat([Buffer.from(revision), Buffer.alloc(6000, 0x5a)]));
   return path;
 }
 

@@ -18,7 +18,7 @@ export class StoryFailed extends Error {
 }
 
 /** System calls are slow in the lab, and the machine may have other work: a limit is there only to end a hang. */
-const commandLimitMs = 240_000;
+const commandLimitMs = 360_000;
 /** Of what a command says, where not all of it is to be shown. */
 const outputLinesMax = 4;
 
@@ -28,7 +28,10 @@ export class Stage {
 
   constructor() {
     mkdirSync(join(scratch, 'state'), { recursive: true });
-    this.locum = new Locum(join(scratch, 'state'), { folder: scratch });
+    this.locum = new Locum(join(scratch, 'state'), {
+      folder: scratch,
+      commandLimitMs,
+    });
   }
 
   say(text: string): void {
@@ -134,8 +137,7 @@ export class Stage {
   #quote(said: string, linesMax = outputLinesMax): void {
     const lines = said.split('\n').filter((line) => line.trim() !== '');
     for (const line of lines.slice(0, linesMax)) this.#line(`  ${line}`);
-    if (lines.length > outputLinesMax)
-      this.#line(`  … ${lines.length - outputLinesMax} more lines`);
+    if (lines.length > linesMax) this.#line(`  … ${lines.length - linesMax} more lines`);
   }
 
   #line(text: string): void {

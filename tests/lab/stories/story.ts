@@ -3,8 +3,8 @@
 import type { Program } from '../programs.ts';
 import type { Stage } from './stage.ts';
 
-/** What goes by itself, and what goes wrong: two files, so that both processors have some of it. */
-export type Suite = 'tasks' | 'faults';
+/** A file each, so that both processors have some of it, and none comes near the limit of a file on a busy machine. */
+export type Suite = 'firmware' | 'tasks' | 'faults' | 'returns';
 
 export interface Story {
   readonly name: string;

@@ -82,6 +82,6 @@ export const troubles: Story = {
   title:
     'flashing that is refused, floods, hangs, brings nothing about, and loses the disk for a while',
   needs: [],
-  suite: 'faults',
+  suite: 'returns',
   tell,
 };
