@@ -11,8 +11,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { runProgram } from '../support/processes.ts';
 import { type Program, whyNot } from './programs.ts';
-import { stories } from './stories/catalogue.ts';
-import { alwaysNeeded, type Suite } from './stories/story.ts';
+import { alwaysNeeded, type Story } from './stories/story.ts';
 
 const repository = join(import.meta.dirname, '../../..');
 
@@ -71,13 +70,13 @@ export async function inLab(
   return answers;
 }
 
-/** The stories of a suite (`npm run lab`), each as a test. A story decides by itself whether it went as it should. */
-export function testStories(suite: Suite): void {
-  for (const story of stories) {
-    if (story.suite !== suite) continue;
-    test(`${story.name}: ${story.title}`, async (t) => {
-      if (skipWithout(t, [...alwaysNeeded, ...story.needs])) return;
-      await inLab('stories/tell.sh', [], [story.name]);
-    });
-  }
+/**
+ * A story (`npm run lab`) as a test; it decides by itself whether it went as it should. A file each: a file has a limit, and
+ * on a busy machine a story takes minutes.
+ */
+export function testStory({ name, title, needs }: Story): void {
+  test(`${name}: ${title}`, async (t) => {
+    if (skipWithout(t, [...alwaysNeeded, ...needs])) return;
+    await inLab('stories/tell.sh', [], [name]);
+  });
 }

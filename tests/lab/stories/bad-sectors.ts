@@ -94,6 +94,5 @@ export const badSectors: Story = {
   name: 'bad-sectors',
   title: 'sectors of one disk go bad while another one is being flashed',
   needs: ['dmsetup'],
-  suite: 'faults',
   tell,
 };

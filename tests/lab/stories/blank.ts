@@ -47,6 +47,5 @@ export const blank: Story = {
   name: 'blank',
   title: 'a disk comes back erased, and a new one comes in the place of another',
   needs: [],
-  suite: 'tasks',
   tell,
 };

@@ -60,6 +60,5 @@ export const diagnosis: Story = {
   title:
     'a disk is tested while it is away: self-test, read scan, and a scan that finds bad sectors',
   needs: ['smartctl'],
-  suite: 'tasks',
   tell,
 };

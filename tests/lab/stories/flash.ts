@@ -40,6 +40,5 @@ export const flash: Story = {
   name: 'flash',
   title: 'every disk of a RAID 5 is flashed while a file system on it is written to',
   needs: [],
-  suite: 'firmware',
   tell,
 };

@@ -32,6 +32,5 @@ export const largeBlocks: Story = {
   name: 'large-blocks',
   title: 'disks of 4096-byte blocks are flashed, pulled and brought back',
   needs: [],
-  suite: null,
   tell,
 };

@@ -68,6 +68,5 @@ export const partitions: Story = {
   name: 'partitions',
   title: 'a disk with members of two volumes on it is flashed: both freeze and return together',
   needs: ['sfdisk'],
-  suite: 'tasks',
   tell,
 };

@@ -57,6 +57,5 @@ export const pulled: Story = {
   name: 'pulled',
   title: 'a disk is pulled out while another one is being flashed, comes back, is replaced',
   needs: [],
-  suite: 'faults',
   tell,
 };

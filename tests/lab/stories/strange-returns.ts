@@ -92,6 +92,5 @@ export const strangeReturns: Story = {
   name: 'strange-returns',
   title: 'a disk does not come back, another one comes under its name, it is busy; then it comes',
   needs: ['dmsetup'],
-  suite: 'returns',
   tell,
 };

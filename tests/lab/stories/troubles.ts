@@ -82,6 +82,5 @@ export const troubles: Story = {
   title:
     'flashing that is refused, floods, hangs, brings nothing about, and loses the disk for a while',
   needs: [],
-  suite: 'returns',
   tell,
 };
