@@ -8,6 +8,7 @@ import type { Reply } from '../api/operations.ts';
 import type { StatusReply } from '../api/schema.ts';
 import { done, type Outcome, refuse } from '../core/problems.ts';
 import type { VolumeStatus, WindowReport } from '../core/status.ts';
+import { type ConcernSource, withConcerns } from './concerns.ts';
 import { statusOfCrashed, statusOfStopped } from './not-running.ts';
 import { named, reply } from './replies.ts';
 import type { VolumeCalls } from './volume-calls.ts';
@@ -24,12 +25,23 @@ type ValueOf<M extends keyof VolumeCalls> =
 
 export class Asking {
   readonly #table: VolumeTable;
+  #concernsOf: ConcernSource = () => [];
 
   constructor(table: VolumeTable) {
     this.#table = table;
   }
 
+  /** Who has something to say about volumes besides themselves; they are made after this. */
+  heed(concernsOf: ConcernSource): void {
+    this.#concernsOf = concernsOf;
+  }
+
   async status(name: string, entry: Entry): Promise<VolumeStatus | null> {
+    const status = await this.#ownStatus(name, entry);
+    return status && withConcerns(status, this.#concernsOf(name));
+  }
+
+  async #ownStatus(name: string, entry: Entry): Promise<VolumeStatus | null> {
     const { handle, problem } = entry;
     if (handle) {
       const status = await handle.status();

@@ -67,6 +67,7 @@ export class Control implements ControlPlane {
       rolloutTools({ ...world, tools: options.tools }),
       options.rollouts,
     );
+    asking.heed((volume) => [...this.runs.concerns(volume), ...this.#rollouts.concerns(volume)]);
     this.handlers = {
       ...serverHandlers(table),
       ...lookHandlers(table, asking),

@@ -69,7 +69,7 @@ export function runCommand(terminal: Terminal): Command {
     .addOption(
       new Option(
         '--test <kind>',
-        'diagnostics: a self-test of the drive, or a read of all of it',
+        'diagnostics: a self-test of the drive, or a read of all of it; long and scan: --max 24h',
       ).choices(['short', 'long', 'scan']),
     )
     .addOption(

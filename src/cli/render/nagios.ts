@@ -40,10 +40,11 @@ export const unknown = (reason: string): Verdict => ({
 /** Stopped on purpose is not an alarm; everything else that is not optimal is worth a look. */
 function judge(volume: VolumeStatus): 0 | 1 | 2 {
   if (volume.alarms.some((alarm) => alarm.severity === 'critical')) return nagios.critical;
-  if (volume.alarms.some((alarm) => alarm.code === 'volume-stopped')) return nagios.ok;
+  const warned = volume.alarms.some((alarm) => alarm.severity === 'warning');
+  const otherwise = warned ? nagios.warning : nagios.ok;
+  if (volume.alarms.some((alarm) => alarm.code === 'volume-stopped')) return otherwise;
   if (volume.state === 'halted' || volume.state === 'suspended') return nagios.critical;
-  if (volume.state !== 'optimal') return nagios.warning;
-  return volume.alarms.some((alarm) => alarm.severity === 'warning') ? nagios.warning : nagios.ok;
+  return volume.state === 'optimal' ? otherwise : nagios.warning;
 }
 
 function why(volume: VolumeStatus): string {

@@ -15,7 +15,10 @@ export const ANSWER_LIMIT_MS = 300_000;
 export const COMMAND_LIMIT_MS = 300_000;
 /** The newest ones. */
 const LISTED_MAX = 100;
-const TEST_LIMIT_MS = 24 * 3_600_000;
+/** The window of a test that reads all of a drive, in the drive or here. */
+export const LONG_TEST_MAX_MS = 24 * 3_600_000;
+/** Of the window's time; a test ends this long before it, so that the drive is back in time. */
+const TEST_RESERVE_MS = 300_000;
 
 export function runHandlers(
   runs: Runs,
@@ -27,7 +30,7 @@ export function runHandlers(
     },
     runList: async () => reply({ runs: runs.all().slice(-LISTED_MAX) }),
     runShow: async ({ params: { run: id } }) => {
-      const run = runs.get(id);
+      const run = await runs.whole(id);
       return run === null ? refuse('run-unknown', { run: id }) : reply({ run });
     },
     runRecall: async ({ params: { run: id }, body }) => {
@@ -39,9 +42,13 @@ export function runHandlers(
 
 function requestOf(volume: string, body: RunBody): RunRequest {
   const { purpose } = body;
-  const maxMs = body.maxMs ?? WINDOW_MAX_MS;
+  const test = body.test ?? (purpose === 'diagnostics' && !body.command ? 'short' : null);
+  // A drive is tested for hours; the log, a second failure and its own limit still end the test.
+  const isLong = test === 'long' || test === 'scan';
+  const maxMs = body.maxMs ?? (isLong ? LONG_TEST_MAX_MS : WINDOW_MAX_MS);
   // A command of the user's own, or a test, takes what it takes: within the window.
-  const usual = purpose === 'diagnostics' ? TEST_LIMIT_MS : body.command ? maxMs : COMMAND_LIMIT_MS;
+  const testMs = Math.max(maxMs - TEST_RESERVE_MS, Math.ceil(maxMs / 2));
+  const usual = test !== null ? testMs : body.command ? maxMs : COMMAND_LIMIT_MS;
   return {
     volume,
     drive: body.drive,
@@ -55,7 +62,7 @@ function requestOf(volume: string, body: RunBody): RunRequest {
       ...(body.firmwareSlot === undefined ? {} : { firmwareSlot: body.firmwareSlot }),
       command: body.command ?? null,
       commandDirectory: body.commandDirectory ?? null,
-      test: body.test ?? (purpose === 'diagnostics' && !body.command ? 'short' : null),
+      test,
       newDrivePath: body.with ?? null,
       commandLimitMs: body.commandLimitMs ?? usual,
       answerLimitMs: body.answerLimitMs ?? ANSWER_LIMIT_MS,

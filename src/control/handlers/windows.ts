@@ -125,7 +125,7 @@ async function show(
   const wanted = run === null ? (id ?? all.at(-1)?.id) : windowOf(run, volume);
   const window = all.findLast((report) => report.id === wanted) ?? null;
   if (window === null && run === null) return refuse('window-none', { volume });
-  return reply({ window, run });
+  return reply({ window, run: run && (await runs.whole(run.id)) });
 }
 
 /** By its own id or its window's; without an id the last one, unless a window without a run is newer. */

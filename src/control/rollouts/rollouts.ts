@@ -13,6 +13,7 @@ import type {
   RolloutPlan,
   RolloutReport,
 } from '../../core/rollout-report.ts';
+import type { Concern } from '../concerns.ts';
 import { inventoryOf } from './inventory.ts';
 import { type Planned, planRollout, refusedPlan } from './rollout-planner.ts';
 import { type RolloutRecord, reportOf, volumesOf } from './rollout-record.ts';
@@ -87,6 +88,18 @@ export class Rollouts {
     const record = this.#store.get(id);
     if (record === null) return refuse('rollout-unknown', { rollout: id });
     return done(reportOf(record, this.#tools.wallMs()));
+  }
+
+  /** A rollout of this volume that has halted by itself; what is wrong with a drive the volume says itself. */
+  concerns(volume: string): Concern[] {
+    return this.#store.all().flatMap(({ report }) => {
+      const { id, state, reason, next, endedAt } = report;
+      if (state !== 'halted' || endedAt !== null || !volumesOf(report).includes(volume)) return [];
+      const because = reason === '' ? '' : `: ${reason}`;
+      const said = `Firmware update ${id} is halted${because}`.replace(/\.*$/, '.');
+      const message = `${said} ${next}`.trim();
+      return [{ alarm: { code: 'update-halted', severity: 'warning' as const, message }, next }];
+    });
   }
 
   pause(id: string): Promise<Outcome<RolloutReport>> {

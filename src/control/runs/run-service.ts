@@ -38,7 +38,10 @@ export interface RunService {
    * passed and the freeze comes next. A refused run leaves no record: its answer carries the checks.
    */
   start(request: RunRequest): Promise<Outcome<RunReport>>;
-  /** Null: there is no such run, or it is so old that it was forgotten. */
+  /**
+   * Null: there is no such run, or it is so old that it was forgotten. Of one that has ended, without what its commands
+   * printed.
+   */
   get(id: string): RunReport | null;
   /** Newest last, without what commands printed: a thousand of those are too much to hand around. */
   all(): RunReport[];

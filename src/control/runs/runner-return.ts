@@ -31,7 +31,15 @@ const passing: ReadonlySet<ProblemCode> = new Set([
 /** Null: this volume has its member. */
 type Trouble = { readonly sentence: string; readonly next: string; readonly isPassing: boolean };
 
+/** The freeze was refused or never begun: there is nothing to bring back, and no step to tell of. */
+async function nothingIsOpen(run: Runner): Promise<boolean> {
+  if (run.record.report.windowIds.length > 0) return false;
+  await run.interruption();
+  return run.sights.every(({ state }) => state === 'none');
+}
+
 async function bringBack(run: Runner): Promise<RunEvent> {
+  if (await nothingIsOpen(run)) return 'returned';
   const step = await run.step('return');
   const event = await run.interruption();
   if (event !== null) {
@@ -127,6 +135,7 @@ function refusedBy({ record }: Runner, { volume }: GroupMember, problem: Problem
 // --- replay ----------------------------------------------------------------------------------------------------------
 
 async function followReplay(run: Runner): Promise<RunEvent> {
+  if (await nothingIsOpen(run)) return 'replayed';
   const step = await run.step('replay');
   for (;;) {
     const event = await run.interruption();
@@ -136,7 +145,8 @@ async function followReplay(run: Runner): Promise<RunEvent> {
     }
     const trouble = await everyVolume(run, stillReplaying);
     if (trouble === null) break;
-    if (trouble.sentence !== '') await run.waits(trouble.sentence, trouble.next);
+    if (trouble.sentence === '') run.goesOn();
+    else await run.waits(trouble.sentence, trouble.next);
     await run.pause(run.world.timing.lookMs);
     run.changed();
   }
@@ -176,7 +186,8 @@ async function bringLate(run: Runner): Promise<RunEvent> {
     await run.endStep(step, 'failed', trouble.sentence);
     return 'gave-up';
   }
-  if (trouble.sentence !== '') await run.waits(trouble.sentence, trouble.next);
+  if (trouble.sentence === '') run.goesOn();
+  else await run.waits(trouble.sentence, trouble.next);
   await run.pause(retryMs);
   return 'not-taken-back';
 }

@@ -57,6 +57,7 @@ async function begin(run: Runner): Promise<RunEvent> {
   }
   if (isExchange(run)) return 'exchange-begins';
   const refusal = await run.during(stillReady(run));
+  run.isReady = true;
   if (refusal !== null) {
     record.refusal = refusal;
     run.recall(refusal);
@@ -69,11 +70,18 @@ async function begin(run: Runner): Promise<RunEvent> {
 const isExchange = ({ record }: Runner): boolean =>
   record.request.task.purpose === 'replacement' && record.request.task.command === null;
 
+/** The image is held against the sum that it had in the plan: a drive gets what was looked at, or nothing. */
 async function stillReady(run: Runner): Promise<string | null> {
-  const { before } = run.record.report;
+  const { before, image } = run.record.report;
   if (before === null) return null;
-  const ready = await run.task.check(run.taskDrive('plan'), before, run.record.request.task);
-  return ready.ok ? null : explain(ready.problem).message;
+  const { task } = run.record.request;
+  const pinned = { ...task, imageSha256: image?.sha256 ?? task.imageSha256 };
+  const ready = await run.task.check(run.taskDrive('plan'), before, pinned);
+  if (ready.ok) return null;
+  const { message } = explain(ready.problem);
+  return ready.problem.code === 'image-wrong-checksum'
+    ? `the image was changed after the plan. ${message}`
+    : message;
 }
 
 // --- the steps of the task -------------------------------------------------------------------------------------------
@@ -87,6 +95,14 @@ async function nextStep(run: Runner): Promise<RunEvent> {
     await run.tell(event);
     leaveOutTheRest(run);
     return 'task-ended';
+  }
+  if (name === 'stage' && !run.isReady) {
+    // Begun by a server that died before the first command.
+    const refusal = await run.during(stillReady(run));
+    if (refusal !== null) {
+      leaveOut(run, 'not-started', refusal);
+      return 'task-ended';
+    }
   }
   const step = await run.step(name);
   return ended(run, step, await perform(run, name));
@@ -115,14 +131,17 @@ function stepResultOf({ result }: CommandResult): StepReport['result'] {
   return result === 'stopped' ? 'interrupted' : 'failed';
 }
 
-function leaveOutTheRest(run: Runner): void {
+const leaveOutTheRest = (run: Runner): void =>
+  leaveOut(run, 'stopped', 'the drive was called back.');
+
+function leaveOut(run: Runner, result: 'stopped' | 'not-started', reason: string): void {
   const { record } = run;
+  const note = reason.charAt(0).toUpperCase() + reason.slice(1);
   for (const name of record.stepsLeft) {
-    endStep(beginStep(record, name, run.now()), 'skipped', run.now(), 'The drive was called back.');
+    endStep(beginStep(record, name, run.now()), 'skipped', run.now(), note);
   }
   record.stepsLeft = [];
-  const reason = 'the drive was called back.';
-  record.task = { result: 'stopped', exitStatus: null, reason };
+  record.task = { result, exitStatus: null, reason };
 }
 
 /** A test is stopped when the drive is wanted back; everything else that has begun is let finish. */
@@ -256,6 +275,7 @@ async function identify(run: Runner): Promise<RunEvent> {
     await run.pause(isSlow ? world.timing.retryMs * 2 : world.timing.retryMs);
     return (await run.interruption()) ?? 'not-answered';
   }
+  run.goesOn();
   record.report.after = answer;
   const { path, leftFrom } = record.drive;
   // What was wrong at earlier tries is over.

@@ -54,6 +54,8 @@ export class Runner {
   /** Asked for by an operator or a rollout. */
   #recallAsked: string | null = null;
   sights: readonly WindowSight[] = [];
+  /** Tool, rights and image were looked at with the windows open, by this server. */
+  isReady = false;
 
   constructor(record: RunRecord, world: RunnerWorld) {
     this.record = record;
@@ -124,7 +126,7 @@ export class Runner {
     if (event === 'thawed') record.thawed = true;
     if (event === 'taken-back') record.takenBack = true;
     if (event === 'task-begins') record.report.begun = true;
-    if (decision.to !== record.phase) this.#isGoing();
+    if (decision.to !== record.phase) this.goesOn();
     record.phase = decision.to;
     if (decision.to === 'ended') {
       this.#judge();
@@ -257,7 +259,8 @@ export class Runner {
     await this.keep();
   }
 
-  #isGoing(): void {
+  /** Nobody has to do anything any more. */
+  goesOn(): void {
     const { report } = this.record;
     report.state = 'running';
     report.sentence = '';

@@ -7,6 +7,7 @@
 import { done, type Outcome, refuse } from '../../core/problems.ts';
 import type { RunReport } from '../../core/run-report.ts';
 import type { Claims } from '../claims.ts';
+import type { Concern } from '../concerns.ts';
 import { planRun } from './run-plan.ts';
 import { copyOf } from './run-record.ts';
 import type { RunRequest, RunService } from './run-service.ts';
@@ -84,6 +85,11 @@ export class Runs implements RunService {
     return done(copyOf(record.report));
   }
 
+  /** For people: with what its commands printed. */
+  whole(id: string): Promise<RunReport | null> {
+    return this.#options.store.whole(id);
+  }
+
   get(id: string): RunReport | null {
     const record = this.#options.store.get(id);
     return record === null ? null : copyOf(record.report);
@@ -98,7 +104,7 @@ export class Runs implements RunService {
     return runner === null ? null : copyOf(runner.record.report);
   }
 
-  /** The newest one that fits, whole. */
+  /** The newest one that fits. */
   find(fits: (report: RunReport) => boolean): RunReport | null {
     const found = this.#options.store.all().findLast(({ report }) => fits(report));
     return found === undefined ? null : copyOf(found.report);
@@ -120,6 +126,15 @@ export class Runs implements RunService {
     return runner !== null && (phase === 'working' || phase === 'recalled')
       ? copyOf(runner.record.report)
       : null;
+  }
+
+  /** A run of this volume that waits for somebody. */
+  concerns(volume: string): Concern[] {
+    const report = this.#of(volume)?.record.report;
+    if (report?.state !== 'waiting') return [];
+    const { sentence, next } = report;
+    const message = `${sentence} ${next}`.trim();
+    return [{ alarm: { code: 'run-waiting', severity: 'warning', message }, next }];
   }
 
   onChange(listener: (report: RunReport) => void): () => void {

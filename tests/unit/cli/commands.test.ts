@@ -327,7 +327,16 @@ test('status --check speaks Nagios', async (t) => {
     severity: 'critical' as const,
     message: 'Slot 3 | failed\nbadly',
   };
+  const stopped = { code: 'volume-stopped', severity: 'info' as const, message: 'On request.' };
+  const waiting = { code: 'run-waiting', severity: 'warning' as const, message: 'Plug it in.' };
   const cases: [object[], number, string][] = [
+    [[optimalStatus({ state: 'halted', alarms: [stopped] })], 0, 'LOCUM OK - 1 volume optimal\n'],
+    [
+      [optimalStatus({ state: 'halted', alarms: [stopped, waiting] })],
+      1,
+      'LOCUM WARNING - v1 halted: Plug it in.\n',
+    ],
+    [[optimalStatus({ alarms: [waiting] })], 1, 'LOCUM WARNING - v1 optimal: Plug it in.\n'],
     [[optimalStatus()], 0, 'LOCUM OK - 1 volume optimal\n'],
     [[], 0, 'LOCUM OK - no volumes\n'],
     [[sampleStatus()], 1, 'LOCUM WARNING - v1 frozen: A window for firmware is open.\n'],

@@ -184,8 +184,16 @@ test('paused and halted stay so over a restart, with their reason', async (t) =>
   await restart();
   const after = await until(id, halted, 'halted');
   assert.equal(after.reason, before.reason);
+  // In the status of the volume for as long.
+  const [concern, ...others] = rollouts().concerns('v1');
+  assert.deepEqual(others, []);
+  assert.deepEqual([concern?.alarm.code, concern?.alarm.severity], ['update-halted', 'warning']);
+  assert.ok(concern!.alarm.message.startsWith(`Firmware update ${id} is halted: ${after.reason}`));
+  assert.equal(concern!.next, after.next);
+  assert.deepEqual(rollouts().concerns('v2'), []);
   assert.ok((await rollouts().resume(id, { retry: false, allowDegraded: false })).ok);
   await until(id, ended, 'ended');
+  assert.deepEqual(rollouts().concerns('v1'), []);
 });
 
 test('errors counted before a restart are not missed after it: counters begin again', async (t) => {

@@ -8,7 +8,7 @@
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -18,6 +18,7 @@ import { EventLog } from '../../../../src/control/event-log.ts';
 import { KnownVolumes } from '../../../../src/control/known-volumes.ts';
 import { RolloutStore } from '../../../../src/control/rollouts/rollout-store.ts';
 import { localPorts } from '../../../../src/control/rpc.ts';
+import type { RunRecord } from '../../../../src/control/runs/run-record.ts';
 import type { RunRequest } from '../../../../src/control/runs/run-service.ts';
 import { RunStore } from '../../../../src/control/runs/run-store.ts';
 import type { VolumeThread } from '../../../../src/control/volume-handle.ts';
@@ -228,6 +229,11 @@ export class Machine {
     this.tools.forgetCallers();
   }
 
+  /** Of the server that runs, or is started next. */
+  recordFile(id: string): string {
+    return join(this.#folder, String(this.#lives), 'runs', `${id}.json`);
+  }
+
   // --- volumes -------------------------------------------------------------------------------------------------------
 
   async create(
@@ -420,6 +426,18 @@ export class Machine {
       await delay(3);
     }
     assert.fail(JSON.stringify(this.control.runs.get(id), null, 1));
+  }
+
+  /** Its end is durable. */
+  async untilOnFile(id: string): Promise<void> {
+    await this.untilRun(id, ({ steps }) => steps.every(({ output }) => output === ''));
+  }
+
+  /** The run has heard that its drive is wanted back; its tool may be at work still. */
+  async untilRecalled(id: string): Promise<void> {
+    const phaseOf = (): string =>
+      (JSON.parse(readFileSync(this.recordFile(id), 'utf8')) as RunRecord).phase;
+    await this.untilRun(id, () => phaseOf() === 'recalled');
   }
 
   ended(id: string): Promise<RunReport> {

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { RunReport } from '../../../../src/core/run-report.ts';
 import { Machine } from './machine.ts';
 
 test('firmware: plan, open, stage, activate, identify, verify, return, replay, close', async (t) => {
@@ -155,6 +156,102 @@ test('an image that vanishes between the plan and the first step: nothing was to
   assert.deepEqual(machine.tools.log, []);
   assert.equal(await machine.refused('tank', '1'), 'argument-invalid', 'and before the freeze');
   assert.equal((await machine.status('tank')).window, null);
+});
+
+test('an image that is changed between the plan and the first step: nothing was touched', async (t) => {
+  const machine = await Machine.boot(t);
+  await machine.create('tank', 5);
+  const check = machine.tools.gateCheckAfterPlan();
+  const { id } = await machine.run('tank', '1');
+  await check.arrived;
+  machine.tools.imageSha256 = 'cd';
+  check.open();
+  const run = await machine.ended(id);
+  assert.equal(run.outcome, 'refused');
+  assert.match(
+    run.sentence,
+    /Nothing was done to .*: the image was changed after the plan\. .* cd/,
+  );
+  assert.deepEqual(machine.tools.log, []);
+  const { state, window } = await machine.status('tank');
+  assert.deepEqual([state, window], ['optimal', null]);
+  await machine.verify('tank');
+});
+
+test('a long self-test and a scan have a day, and end before their window does', async (t) => {
+  const machine = await Machine.boot(t);
+  await machine.create('tank', 5);
+  const minutes = 60_000;
+  const cases = [
+    [{ test: 'short' }, 30, 25],
+    [{ test: 'long' }, 1_440, 1_435],
+    [{ test: 'scan' }, 1_440, 1_435],
+    [{ test: 'scan', maxMs: 60 * minutes }, 60, 55],
+    [{ test: 'long', maxMs: 4 * minutes }, 4, 2],
+    [{ test: 'long', commandLimitMs: 7 * minutes }, 1_440, 7],
+    [{ command: 'badblocks' }, 30, 30],
+  ] as const;
+  for (const [over, windowMinutes, testMinutes] of cases) {
+    const { windowRun, windowShow } = machine.control.handlers;
+    const body = { drive: '1', purpose: 'diagnostics' as const, ...over };
+    const on = { params: { volume: 'tank' }, query: {} };
+    const started = await windowRun({ ...on, body });
+    assert.ok(started.ok, JSON.stringify(started));
+    await machine.ended(started.value.run.id);
+    const shown = await windowShow({ ...on, body: {} });
+    assert.ok(shown.ok);
+    const { openedAt, deadlineAt } = shown.value.window!;
+    const lastsMs = Date.parse(deadlineAt) - Date.parse(openedAt);
+    assert.equal(Math.round(lastsMs / minutes), windowMinutes, JSON.stringify(over));
+    const limitMs = machine.tools.limitsMs.at(-1)!;
+    assert.equal(Math.ceil(limitMs / minutes), testMinutes, JSON.stringify(over));
+  }
+});
+
+test('a freeze that is refused has no steps of a return', async (t) => {
+  const machine = await Machine.boot(t);
+  const drives = await machine.create('tank', 5);
+  const gate = machine.tools.gate('probe');
+  const starting = machine.run('tank', '1');
+  await gate.arrived;
+  // Well when it was planned, and not when it is to be frozen.
+  machine.at(drives[3]!).vanish();
+  await machine.untilStatus('tank', ({ state }) => state === 'degraded');
+  gate.open();
+  const run = await machine.ended((await starting).id);
+  assert.equal(run.outcome, 'refused', JSON.stringify(run, null, 1));
+  assert.deepEqual(
+    run.steps.map(({ step, result }) => `${step} ${result}`),
+    ['plan done', 'open failed'],
+  );
+});
+
+test('what commands printed is kept on file, and shown', async (t) => {
+  const machine = await Machine.boot(t);
+  await machine.create('tank', 5);
+  const { id } = await machine.run('tank', '1');
+  await machine.ended(id);
+  await machine.untilOnFile(id);
+  for (const restarts of [false, true]) {
+    if (restarts) {
+      await machine.stop();
+      await machine.start();
+    }
+    const printed = (run: RunReport | null): string[] =>
+      run?.steps.map(({ output }) => output).filter((output) => output !== '') ?? [];
+    assert.deepEqual(printed(machine.control.runs.get(id)), []);
+    const shown = await machine.control.handlers.runShow({
+      params: { run: id },
+      query: {},
+      body: {},
+    });
+    assert.ok(shown.ok);
+    assert.deepEqual(printed(shown.value.run), ['stage: ok\n', 'activate: ok\n', 'verify: ok\n']);
+    const on = { params: { volume: 'tank' }, query: {}, body: {} };
+    const window = await machine.control.handlers.windowShow(on);
+    assert.ok(window.ok);
+    assert.equal(printed(window.value.run).length, 3);
+  }
 });
 
 test('a drive that does not read well after its task is back, and said to be bad', async (t) => {

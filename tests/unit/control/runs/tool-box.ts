@@ -37,9 +37,12 @@ export class ToolBox implements RunTools {
   stageActivates = false;
   /** Refuses `check`; set between plan and stage for an image that vanishes. */
   checkRefusal: string | null = null;
+  imageSha256 = 'ab';
   /** Waits here at the beginning of a command; a test lets it go on. */
   gates = new Map<StepName | 'probe' | 'verify', Gate>();
   results = new Map<StepName, Partial<CommandResult>>();
+  /** Of each command that was begun. */
+  readonly limitsMs: number[] = [];
   readonly environments: Record<string, string>[] = [];
   /** Processes that outlive their server, by pid. */
   readonly #processes = new Map<number, Promise<CommandResult>>();
@@ -125,7 +128,11 @@ export class ToolBox implements RunTools {
     return this.knowsHowItEnded ? (result ?? null) : null;
   };
 
-  imageOf: RunTools['imageOf'] = async (path) => ({ path, sizeBytes: 4096, sha256: 'ab' });
+  imageOf: RunTools['imageOf'] = async (path) => ({
+    path,
+    sizeBytes: 4096,
+    sha256: this.imageSha256,
+  });
 
   contentOf: RunTools['contentOf'] = async (path) => done(this.contents.get(path) ?? null);
 
@@ -134,9 +141,13 @@ export class ToolBox implements RunTools {
       transport: 'image',
       stageActivates: this.stageActivates,
       probe: (drive) => this.#probe(drive),
-      check: async () => {
+      check: async (_, __, { imagePath, imageSha256 }) => {
         this.#checks += 1;
         if (this.#checks > 1) await this.#checkGate?.pass();
+        if (imageSha256 !== null && imageSha256 !== this.imageSha256) {
+          const sums = { found: this.imageSha256, expected: imageSha256 };
+          return refuse('image-wrong-checksum', { image: imagePath ?? '', ...sums });
+        }
         return this.checkRefusal === null
           ? done(undefined)
           : refuse('argument-invalid', { name: 'image', reason: this.checkRefusal });
@@ -194,6 +205,7 @@ export class ToolBox implements RunTools {
     effect: (drive: ToolDrive) => void,
   ): Promise<CommandResult> {
     this.log.push(`${step} ${drive.path}`);
+    this.limitsMs.push(control.limitMs);
     this.environments.push({ ...drive.environment });
     const given = this.results.get(step) ?? {};
     const work = (async (): Promise<CommandResult> => {

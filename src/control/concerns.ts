@@ -1,0 +1,29 @@
+/**
+ * What a run or a rollout wants of somebody, as an alarm in the status of each volume that it concerns. The volume knows
+ * nothing of either: it is asked first, and this is added to what it said.
+ *
+ * A concern is there for as long as its owner says so; nothing is kept here.
+ */
+
+import type { Alarm, VolumeStatus } from '../core/status.ts';
+
+export interface Concern {
+  readonly alarm: Alarm;
+  /** What to do about it. Empty: nothing that the volume's own story does not say. */
+  readonly next: string;
+}
+
+/** By the name of a volume. */
+export type ConcernSource = (volume: string) => readonly Concern[];
+
+/** A volume that has an alarm of its own says what to do first: that one is about its data. */
+export function withConcerns(status: VolumeStatus, concerns: readonly Concern[]): VolumeStatus {
+  if (concerns.length === 0) return status;
+  const isWell = status.alarms.every(({ severity }) => severity === 'info');
+  const next = isWell && status.state !== 'halted' ? concerns[0]!.next : '';
+  return {
+    ...status,
+    alarms: [...status.alarms, ...concerns.map(({ alarm }) => alarm)],
+    story: next === '' ? status.story : { ...status.story, next },
+  };
+}

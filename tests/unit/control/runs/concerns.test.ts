@@ -1,0 +1,79 @@
+/** A run that waits for somebody is an alarm of its volumes for as long as it waits. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { VolumeStatus } from '../../../../src/core/status.ts';
+import { Machine } from './machine.ts';
+
+const codes = ({ alarms }: VolumeStatus): string[] =>
+  alarms.map(({ code }) => code).filter((code) => code !== 'leg-shares-file-system');
+
+test('a drive that answers as another one: an alarm, and the next step, until it is the right one', async (t) => {
+  const machine = await Machine.boot(t);
+  const [, path] = await machine.create('tank', 5);
+  await machine.create('other', 1);
+  const gate = machine.tools.gate('activate');
+  const { id } = await machine.run('tank', '1');
+  await gate.arrived;
+  assert.deepEqual(codes(await machine.status('tank')), []);
+  const drive = machine.tools.drive(path!);
+  const { serial } = drive;
+  drive.serial = 'SOMEBODY';
+  gate.open();
+  const run = await machine.untilRun(id, ({ state }) => state === 'waiting');
+  const status = await machine.status('tank');
+  assert.deepEqual(codes(status), ['run-waiting']);
+  const [alarm] = status.alarms;
+  assert.equal(alarm?.severity, 'warning');
+  assert.match(alarm!.message, /serial is SOMEBODY.* Bring the drive that left/);
+  assert.equal(status.story.next, run.next);
+  assert.deepEqual(codes(await machine.status('other')), [], 'of this volume only');
+
+  // Over a restart of the server as well.
+  machine.kill();
+  await machine.start();
+  await machine.untilStatus('tank', (now) => codes(now).includes('run-waiting'));
+
+  const verify = machine.tools.gate('verify');
+  drive.serial = serial;
+  await verify.arrived;
+  assert.deepEqual(codes(await machine.status('tank')), [], 'gone as soon as it is over');
+  verify.open();
+  assert.equal((await machine.ended(id)).outcome, 'done');
+  const { story } = await machine.status('tank');
+  assert.equal(story.next, 'Nothing to do.');
+});
+
+test('worse than a run that waits: the volume itself says what is next', async (t) => {
+  const machine = await Machine.boot(t);
+  const drives = await machine.create('tank', 5);
+  const gate = machine.tools.gate('activate');
+  const { id } = await machine.run('tank', '1');
+  await gate.arrived;
+  machine.tools.drive(drives[1]!).serial = 'SOMEBODY';
+  machine.at(drives[3]!).vanish();
+  await machine.untilStatus('tank', ({ window }) => window?.recall === true);
+  gate.open();
+  const run = await machine.untilRun(id, ({ state }) => state === 'waiting');
+  const status = await machine.status('tank');
+  assert.deepEqual(codes(status), ['second-failure', 'recall', 'run-waiting']);
+  assert.notEqual(status.story.next, run.next);
+  machine.tools.drive(drives[1]!).serial = `S-${drives[1]}`;
+  await machine.ended(id);
+});
+
+test('a volume that was stopped on purpose, under a run that waits: to be started first', async (t) => {
+  const machine = await Machine.boot(t);
+  await machine.create('tank', 5);
+  const on = { params: { volume: 'tank' }, query: {} };
+  const { id } = await machine.run('tank', '1', {
+    purpose: 'replacement',
+    newDrivePath: '/dev/new',
+  });
+  await machine.untilRun(id, ({ state }) => state === 'waiting');
+  const stopped = await machine.control.handlers.volumeStop({ ...on, body: { force: true } });
+  assert.ok(stopped.ok, JSON.stringify(stopped));
+  const status = await machine.status('tank');
+  assert.deepEqual(codes(status), ['volume-stopped', 'run-waiting']);
+  assert.match(status.story.next, /volume assemble/, 'first of all');
+});
