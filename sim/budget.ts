@@ -7,6 +7,10 @@
  *   in a window          one member besides the one that is away, and one leg
  *   a bad sector         only while every member is whole: it takes the redundancy of its stripe
  *   no log               no member: after a crash, degraded, nobody can say what a half-written stripe held
+ *
+ * A member that an administrator has asked to be replaced is as good as out from then on: when it goes, nobody is asked
+ * again. And what a drive is going to do some time (its tenth write fails, or one of its answers comes too late) strikes
+ * at that time: a window may have run out by then, and the drive that was away is gone for good.
  */
 
 import { bitCount } from '../src/engine/members.ts';
@@ -34,18 +38,25 @@ export function harmOf(step: Trouble): Harm {
   return step.do === 'slow' && step.factor < HOPELESS_SLOWNESS ? 'nothing' : 'member';
 }
 
+/** May this drive be taken out by a command? Commands that run beside each other are for the engine to tell apart. */
+export const coversCommand = (scene: Scene, path: string): boolean =>
+  covers(scene, path, 'member', new Set());
+
 /** May this drive suffer this? */
-export function covers(scene: Scene, path: string, harm: Harm): boolean {
+export function covers(
+  scene: Scene,
+  path: string,
+  harm: Harm,
+  leaving: ReadonlySet<string> = scene.leaving,
+): boolean {
+  const isOut = (own: string): boolean => leaving.has(own) || scene.isHarmed(own);
   if (scene.plan.promise === 'beyond' || harm === 'nothing') return true;
   const standing = scene.standing();
   if (standing.legs.some((leg) => leg.path === path)) return coversLeg(scene, standing, path);
   if (harm === 'silent') return false;
   if (!standing.slots.some((slot) => slot.path === path)) return true;
   if (standing.inDoubt) return false;
-  const absent = slotsWhere(
-    standing,
-    ({ path, state }) => state !== 'online' || scene.isHarmed(path),
-  );
+  const absent = slotsWhere(standing, ({ path, state }) => state !== 'online' || isOut(path));
   if (harm === 'sector') return absent === 0 && !scene.anyLatent();
   if (scene.anyLatent(path)) return false;
   const one = 1 << standing.slots.findIndex((each) => each.path === path);
@@ -54,7 +65,7 @@ export function covers(scene: Scene, path: string, harm: Harm): boolean {
   // The drive that is away counts as lost only if it will not come back as it was.
   const lost = slotsWhere(
     standing,
-    ({ path: own, state }) => scene.isHarmed(own) || !(state === 'online' || state === 'away'),
+    ({ path: own, state }) => isOut(own) || !(state === 'online' || state === 'away'),
   );
   return bitCount(lost | one) <= tolerated && bitCount(absent | one) <= Math.max(tolerated, 2);
 }

@@ -128,7 +128,7 @@ export class SimDrive implements Drive {
         },
       };
       medium.begin(pending);
-      const delayUs = this.#latency(medium, kind, lengthBytes) * medium.slowness;
+      const delayUs = this.#latency(medium, kind, lengthBytes) * medium.pace(medium.slowness);
       this.#world.after(delayUs, () => medium.due(pending));
     });
   }

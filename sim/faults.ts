@@ -64,8 +64,12 @@ export function activate(fault: DriveFault, sizeBytes: number): ActiveFault {
   };
 }
 
-/** The fault that strikes this operation; the list is changed as it is spent. */
-export function strike(active: ActiveFault[], operation: Operation): DriveFault | null {
+/** The fault that strikes this operation, if it `may` now; the list is changed as it is spent. */
+export function strike(
+  active: ActiveFault[],
+  operation: Operation,
+  may: (fault: DriveFault) => boolean,
+): DriveFault | null {
   const { kind, offset, lengthBytes } = operation;
   for (let at = 0; at < active.length; at++) {
     const one = active[at] as ActiveFault;
@@ -76,6 +80,7 @@ export function strike(active: ActiveFault[], operation: Operation): DriveFault 
       one.skip--;
       continue;
     }
+    if (!may(one.fault)) continue;
     one.left--;
     if (one.left <= 0) active.splice(at, 1);
     return one.fault;

@@ -89,6 +89,10 @@ export class SimMedium {
   readonly blockBytes: number;
   readonly bytes: Uint8Array;
   readonly stable: Uint8Array;
+  /** Asked before a fault strikes. */
+  mayStrike: (fault: DriveFault) => boolean = () => true;
+  /** How slow it is at this moment. */
+  pace: (slowness: number) => number = (slowness) => slowness;
   /** Told of each fault that strikes. */
   onStrike: (medium: SimMedium, fault: DriveFault, operation: Operation) => void = () => {};
   /** Told before a write changes the contents: the checker of frozen members listens. */
@@ -312,7 +316,7 @@ export class SimMedium {
     if (this.#now.readOnly && (operation.kind === 'write' || operation.kind === 'punch'))
       return EIO;
     if (this.#now.faults.length === 0) return OK;
-    const fault = strike(this.#now.faults, operation);
+    const fault = strike(this.#now.faults, operation, this.mayStrike);
     if (fault === null) return OK;
     this.onStrike(this, fault, operation);
     return fault;

@@ -32,9 +32,12 @@ type Command = Extract<
 export function command(scene: Scene, action: Command): void {
   const { server, world } = scene;
   if (!server.running) return;
+  const leaves = action.do === 'replace' ? scene.core.members.slots[action.slot]?.path : undefined;
+  if (leaves !== undefined) scene.leaving.add(leaves);
   carryOut(scene, server, action).then(
     (outcome) => {
       if (!server.alive) return;
+      if (leaves !== undefined) scene.leaving.delete(leaves);
       const code = outcome.ok ? 'done' : outcome.problem.code;
       world.trace.line(`${action.do}: ${code}`);
       scene.coverage.count(`commands ${outcome.ok ? 'done' : 'refused'}`);

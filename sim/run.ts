@@ -4,7 +4,7 @@
  */
 
 import { SECTOR_BYTES } from '../src/base/units.ts';
-import { covers, harmOf } from './budget.ts';
+import { covers, coversCommand, harmOf } from './budget.ts';
 import { addsUp, LabelWatch, nothingLeaks, readAll } from './checks.ts';
 import { Coverage } from './coverage.ts';
 import { byChance, crash, everythingKept, type Fate, nothingKept } from './fate.ts';
@@ -193,10 +193,12 @@ class Run {
         coverage.count('faults');
         return strikeDrive(scene, step);
       }
-      case 'fail': {
+      case 'fail':
+      case 'replace': {
         // By an administrator's word or by itself: a member less is a member less.
-        const path = scene.standing().slots[step.slot]?.path ?? '';
-        if (machine.media.has(path) && !covers(scene, path, 'member')) {
+        const { path, state } = scene.standing().slots[step.slot] ?? { path: '', state: 'missing' };
+        const isGone = state === 'failed' || state === 'missing';
+        if (machine.media.has(path) && !isGone && !coversCommand(scene, path)) {
           coverage.count('faults not covered at their moment');
           return;
         }

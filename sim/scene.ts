@@ -6,9 +6,10 @@
 import { assert } from '../src/base/assert.ts';
 import { SECTOR_BYTES } from '../src/base/units.ts';
 import type { VolumeCore } from '../src/engine/volume-core.ts';
-import { HOPELESS_SLOWNESS, type Standing } from './budget.ts';
+import { covers, HOPELESS_SLOWNESS, type Standing } from './budget.ts';
 import { Coverage } from './coverage.ts';
 import type { Latency } from './drive.ts';
+import type { DriveFault } from './faults.ts';
 import { Machine } from './machine.ts';
 import type { SimMedium } from './medium.ts';
 import { Objection } from './objection.ts';
@@ -35,6 +36,10 @@ export class Scene {
   readonly liars = new Set<string>();
   /** Gone for good: nobody plugs them in again. */
   readonly dead = new Set<string>();
+  /** Members that a command under way is going to take out. */
+  readonly leaving = new Set<string>();
+  /** Faults that cost the volume their drive. */
+  readonly fatal = new WeakSet<DriveFault>();
   /** Host requests that have not been answered. */
   outstanding = 0;
   /** Above 0 a probe has the machine; what happens then is taken back. */
@@ -78,6 +83,7 @@ export class Scene {
     this.remember();
     if (this.logIsLost()) this.#taintAll();
     this.server.kill();
+    this.leaving.clear();
     this.outstanding = 0;
   }
 
@@ -253,6 +259,9 @@ export class Scene {
   }
 
   #watch(medium: SimMedium): SimMedium {
+    const mayFail = (): boolean => covers(this, medium.path, 'member');
+    medium.mayStrike = (fault) => !this.fatal.has(fault) || mayFail();
+    medium.pace = (slowness) => (slowness < HOPELESS_SLOWNESS || mayFail() ? slowness : 1);
     medium.onStrike = (_, fault, operation) => {
       this.coverage.struck(fault, this.state);
       const silent = fault.effect === 'lost' || fault.effect === 'misdirected';

@@ -1,5 +1,6 @@
 /** What befalls drives: the steps of a plan that break something, and those that bring it back in whatever condition. */
 
+import { harmOf } from './budget.ts';
 import type { LabelWatch } from './checks.ts';
 import type { Action } from './plan.ts';
 import type { Scene } from './scene.ts';
@@ -11,6 +12,7 @@ export function strikeDrive(scene: Scene, step: Trouble): void {
   const { state } = scene;
   switch (step.do) {
     case 'fault':
+      if (harmOf(step) === 'member') scene.fatal.add(step.fault);
       medium.addFault(step.fault);
       return;
     case 'rot': {
