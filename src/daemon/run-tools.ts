@@ -7,6 +7,7 @@ import { done, type Outcome, refuse } from '../core/problems.ts';
 import { contentOf } from '../engine/drive-commands.ts';
 import { readMemberMetadata } from '../engine/member-metadata.ts';
 import { BufferPool } from '../io/buffer-pool.ts';
+import type { Drive } from '../io/drive.ts';
 import { foreignContent } from '../io/foreign-content.ts';
 import { openDrive } from '../io/open-drive.ts';
 import { placeOf } from '../io/place.ts';
@@ -15,7 +16,7 @@ import { systemContext } from '../tasks/context.ts';
 import { findDrive } from '../tasks/find-drive.ts';
 import { checkImage } from '../tasks/image.ts';
 import { taskFor } from '../tasks/open.ts';
-import { physicalDrive } from '../tasks/physical.ts';
+import { checkUnused, physicalDrive } from '../tasks/physical.ts';
 
 /** A look at a drive reads a few places of it, one after the other. */
 const LOOK_BYTES = 2 * 1024 * 1024;
@@ -46,6 +47,8 @@ export function runTools(): RunTools {
       return image.ok ? image.value : null;
     },
     contentOf: contentOfDrive,
+    memberAt,
+    checkUnused,
   };
 }
 
@@ -68,17 +71,32 @@ async function answers(path: string): Promise<boolean> {
 const NO_PROCESS = 2 ** 22 + 1;
 
 /** Opened as a volume would, so that what is mounted or in use is refused here already. */
-async function contentOfDrive(path: string): Promise<Outcome<string | null>> {
-  const buffers = new BufferPool({ sizeBytes: LOOK_BYTES });
-  const opened = await openDrive(path, { ring: null, buffers });
-  if (!opened.ok) return opened;
-  const drive = opened.value;
-  try {
+const contentOfDrive = (path: string): Promise<Outcome<string | null>> =>
+  looked(path, async (drive, buffers) => {
     const { superblock, label } = await readMemberMetadata(buffers, drive);
     const name = superblock.kind === 'superblock' ? superblock.value.setName : '';
     const environment = { foreignContent: () => foreignContent(drive, buffers) };
-    return done(await contentOf({ environment }, drive, superblock.kind, label.kind, name));
+    return await contentOf({ environment }, drive, superblock.kind, label.kind, name);
+  });
+
+async function memberAt(path: string): Promise<string | null> {
+  const found = await looked(path, async (drive, buffers) => {
+    const { superblock } = await readMemberMetadata(buffers, drive);
+    return superblock.kind === 'superblock' ? superblock.value.memberUuid : null;
+  });
+  return found.ok ? found.value : null;
+}
+
+async function looked<T>(
+  path: string,
+  look: (drive: Drive, buffers: BufferPool) => Promise<T>,
+): Promise<Outcome<T>> {
+  const buffers = new BufferPool({ sizeBytes: LOOK_BYTES });
+  const opened = await openDrive(path, { ring: null, buffers });
+  if (!opened.ok) return opened;
+  try {
+    return done(await look(opened.value, buffers));
   } finally {
-    await drive.close();
+    await opened.value.close();
   }
 }

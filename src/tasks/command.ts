@@ -130,8 +130,13 @@ export async function waitForProcess(
       error: 'it ended while no server watched it, and left no exit status',
     };
   })();
+  // Its limit began with it. The kernel says how old it is; the clock on the wall may have been set meanwhile.
+  const limitMs = isRunning(process)
+    ? Math.max(1, control.limitMs - ageMsOf(process))
+    : control.limitMs;
+  const left = { ...control, limitMs };
   try {
-    return await supervise({ pid: process.pid, ended }, command.shown, command, control);
+    return await supervise({ pid: process.pid, ended }, command.shown, command, left);
   } finally {
     leave.abort();
     await ended;
@@ -236,6 +241,13 @@ export const quoted = (words: readonly string[]): string =>
 export function startTicksOf(pid: number): number | null {
   const ticks = Number(statFields(pid)?.[19] ?? Number.NaN);
   return Number.isSafeInteger(ticks) ? ticks : null;
+}
+
+const TICK_MS = 10;
+
+function ageMsOf({ startTicks }: ProcessIdentity): number {
+  const upMs = Number(readOrEmpty('/proc/uptime').split(' ')[0]) * 1000;
+  return Math.max(0, upMs - startTicks * TICK_MS) || 0;
 }
 
 /** From the third field on: the second, the name, may hold anything. */

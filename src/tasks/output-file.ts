@@ -61,6 +61,8 @@ export async function cutOutput(path: string): Promise<void> {
     const omitted = marker(parts.omittedBytes + between);
     await file.truncate(KEPT_BYTES);
     await file.write(Buffer.concat([Buffer.from(omitted), tail]), 0, undefined, KEPT_BYTES);
+  } catch {
+    // A full disk: the tool is watched all the same, and the next cut tries again.
   } finally {
     await file.close();
   }

@@ -135,8 +135,11 @@ async function planDrive(
   const fit = await asked.value.check();
   drive.checks.push(check('FW002', 'Image and tools fit the drive', fit.ok ? null : fit.problem));
   drive.checks.push(healthCheck(facts));
-  if (slot === null) return { drive, skip: null };
   const [volume] = volumes;
+  if (slot === null) {
+    drive.checks.push(...(await tools.volumes.checksOfSpare(volume!, target.memberPath)));
+    return { drive, skip: null };
+  }
   const window = await tools.volumes.planWindow(volume!, target.memberPath, request.window);
   if (window.ok) drive.checks.push(...window.value);
   else drive.checks.push(check('FW004', 'A window can be planned', window.problem));

@@ -7,6 +7,7 @@
 
 import { readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { rolloutStates } from '../../core/rollout-report.ts';
 import { makeDirectory, readText, writeFileDurably } from '../json-file.ts';
 import type { RolloutRecord } from './rollout-record.ts';
 
@@ -105,8 +106,22 @@ export class RolloutStore {
 function parse(text: string): RolloutRecord | null {
   try {
     const record = JSON.parse(text) as RolloutRecord;
-    return record.version === 1 && Array.isArray(record.report.drives) ? record : null;
+    return isWhole(record) ? record : null;
   } catch {
     return null;
   }
+}
+
+/** What everything else relies on: a record that lacks it would end the server each time it is started. */
+function isWhole({ version, report, task, window, ...record }: RolloutRecord): boolean {
+  const { baselines, before, spares, tries } = record;
+  const parts: unknown[] = [task, window, report.image, baselines, before, spares, tries];
+  return (
+    version === 1 &&
+    typeof report.id === 'string' &&
+    rolloutStates.includes(report.state) &&
+    Array.isArray(report.drives) &&
+    report.drives.every(({ volumes }) => Array.isArray(volumes)) &&
+    parts.every((part) => typeof part === 'object' && part !== null)
+  );
 }

@@ -30,6 +30,8 @@ export interface RolloutVolumes {
   wholeOf(path: string): Promise<{ readonly key: string; readonly wholePath: string }>;
   /** The checks of every volume with a member on the drive. */
   planWindow(volume: string, memberPath: string, window: RunWindow): Promise<Outcome<Check[]>>;
+  /** What speaks against working on the drive of a spare, outside of any window. */
+  checksOfSpare(volume: string, path: string): Promise<Check[]>;
   removeSpare(volume: string, path: string): Promise<Outcome<void>>;
   addSpare(volume: string, path: string, force: boolean): Promise<Outcome<void>>;
 }

@@ -229,8 +229,9 @@ export class RolloutWorker {
 
   async #followSoak(drive: RolloutDrive, verdicts: ReadonlyMap<string, Verdict>): Promise<void> {
     const nowMs = this.#tools.wallMs();
-    // A clock that was set back must not make the soak longer than it was meant.
-    const leftMs = Math.min(Date.parse(drive.soakUntil!) - nowMs, this.#report.soakMs);
+    const leftMs = Date.parse(drive.soakUntil!) - nowMs;
+    // A clock that was set back must not make the soak much longer than it was meant.
+    if (leftMs > this.#report.soakMs) drive.soakUntil = this.#book.now(this.#report.soakMs);
     if (leftMs > 0) return;
     if (drive.volumes.some((volume) => verdicts.get(volume)?.kind === 'busy')) return;
     const asked = await askDrive(this.#tools, drive.path, this.record.task);

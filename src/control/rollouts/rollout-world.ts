@@ -66,6 +66,7 @@ function volumesOf({ table, asking, drives, groups, tools }: RolloutWorld): Roll
       const planned = await groups.plan(volume, { ...window, drive, purpose: 'firmware' });
       return planned.ok ? done([...planned.value.plan.checks]) : planned;
     },
+    checksOfSpare: (volume, path) => drives.checksOfSpare(volume, path),
     addSpare: async (volume, path, force) => {
       const body = { path, spare: true, force };
       const added = await driveAdd({ ...ask, params: { volume }, body });

@@ -41,6 +41,9 @@ export async function flashSpare(job: SpareJob): Promise<SpareEnd> {
   const { task, target } = found.value;
   const fits = await task.check(target, record.before[drive.path]!, record.task);
   if (!fits.ok) return putOff(fits.problem);
+  const checks = await tools.volumes.checksOfSpare(drive.volumes[0]!, job.memberPath);
+  const against = checks.find(({ result }) => result === 'block');
+  if (against) return { event: 'put-off', firmwareAfter: '', note: against.reason };
 
   const work: SpareWork = {
     memberPath: job.memberPath,
@@ -57,6 +60,8 @@ export async function flashSpare(job: SpareJob): Promise<SpareEnd> {
   }
   work.phase = 'begun';
   if (!(await job.save())) return bringBack(job, await unrecorded(job));
+  const other = await whyNotItself(job);
+  if (other !== null) return await judge(job, work, notStarted(other));
   let last = await step(job, work, 'stage', (control) => task.stage(target, record.task, control));
   if (last.result === 'done' && !task.stageActivates) {
     last = await step(job, work, 'activate', (control) =>
@@ -69,7 +74,9 @@ export async function flashSpare(job: SpareJob): Promise<SpareEnd> {
 /** After a restart: wherever it stood, the spare comes back, and says itself what became of it. */
 export async function resumeSpare(job: SpareJob, work: SpareWork): Promise<SpareEnd> {
   if (work.phase === 'released') {
-    return bringBack(job, { event: 'put-off', firmwareAfter: '', note: 'the server ended' });
+    const end = { event: 'put-off', firmwareAfter: '', note: 'the server ended' } as const;
+    // After a restart of the machine another drive may have its name.
+    return (await whyNotItself(job)) === null ? bringBack(job, end) : judge(job, work, null);
   }
   const last = await waitForFormer(job, work);
   const end = await judge(job, work, last);
@@ -114,7 +121,8 @@ async function step(
 ): Promise<CommandResult> {
   job.drive.step = name;
   work.step = name;
-  await job.save();
+  // Not on record, a server that is started again would not wait for it.
+  if (!(await job.save())) return notStarted('its record cannot be written');
   return await run({
     outputPath: job.outputPath(name),
     limitMs: job.record.task.commandLimitMs,
@@ -172,6 +180,22 @@ async function judge(
     `locum drive add ${volume} ${job.memberPath} --spare`;
   return { event: 'went-wrong', firmwareAfter: '', note };
 }
+
+/** Null: the drive that was looked at before is still what answers. */
+async function whyNotItself(job: SpareJob): Promise<string | null> {
+  const asked = await ask(job);
+  if (!asked.ok) return explain(asked.problem).message;
+  const differs = compareFacts(job.record.before[job.drive.path]!, asked.value);
+  return differs && `its ${differs.what} was ${differs.before} and is ${differs.after} now`;
+}
+
+const notStarted = (reason: string): CommandResult => ({
+  command: '',
+  result: 'not-started',
+  exitStatus: null,
+  output: '',
+  reason,
+});
 
 async function ask(job: SpareJob): Promise<Outcome<DriveFacts>> {
   const found = await open(job);

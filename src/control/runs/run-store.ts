@@ -10,6 +10,7 @@
 
 import { readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { runPhases } from '../../core/machines/run.ts';
 import type { RunReport } from '../../core/run-report.ts';
 import { makeDirectory, readText, writeFileDurably } from '../json-file.ts';
 import { copyOf, type RunRecord } from './run-record.ts';
@@ -136,8 +137,29 @@ const order = ({ report }: RunRecord): string => `${report.startedAt} ${report.i
 function parse(text: string): RunRecord | null {
   try {
     const record = JSON.parse(text) as RunRecord;
-    return record.version === 1 && typeof record.report.id === 'string' ? record : null;
+    return isWhole(record) ? record : null;
   } catch {
     return null;
   }
+}
+
+/** What everything else relies on: a record that lacks it would end the server each time it is started. */
+function isWhole({
+  version,
+  report,
+  request,
+  phase,
+  members,
+  drive,
+  stepsLeft,
+}: RunRecord): boolean {
+  const lists = [members, stepsLeft, report.steps, report.windowIds, report.volumes, report.checks];
+  return (
+    version === 1 &&
+    lists.every((list) => Array.isArray(list)) &&
+    [report.id, report.startedAt, report.drive.path, drive.path, request.task.purpose].every(
+      (text) => typeof text === 'string',
+    ) &&
+    runPhases.includes(phase)
+  );
 }

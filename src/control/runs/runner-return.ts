@@ -9,6 +9,7 @@ import { done, type Outcome, type Problem, type ProblemCode } from '../../core/p
 import type { CloseRequest } from '../../engine/contract.ts';
 import { movedPath } from './run-record.ts';
 import type { Activity, Runner } from './runner.ts';
+import { ask } from './runner-task.ts';
 import type { GroupMember } from './shared-drive.ts';
 import type { WindowSight } from './window-look.ts';
 
@@ -174,7 +175,7 @@ async function bringLate(run: Runner): Promise<RunEvent> {
   const step = await run.step('return');
   const event = await run.interruption();
   if (event !== null) return event;
-  const trouble = await everyVolume(run, takeBackLate);
+  const trouble = (await unknownDrive(run)) ?? (await everyVolume(run, takeBackLate));
   if (trouble === null) {
     await run.endStep(step, 'done', 'By a resync.');
     return 'taken-back';
@@ -190,6 +191,29 @@ async function bringLate(run: Runner): Promise<RunEvent> {
   else await run.waits(trouble.sentence, trouble.next);
   await run.pause(retryMs);
   return 'not-taken-back';
+}
+
+/**
+ * A thaw may come before the drive has said who it is. It is offered to no volume until it has: what is at its path may be
+ * somebody else's drive by now, and a volume that misses a member takes a blank one.
+ */
+async function unknownDrive(run: Runner): Promise<Trouble | null> {
+  const { report, drive } = run.record;
+  if (!report.begun || report.after !== null || report.purpose === 'replacement') return null;
+  const answer = await run.during(ask(run));
+  if (typeof answer !== 'string' && !('what' in answer)) {
+    report.after = answer;
+    return null;
+  }
+  const sentence =
+    typeof answer === 'string'
+      ? `${drive.path} does not answer since its task: ${answer}`
+      : `What answers at ${drive.path} is not the drive that left, or not as it left: its ${answer.what} is ${answer.after}, it was ${answer.before}.`;
+  return {
+    sentence,
+    next: `Power-cycle or reseat the drive (serial ${report.before?.serial ?? ''}), or replace it: \`locum drive add ${report.volumes[0]} PATH\`.`,
+    isPassing: false,
+  };
 }
 
 async function takeBackLate(

@@ -3,6 +3,7 @@
  * machine and answers with what came of it.
  */
 
+import { setTimeout as delay } from 'node:timers/promises';
 import { explain } from '../../api/errors.ts';
 import { compareFacts, type DriveFacts, type FactsDiffer } from '../../core/drive-facts.ts';
 import type { RunEvent } from '../../core/machines/run.ts';
@@ -77,11 +78,37 @@ async function stillReady(run: Runner): Promise<string | null> {
   const { task } = run.record.request;
   const pinned = { ...task, imageSha256: image?.sha256 ?? task.imageSha256 };
   const ready = await run.task.check(run.taskDrive('plan'), before, pinned);
-  if (ready.ok) return null;
+  if (ready.ok) return (await stillTheDrive(run)) ?? (await stillTheMembers(run));
   const { message } = explain(ready.problem);
   return ready.problem.code === 'image-wrong-checksum'
     ? `the image was changed after the plan. ${message}`
     : message;
+}
+
+/**
+ * Null: what answers at the path is the drive that was asked for. Asked right before each command: the kernel gives names
+ * as they come, and while nobody has a drive open its name may become another one's.
+ */
+async function stillTheDrive(run: Runner): Promise<string | null> {
+  const { before } = run.record.report;
+  if (before === null) return null;
+  const facts = await run.task.probe(run.taskDrive('plan'));
+  if (!facts.ok) return explain(facts.problem).message;
+  const differs = compareFacts(before, facts.value);
+  if (differs === null) return null;
+  return `what answers at ${facts.value.path} is not the drive that was asked for: its ${differs.what} is ${differs.after}, it was ${differs.before}.`;
+}
+
+/** The server has let go of them, and the drive is as it left: it carries the members it was frozen with. */
+async function stillTheMembers({ record, world }: Runner): Promise<string | null> {
+  for (const { path, uuid } of record.members) {
+    const found = await world.tools.memberAt(path);
+    if (found !== null && found !== uuid) return `what is at ${path} is not the member that left.`;
+    // It is told from its like by nothing else.
+    if (found === null && record.report.before?.serial === '')
+      return `${path} gives no serial number, and the member that left is not seen on it.`;
+  }
+  return null;
 }
 
 // --- the steps of the task -------------------------------------------------------------------------------------------
@@ -89,24 +116,46 @@ async function stillReady(run: Runner): Promise<string | null> {
 async function nextStep(run: Runner): Promise<RunEvent> {
   const [name] = run.record.stepsLeft;
   if (name === undefined) return 'task-ended';
+  const other = await run.during(answersAsItself(run));
+  // Begun by a server that died before the first command.
+  const isLooked = name !== 'stage' || run.isReady;
+  const refusal = isLooked ? null : await run.during(stillReady(run));
   // Between two steps is the moment to turn back: what was brought to the drive does nothing by itself.
   const event = await run.interruption();
-  if (event !== null) {
-    await run.tell(event);
+  if (event !== null) await run.tell(event);
+  if (run.record.phase === 'recalled') {
     leaveOutTheRest(run);
     return 'task-ended';
   }
-  if (name === 'stage' && !run.isReady) {
-    // Begun by a server that died before the first command.
-    const refusal = await run.during(stillReady(run));
-    if (refusal !== null) {
-      leaveOut(run, 'not-started', refusal);
-      return 'task-ended';
-    }
+  if (refusal !== null) {
+    leaveOut(run, 'not-started', refusal);
+    return 'task-ended';
   }
   const step = await run.step(name);
+  if (other !== null) return ended(run, step, notStarted(other));
+  // Not on record, a server that is started again would begin it a second time.
+  if (!(await run.keep())) return ended(run, step, notStarted('its record cannot be written.'));
   return ended(run, step, await perform(run, name));
 }
+
+/** A drive may be silent for a moment after the step before. */
+async function answersAsItself(run: Runner): Promise<string | null> {
+  for (let tries = 1; ; tries += 1) {
+    const other = await run.do(stillTheDrive(run));
+    if (other === null || tries === TRIES_BEFORE_STEP) return other;
+    await delay(run.world.timing.retryMs);
+  }
+}
+
+const TRIES_BEFORE_STEP = 5;
+
+const notStarted = (reason: string): CommandResult => ({
+  command: '',
+  result: 'not-started',
+  exitStatus: null,
+  output: '',
+  reason,
+});
 
 /** A command is over, now or while no server watched it: what follows from how it ended. */
 function ended(run: Runner, step: StepReport, result: CommandResult): RunEvent {
@@ -184,10 +233,9 @@ function controlOf(run: Runner, name: RunStep) {
   const { request, report } = run.record;
   const stop = new AbortController();
   const step = lastStep(run.record);
-  const elapsedMs = step === undefined ? 0 : run.elapsedMs(step);
   return {
     outputPath: run.world.store.outputPath(report.id, name),
-    limitMs: Math.max(1, request.task.commandLimitMs - elapsedMs),
+    limitMs: request.task.commandLimitMs,
     stop,
     signal: stop.signal,
     onProgress: (share: number): void => {
@@ -286,7 +334,7 @@ async function identify(run: Runner): Promise<RunEvent> {
 }
 
 /** Where it was; and when it is not there, wherever a drive says that it is the one. */
-async function ask(run: Runner): Promise<DriveFacts | FactsDiffer | string> {
+export async function ask(run: Runner): Promise<DriveFacts | FactsDiffer | string> {
   const { before } = run.record.report;
   const answer = await askHere(run);
   if (before === null || (typeof answer !== 'string' && !('what' in answer))) return answer;

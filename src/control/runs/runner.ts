@@ -51,6 +51,7 @@ export class Runner {
   #isAlive = true;
   #wake: () => void = () => {};
   #task: DriveTask | null = null;
+  readonly #beganMs = new WeakMap<StepReport, number>();
   /** Asked for by an operator or a rollout. */
   #recallAsked: string | null = null;
   sights: readonly WindowSight[] = [];
@@ -217,9 +218,14 @@ export class Runner {
     return new Date(this.world.table.options.wallMs()).toISOString();
   }
 
-  /** Milliseconds since the step at work began, over restarts. */
+  /** Milliseconds since the step began, over restarts. Only across those it is told by a clock that somebody may set. */
   elapsedMs(step: StepReport): number {
-    return this.world.table.options.wallMs() - Date.parse(step.startedAt);
+    const nowMs = performance.now();
+    const known = this.#beganMs.get(step);
+    if (known !== undefined) return nowMs - known;
+    const ageMs = this.world.table.options.wallMs() - Date.parse(step.startedAt);
+    this.#beganMs.set(step, nowMs - Math.max(0, ageMs));
+    return Math.max(0, ageMs);
   }
 
   /** The step at work, begun now unless it is at work already; on record when this resolves. */
@@ -227,6 +233,7 @@ export class Runner {
     const last = lastStep(this.record);
     if (last?.step === name && last.result === 'running') return last;
     const step = beginStep(this.record, name, this.now());
+    this.elapsedMs(step);
     this.announce('run-step', 'info', `${this.record.report.drive.path}: ${name}`, { step: name });
     await this.keep();
     return step;

@@ -6,6 +6,7 @@
  */
 
 import { basename } from 'node:path';
+import { explain } from '../../api/errors.ts';
 import type { Transport } from '../../core/drive-facts.ts';
 import { done, type Outcome, refuse } from '../../core/problems.ts';
 import type { Check, DriveStatus, VolumeStatus } from '../../core/status.ts';
@@ -70,7 +71,31 @@ export class SharedDrives {
     }
     const { key, path: wholePath, transport } = whole.value;
     const here = await this.#everythingOn(whole.value, asked);
-    return done({ key, wholePath, transport, members: here.members, checks: checksOf(here) });
+    const checks = [...checksOf(here), this.#othersOn(whole.value, here)];
+    return done({ key, wholePath, transport, members: here.members, checks });
+  }
+
+  /** What speaks against working on the drive of a spare: no window stands in for what else is on it. */
+  async checksOfSpare(volume: string, path: string): Promise<Check[]> {
+    const whole = await this.#tools.wholeDrive(path);
+    if (!whole.ok) return [];
+    const here: Contents = { members: [], spares: [], legs: [], stopped: [] };
+    await this.#addEverything(whole.value, here);
+    const isItself = (one: OnVolume): boolean => one.volume === volume && one.path === path;
+    const others = { ...here, spares: here.spares.filter((one) => !isItself(one)) };
+    const checks = [memberCheck(others), ...checksOf({ ...others, members: [] })];
+    return [...checks, this.#othersOn(whole.value, here)];
+  }
+
+  #othersOn(whole: WholeDrive, { members, spares, legs, stopped }: Contents): Check {
+    const ours = [...members, ...spares, ...legs, ...stopped].map(({ path }) => path);
+    const unused = this.#tools.checkUnused(whole, ours);
+    return check(
+      'WP015',
+      'Nobody else uses a part of the drive',
+      unused.ok ? '' : explain(unused.problem).message,
+      unused.ok ? '' : explain(unused.problem).fix,
+    );
   }
 
   async keyOfPath(path: string): Promise<string> {
@@ -125,12 +150,16 @@ export class SharedDrives {
 
   async #everythingOn(whole: WholeDrive, asked: GroupMember): Promise<Contents> {
     const contents: Contents = { members: [asked], spares: [], legs: [], stopped: [] };
+    await this.#addEverything(whole, contents);
+    return contents;
+  }
+
+  async #addEverything(whole: WholeDrive, contents: Contents): Promise<void> {
     for (const [volume, { handle, problem }] of this.#table.entries) {
       const status = handle !== null && problem === null ? handle.last?.status : undefined;
       if (status) await this.#addRunning(whole, status, contents);
       else await this.#addStopped(whole, volume, contents);
     }
-    return contents;
   }
 
   async #isOn(whole: WholeDrive, path: string): Promise<boolean> {
@@ -213,6 +242,16 @@ function checksOf({ members, spares, legs, stopped }: Contents): Check[] {
         ]),
   ];
 }
+
+const memberCheck = ({ members }: Contents): Check =>
+  check(
+    'WP016',
+    'No member on the drive of a spare',
+    members.length === 0
+      ? ''
+      : `${named(members)} is on the same drive: it would be worked on without a window`,
+    'name the volume of that member as well, or move one of them to another drive',
+  );
 
 const check = (
   id: string,

@@ -65,6 +65,7 @@ async function scene(t: TestContext, reuse?: string) {
       placeOf: async (path) => ({ identity: path, disk: null, file: null, fileDisk: null }),
       wholeDrive: async (path) =>
         done({ key: path, path, transport: 'image', parts: [path], sitsOn: [] }),
+      checkUnused: (() => done(undefined)) as RunTools['checkUnused'],
     } as RunTools,
     windowGroupsFile: null,
     onFault: (error) => assert.fail(String(error)),

@@ -224,3 +224,19 @@ test('the inventory: every drive, and why one cannot be asked', async (t) => {
   assert.ok(some.ok && some.value.length === 2);
   assert.match(refusal(await rollouts().inventory(['v9'])), /v9/);
 });
+
+test('a spare on a drive that carries somebody else is not flashed', async (t) => {
+  const { shelf, rollouts } = await scene(t);
+  shelf.addVolume('v1', ['a'], ['s']);
+  const check = {
+    id: 'WP016',
+    title: 'No member on the drive of a spare',
+    result: 'block' as const,
+    reason: 's2 of volume v2 is on the same drive',
+    fix: '',
+  };
+  shelf.spareChecks.push(check);
+  const refused = await rollouts().start(request(['v1']));
+  assert.equal(!refused.ok && refused.problem.code, 'rollout-refused');
+  assert.deepEqual(shelf.story, []);
+});

@@ -44,6 +44,7 @@ export class Shelf implements RolloutVolumes, RunService {
   readonly plans = new Map<string, RunPlan>();
   readonly refusals = new Map<string, Problem>();
   readonly windowChecks: Check[] = [];
+  readonly spareChecks: Check[] = [];
   readonly story: string[] = [];
   readonly events: string[] = [];
   readonly reports: RunReport[] = [];
@@ -117,6 +118,10 @@ export class Shelf implements RolloutVolumes, RunService {
 
   async planWindow(): Promise<Outcome<Check[]>> {
     return done(this.windowChecks);
+  }
+
+  async checksOfSpare(): Promise<Check[]> {
+    return this.spareChecks;
   }
 
   async removeSpare(volume: string, path: string): Promise<Outcome<void>> {

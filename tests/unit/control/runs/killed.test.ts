@@ -31,8 +31,12 @@ async function killedAt(machine: Machine, stop: Stop): Promise<{ id: string; goO
     machine.kill();
     return { id, goOn: () => stage.open() };
   }
-  const late = other ?? tools.gate('probe');
+  const activate = other ?? tools.gate('activate');
   stage.open();
+  await activate.arrived;
+  const late = other ?? tools.gate('probe');
+  // Asked before each step, too: here it is the question after the last one.
+  if (other === null) activate.open();
   await late.arrived;
   machine.kill();
   return { id, goOn: () => late.open() };

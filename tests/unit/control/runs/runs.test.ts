@@ -340,8 +340,11 @@ test('a window whose time is over under a run: the volume goes on, and gets the 
 test('an operator closes the window while a run waits: the run takes note', async (t) => {
   const machine = await Machine.boot(t);
   const [, path] = await machine.create('tank', 5);
+  const gate = machine.tools.gate('activate');
   const { id } = await machine.run('tank', '1', { answerLimitMs: 50 });
+  await gate.arrived;
   machine.tools.drive(path!).serial = 'SOMEBODY';
+  gate.open();
   const stuck = await machine.untilRun(id, ({ state }) => state === 'waiting' || state === 'ended');
   assert.equal(stuck.state, 'waiting');
   const closed = await machine.control.handlers.windowClose({

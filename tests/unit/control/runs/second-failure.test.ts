@@ -21,10 +21,10 @@ async function stoppedAt(
   const machine = await Machine.boot(t);
   const drives = await machine.create('tank', level);
   await machine.writeSome('tank', 15);
-  // The first probe is that of the plan; the one to stop at comes after the task.
+  // The drive is asked when a run is planned and before each step; the question to stop at comes after the task.
   const gateNow = stop !== 'probe';
   const gate = gateNow ? machine.tools.gate(stop) : null;
-  const before = gateNow ? null : machine.tools.gate('stage');
+  const before = gateNow ? null : machine.tools.gate('activate');
   const { id } = await machine.run('tank', '1', { purpose });
   if (gate !== null) {
     await gate.arrived;

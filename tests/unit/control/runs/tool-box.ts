@@ -32,6 +32,9 @@ export class ToolBox implements RunTools {
   readonly drives = new Map<string, ToolDrive>();
   /** What is on drives that are neither blank nor ours. */
   readonly contents = new Map<string, string>();
+  /** The uuid of the member that is found at a path. */
+  readonly membersAt = new Map<string, string>();
+  used: Outcome<void> = done(undefined);
   /** Every command that was begun: `stage /dev/x`. */
   readonly log: string[] = [];
   stageActivates = false;
@@ -135,6 +138,10 @@ export class ToolBox implements RunTools {
   });
 
   contentOf: RunTools['contentOf'] = async (path) => done(this.contents.get(path) ?? null);
+
+  memberAt: RunTools['memberAt'] = async (path) => this.membersAt.get(path) ?? null;
+
+  checkUnused: RunTools['checkUnused'] = () => this.used;
 
   #task(): DriveTask {
     return {

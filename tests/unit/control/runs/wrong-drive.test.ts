@@ -1,0 +1,133 @@
+/** A name is no drive: what must not happen when a path means another drive than it did, or when the drive is not alone. */
+
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { RunStore } from '../../../../src/control/runs/run-store.ts';
+import { refuse } from '../../../../src/core/problems.ts';
+import { Machine } from './machine.ts';
+
+test('the name of the drive became that of another one while it was frozen: nothing touches it', async (t) => {
+  const machine = await Machine.boot(t);
+  const [, path] = await machine.create('tank', 5);
+  const check = machine.tools.gateCheckAfterPlan();
+  const { id } = await machine.run('tank', '1');
+  await check.arrived;
+  const drive = machine.tools.drive(path!);
+  const { serial } = drive;
+  drive.serial = 'SOMEBODY';
+  check.open();
+  const run = await machine.untilRun(id, ({ step }) => step === 'return' || step === 'close');
+  assert.equal(run.begun, false);
+  drive.serial = serial;
+  const end = await machine.ended(id);
+  assert.equal(end.outcome, 'refused');
+  assert.match(end.sentence, /not the drive that was asked for: its serial is SOMEBODY/);
+  assert.deepEqual(machine.tools.log, []);
+  assert.equal((await machine.status('tank')).state, 'optimal');
+});
+
+test('another member answers at the path after the freeze: nothing touches it', async (t) => {
+  const machine = await Machine.boot(t);
+  const [, path] = await machine.create('tank', 5);
+  machine.tools.membersAt.set(path!, 'another');
+  const run = await machine.ended((await machine.run('tank', '1')).id);
+  assert.equal(run.outcome, 'refused');
+  assert.match(run.sentence, /not the member that left/);
+  assert.deepEqual(machine.tools.log, []);
+});
+
+test('the name changed between two steps: the second one is left out, and the drive is found again', async (t) => {
+  const machine = await Machine.boot(t);
+  const [, path] = await machine.create('tank', 5);
+  const gate = machine.tools.gate('stage');
+  const { id } = await machine.run('tank', '1');
+  await gate.arrived;
+  const drive = machine.tools.drive(path!);
+  const { serial } = drive;
+  drive.serial = 'SOMEBODY';
+  gate.open();
+  await machine.untilRun(id, ({ step }) => step === 'identify');
+  drive.serial = serial;
+  const run = await machine.ended(id);
+  assert.equal(run.outcome, 'failed');
+  assert.match(run.sentence, /its serial is SOMEBODY/);
+  assert.deepEqual(machine.tools.log, [`stage ${path}`]);
+  assert.equal((await machine.status('tank')).state, 'optimal');
+});
+
+test('a part of the drive is mounted: refused before anything is frozen', async (t) => {
+  const machine = await Machine.boot(t);
+  await machine.create('tank', 5);
+  machine.tools.used = refuse('drive-mounted', { path: '/dev/sdb3', mountPoint: '/home' });
+  assert.equal(await machine.refused('tank', '1'), 'window-refused');
+  const planned = await machine.control.handlers.windowPlan({
+    params: { volume: 'tank' },
+    query: {},
+    body: { drive: '1', purpose: 'firmware' },
+  });
+  assert.ok(planned.ok);
+  const check = planned.value.plan.checks.find(({ id }) => id === 'WP015');
+  assert.equal(check?.result, 'block');
+  assert.match(check.reason, /\/home/);
+});
+
+test('a volume that went on without the drive is not given what answers in its place', async (t) => {
+  const machine = await Machine.boot(t);
+  const [, path] = await machine.create('tank', 5);
+  await machine.writeSome('tank', 10);
+  const gate = machine.tools.gate('activate');
+  const { id } = await machine.run('tank', '1', { window: { maxMs: 1_000 } });
+  await gate.arrived;
+  const drive = machine.tools.drive(path!);
+  const { serial } = drive;
+  drive.serial = 'SOMEBODY';
+  gate.open();
+  await machine.untilStatus('tank', ({ window, state }) => window === null && state === 'degraded');
+  const waits = await machine.untilRun(
+    id,
+    ({ state, step }) => state === 'waiting' && step === 'return',
+  );
+  assert.match(waits.sentence, /is not the drive that left/);
+  assert.equal((await machine.status('tank')).state, 'degraded', 'nobody was offered to it');
+  drive.serial = serial;
+  const run = await machine.ended(id);
+  assert.match(run.sentence, /back by a resync/);
+  assert.equal(run.after?.firmware, 'B2');
+  await machine.untilStatus('tank', ({ state }) => state === 'optimal');
+  await machine.verify('tank');
+});
+
+test('the record of a step cannot be written: the step is not begun', async (t) => {
+  const machine = await Machine.boot(t);
+  await machine.create('tank', 5);
+  const gate = machine.tools.gate('stage');
+  const { id } = await machine.run('tank', '1');
+  await gate.arrived;
+  // A directory where the new file is to be: not even root writes there.
+  const inTheWay = join(machine.life.state, 'runs', `${id}.json.new`);
+  mkdirSync(inTheWay);
+  const late = machine.tools.gate('verify');
+  gate.open();
+  await late.arrived;
+  rmSync(inTheWay, { recursive: true });
+  late.open();
+  const run = await machine.ended(id);
+  assert.equal(run.outcome, 'failed', JSON.stringify(run));
+  assert.match(run.sentence, /record cannot be written/);
+  assert.equal(machine.tools.log.length, 1, 'the activation was not begun');
+  assert.ok(machine.trouble.some((line) => line.includes('cannot be written')));
+});
+
+test('damaged records are set aside and said, whatever is damaged', async (t) => {
+  const folder = mkdtempSync('/tmp/locum-records-');
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const texts = ['', '{', 'null', '7', '{}', '{"version":1,"report":{"id":"e"}}'];
+  for (const [index, text] of texts.entries()) writeFileSync(join(folder, `${index}.json`), text);
+  const said: string[] = [];
+  const store = await RunStore.open(folder, (reason) => void said.push(reason));
+  assert.deepEqual(store.all(), []);
+  assert.equal(said.length, texts.length);
+  assert.ok(readdirSync(folder).every((name) => name.endsWith('.unreadable')));
+});
