@@ -4,8 +4,9 @@
  */
 
 import assert from 'node:assert/strict';
-import { readFile, writeFile } from 'node:fs/promises';
-import test from 'node:test';
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import test, { type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RunReport } from '../../src/core/run-report.ts';
 import { BackgroundWriter, Ledger } from '../support/ledger.ts';
@@ -16,11 +17,13 @@ import {
   mebi,
   refusedWith,
   type Scene,
+  type Shape,
   stillServes,
   volume,
   volumeIn,
 } from './fixture.ts';
 
+const MEMBER_BYTES = 8 * mebi;
 const onDrive = ['window', 'run', volume, '1', '--for'];
 
 async function firmware(scene: Scene, revision: string): Promise<string> {
@@ -34,6 +37,13 @@ async function sidecar(image: string, change: object): Promise<void> {
   const path = `${image}.drive.json`;
   const before = await readFile(path, 'utf8').catch(() => '{}');
   await writeFile(path, JSON.stringify({ ...JSON.parse(before), ...change }));
+}
+
+/** A volume whose drives answer soon after an activation, and are tested in no time. */
+async function quickIn(t: TestContext, shape: Shape = {}): Promise<Scene> {
+  const scene = await volumeIn(t, { memberBytes: MEMBER_BYTES, ...shape });
+  await sidecar(scene.drives[1]!, { activationMs: 0, selfTestMs: 100 });
+  return scene;
 }
 
 async function lastRun(scene: Scene, name = volume): Promise<RunReport> {
@@ -57,7 +67,7 @@ const ended = (scene: Scene): Promise<RunReport> =>
   untilRun(scene, 'ended', ({ state }) => state === 'ended');
 
 async function underLoad(scene: Scene, act: () => Promise<void>): Promise<void> {
-  const ledger = new Ledger(8 * 1024);
+  const ledger = new Ledger(4 * 1024);
   const writer = new BackgroundWriter({
     connect: () => scene.locum.connect(volume),
     ledger,
@@ -75,7 +85,7 @@ async function underLoad(scene: Scene, act: () => Promise<void>): Promise<void> 
 }
 
 test('firmware: flashed under load, on record; the same image again is not applied', async (t) => {
-  const scene = await volumeIn(t, { logBytes: 64 * mebi });
+  const scene = await quickIn(t, { logBytes: 64 * mebi });
   const { locum } = scene;
   const image = await firmware(scene, '2.0');
   const run = [...onDrive, 'firmware', '--image', image];
@@ -106,8 +116,44 @@ test('firmware: flashed under load, on record; the same image again is not appli
   await locum.until(volume, 'optimal', (it) => it.state === 'optimal');
 });
 
+test('another drive fails while the drive is being flashed: the activation is left out', async (t) => {
+  const scene = await quickIn(t, { logBytes: 64 * mebi });
+  const { locum, drives } = scene;
+  await sidecar(drives[1]!, { faults: [{ at: 'stage', kind: 'slow', ms: 2000 }] });
+  const image = await firmware(scene, '2.0');
+  await underLoad(scene, async () => {
+    await locum.must(...onDrive, 'firmware', '--image', image, '--detach');
+    await untilRun(scene, 'staging', ({ step }) => step === 'stage');
+    await locum.must('drive', 'fail', volume, '2');
+    const run = await ended(scene);
+    assert.equal(run.outcome, 'recalled', JSON.stringify(run, null, 1));
+    assert.equal(run.after?.firmware, '1.0');
+  });
+  await locum.must('drive', 'add', volume, drives[2]!, '--wait');
+  await locum.until(volume, 'optimal', (it) => it.state === 'optimal');
+  await locum.must('scrub', 'start', volume, '--wait');
+  assert.match(await locum.must('scrub', 'status', volume, '-o', 'json'), /"mismatches": 0\b/);
+});
+
+test('kill -9 of the server while the drive is being flashed: the tool ends, the run goes on', async (t) => {
+  const scene = await quickIn(t);
+  const { locum, drives } = scene;
+  await sidecar(drives[1]!, { faults: [{ at: 'stage', kind: 'slow', ms: 2000 }] });
+  const image = await firmware(scene, '2.0');
+  await locum.must(...onDrive, 'firmware', '--image', image, '--detach');
+  await untilRun(scene, 'staging', ({ step }) => step === 'stage');
+  await stillServes(scene);
+  await locum.stop('SIGKILL');
+  await locum.start();
+  const run = await ended(scene);
+  assert.equal(run.outcome, 'done', JSON.stringify(run, null, 1));
+  assert.equal(run.after?.firmware, '2.0');
+  await stillServes(scene);
+  assert.equal((await locum.statusOf(volume)).state, 'optimal');
+});
+
 test('refused before the freeze, with one sentence: no image, an empty one, a wrong checksum', async (t) => {
-  const scene = await volumeIn(t);
+  const scene = await quickIn(t);
   const run = [...onDrive, 'firmware', '--image'];
   const empty = scene.path('empty.bin');
   await writeFile(empty, '');
@@ -128,48 +174,30 @@ test('refused before the freeze, with one sentence: no image, an empty one, a wr
   await stillServes(scene);
 });
 
-test('another drive fails while the drive is being flashed: the activation is left out', async (t) => {
-  const scene = await volumeIn(t, { logBytes: 64 * mebi });
-  const { locum, drives } = scene;
-  await sidecar(drives[1]!, { faults: [{ at: 'stage', kind: 'slow', ms: 3000 }] });
-  const image = await firmware(scene, '2.0');
-  await underLoad(scene, async () => {
-    await locum.must(...onDrive, 'firmware', '--image', image, '--detach');
-    await untilRun(scene, 'staging', ({ step }) => step === 'stage');
-    await locum.must('drive', 'fail', volume, '2');
-    const run = await ended(scene);
-    assert.equal(run.outcome, 'recalled', JSON.stringify(run, null, 1));
-    assert.equal(run.after?.firmware, '1.0');
-  });
-  await locum.must('drive', 'add', volume, drives[2]!, '--wait');
-  await locum.until(volume, 'optimal', (it) => it.state === 'optimal');
-  await locum.must('scrub', 'start', volume, '--wait');
-  assert.match(await locum.must('scrub', 'status', volume, '-o', 'json'), /"mismatches": 0\b/);
-});
-
-test('kill -9 of the server while the drive is being flashed: the tool ends, the run goes on', async (t) => {
-  const scene = await volumeIn(t);
-  const { locum, drives } = scene;
-  await sidecar(drives[1]!, { faults: [{ at: 'stage', kind: 'slow', ms: 3000 }] });
-  const image = await firmware(scene, '2.0');
-  await locum.must(...onDrive, 'firmware', '--image', image, '--detach');
-  await untilRun(scene, 'staging', ({ step }) => step === 'stage');
-  await stillServes(scene);
-  await locum.stop('SIGKILL');
-  await locum.start();
-  const run = await ended(scene);
-  assert.equal(run.outcome, 'done', JSON.stringify(run, null, 1));
-  assert.equal(run.after?.firmware, '2.0');
-  await stillServes(scene);
-  assert.equal((await locum.statusOf(volume)).state, 'optimal');
-});
-
-test('a tool that hangs is ended; a drive that answers as another one is waited for', async (t) => {
-  const scene = await volumeIn(t);
+test('a tool that floods is cut short, one that hangs is ended; another drive that answers is waited for', async (t) => {
+  const scene = await quickIn(t);
   const { locum, drives } = scene;
   const image = await firmware(scene, '2.0');
   const run = [...onDrive, 'firmware', '--image', image];
-  await sidecar(drives[1]!, { faults: [{ at: 'stage', kind: 'hang', times: 1 }] });
+  await sidecar(drives[1]!, { faults: [{ at: 'stage', kind: 'flood', ms: 1_000, times: 1 }] });
+  await locum.must(...run, '--detach');
+  await untilRun(scene, 'staging', ({ step }) => step === 'stage');
+  await stillServes(scene);
+  assert.equal((await ended(scene)).outcome, 'done');
+  const flooded = await lastRun(scene);
+  const { output } = flooded.steps.find(({ step }) => step === 'stage')!;
+  assert.match(output, /left out[\s\S]*stored in slot/, 'its beginning and its end');
+  const kept = await readFile(join(locum.state, 'runs', `${flooded.id}.json`), 'utf8');
+  assert.ok(kept.length < 2 ** 18, `the record has ${kept.length} characters`);
+  for (const name of await readdir(join(locum.state, 'runs', flooded.id))) {
+    const { size } = await stat(join(locum.state, 'runs', flooded.id, name));
+    assert.ok(size < 4 * mebi, `${name} has ${size} bytes`);
+  }
+
+  await sidecar(drives[1]!, {
+    firmware: '1.0',
+    faults: [{ at: 'stage', kind: 'hang', times: 1 }],
+  });
   const hung = await locum.run(...run, '--command-limit', '1s');
   assert.equal(hung.code, exitCode.failed, `${hung.stdout}${hung.stderr}`);
   assert.match(hung.stderr, /task failed/);
@@ -187,7 +215,7 @@ test('a tool that hangs is ended; a drive that answers as another one is waited 
 });
 
 test('diagnostics, reset and replacement', async (t) => {
-  const scene = await volumeIn(t);
+  const scene = await quickIn(t);
   const { locum, drives } = scene;
   await locum.must(...onDrive, 'diagnostics', '--test', 'short');
   await locum.must(...onDrive, 'diagnostics', '--test', 'scan');
@@ -200,7 +228,7 @@ test('diagnostics, reset and replacement', async (t) => {
   const replace = [...onDrive, 'replacement', '--with'];
   const foreign = await locum.run(...replace, drives[2]!);
   refusedWith(foreign, exitCode.refused, /WP014/);
-  await locum.must(...replace, await blankImage(scene.path('new.img')));
+  await locum.must(...replace, await blankImage(scene.path('new.img'), MEMBER_BYTES));
   const status = await locum.until(volume, 'optimal', (it) => it.state === 'optimal');
   assert.equal(status.drives[1]?.path, scene.path('new.img'));
   await locum.must('scrub', 'start', volume, '--wait');
@@ -208,9 +236,9 @@ test('diagnostics, reset and replacement', async (t) => {
 });
 
 test('two volumes on the partitions of one drive: one command, both freeze and both return', async (t) => {
-  const scene = await volumeIn(t);
+  const scene = await quickIn(t);
   const { locum, drives } = scene;
-  await locum.must(...createArguments(scene, 'second'));
+  await locum.must(...createArguments(scene, 'second', { memberBytes: MEMBER_BYTES }));
   await locum.until('second', 'optimal', (it) => it.state === 'optimal');
   const other = scene.path('second-drive3.img');
   await sidecar(other, { partOf: drives[1] });
