@@ -38,6 +38,24 @@ export async function readText(path: string): Promise<string | null> {
   }
 }
 
+/** Out of the way of the next start, for people to look at; left where it is when it cannot be moved. */
+export async function setAside(path: string): Promise<void> {
+  try {
+    await rename(path, `${path}.unreadable`);
+  } catch {
+    // The next start says it again.
+  }
+}
+
+/** Empty for what cannot be read, whatever the reason: one bad record must not keep the others from their server. */
+export async function readRecord(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
 /** The lines of a JSONL file that parse. The last one may be torn by a crash; it is left out. */
 export function parseLines<T>(text: string): T[] {
   const values: T[] = [];

@@ -5,10 +5,10 @@
  * A file that cannot be read is set aside as ID.json.unreadable and said; the others are not concerned by it.
  */
 
-import { readdir, rename, rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { rolloutStates } from '../../core/rollout-report.ts';
-import { makeDirectory, readText, writeFileDurably } from '../json-file.ts';
+import { makeDirectory, readRecord, setAside, writeFileDurably } from '../json-file.ts';
 import type { RolloutRecord } from './rollout-record.ts';
 
 export const ROLLOUTS_MAX = 200;
@@ -33,10 +33,10 @@ export class RolloutStore {
     for (const name of await readdir(folder)) {
       if (!name.endsWith('.json')) continue;
       const path = join(folder, name);
-      const record = parse((await readText(path)) ?? '');
+      const record = parse(await readRecord(path));
       if (record === null) {
         onTrouble(`the record of a rollout cannot be read and was set aside: ${path}`);
-        await rename(path, `${path}.unreadable`);
+        await setAside(path);
         continue;
       }
       records.push(record);

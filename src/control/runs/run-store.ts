@@ -8,11 +8,11 @@
  * could be more than a hundred mebibytes.
  */
 
-import { readdir, rename, rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { runPhases } from '../../core/machines/run.ts';
 import type { RunReport } from '../../core/run-report.ts';
-import { makeDirectory, readText, writeFileDurably } from '../json-file.ts';
+import { makeDirectory, readRecord, readText, setAside, writeFileDurably } from '../json-file.ts';
 import { copyOf, type RunRecord } from './run-record.ts';
 
 export const RUNS_MAX = 1_000;
@@ -38,11 +38,11 @@ export class RunStore {
     const names = (await readdir(folder)).filter((name) => name.endsWith('.json'));
     const records: RunRecord[] = [];
     for (const name of names) {
-      const text = (await readText(join(folder, name))) ?? '';
+      const text = await readRecord(join(folder, name));
       const record = parse(text);
       if (record === null) {
         onTrouble(`the record of a run cannot be read and was set aside: ${join(folder, name)}`);
-        await rename(join(folder, name), join(folder, `${name}.unreadable`));
+        await setAside(join(folder, name));
         continue;
       }
       records.push(record);

@@ -125,9 +125,10 @@ test('damaged records are set aside and said, whatever is damaged', async (t) =>
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   const texts = ['', '{', 'null', '7', '{}', '{"version":1,"report":{"id":"e"}}'];
   for (const [index, text] of texts.entries()) writeFileSync(join(folder, `${index}.json`), text);
+  mkdirSync(join(folder, 'folder.json'));
   const said: string[] = [];
   const store = await RunStore.open(folder, (reason) => void said.push(reason));
   assert.deepEqual(store.all(), []);
-  assert.equal(said.length, texts.length);
+  assert.equal(said.length, texts.length + 1);
   assert.ok(readdirSync(folder).every((name) => name.endsWith('.unreadable')));
 });
