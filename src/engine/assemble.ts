@@ -25,6 +25,7 @@ import type {
   RunningVolume,
 } from './contract.ts';
 import { openGuarded } from './identify.ts';
+import { emptyStripeLog } from './in-place.ts';
 import { type Limits, limitsFrom } from './limits.ts';
 import { viewLeg } from './log/leg-identity.ts';
 import { checkPlaces } from './log-setup.ts';
@@ -174,10 +175,19 @@ function reAdd(v: VolumeCore, slot: AssembledSlot): void {
   if (slot.verdict !== 'stale-by-bitmap' || slot.path === null) return;
   const { path, superblock } = slot;
   const member = v.members.at(slot.slot);
+  const stillWanted = (): boolean =>
+    v.mode === 'direct' &&
+    v.window === null &&
+    !v.stopping &&
+    v.members.at(slot.slot) === member &&
+    (member.state === 'failed' || member.state === 'missing');
   v.own(
     (async () => {
       const opened = await openGuarded(v.environment, v.limits, path);
       if (!opened.ok) return;
+      await emptyStripeLog(v);
+      // Both took their time: a window may be open by now, or another drive in the slot.
+      if (!stillWanted()) return opened.value.close();
       member.drive = opened.value;
       member.path = path;
       member.superblock ??= superblock;

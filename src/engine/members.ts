@@ -65,6 +65,8 @@ export class Members {
   frozen = false;
   /** Spares added to replace the member of a slot. Not on record: after a restart they are spares like any other. */
   readonly meantFor = new WeakMap<Member, number>();
+  /** Rebuilt, and not yet on record as such: a power cut now finds it being rebuilt. */
+  #joining: Member | null = null;
   /** Everything is flushed and on record; what fails from here on is only the closing itself. */
   closing = false;
   readonly #onFailed: OnFailed;
@@ -108,6 +110,21 @@ export class Members {
       if (member.recovery?.has(stripe) === false) mask &= ~bit(member.slot);
     }
     return mask;
+  }
+
+  /** Everything is on the member; nobody is told that it counts until `recorded` is over. */
+  async joins(member: Member, recorded: Promise<void>): Promise<void> {
+    this.#joining = member;
+    try {
+      await recorded;
+    } finally {
+      this.#joining = null;
+    }
+  }
+
+  /** What an administrator may rely on: a member is online when a power cut would find it so. */
+  stateOnRecord(member: Member): DriveState {
+    return member === this.#joining && member.state === 'online' ? 'rebuilding' : member.state;
   }
 
   at(slot: number): Member {

@@ -112,9 +112,9 @@ export class Metadata {
 
   /** Makes the state in memory durable on every open member; `last` is written after all others. */
   commit(last: Member | null = null): Promise<void> {
-    if (this.#running === null) return this.#start(last);
+    if (!this.busy) return this.#start(last);
     this.#lastNext = last ?? this.#lastNext;
-    this.#next ??= this.#running.then(() => {
+    this.#next ??= (this.#running ?? Promise.resolve()).then(() => {
       this.#next = null;
       const after = this.#lastNext;
       this.#lastNext = null;
@@ -123,9 +123,14 @@ export class Metadata {
     return this.#next;
   }
 
+  /** One that waits counts too: between the end of a commit and the beginning of the next there is a moment. */
+  get busy(): boolean {
+    return this.#running !== null || this.#next !== null;
+  }
+
   /** Resolves when no commit is running or waiting. */
   async idle(): Promise<void> {
-    while (this.#running !== null) await this.#running;
+    while (this.busy) await (this.#next ?? this.#running);
   }
 
   #start(last: Member | null): Promise<void> {

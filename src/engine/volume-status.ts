@@ -25,7 +25,7 @@ export function statusOf(v: VolumeCore): VolumeStatus {
     io: v.environment.ioName,
     redundancy: opinion.redundancy,
     writeHole: opinion.writeHole,
-    drives: membersOf(v).map(driveStatusOf),
+    drives: membersOf(v).map((member) => driveStatusOf(v, member)),
     log,
     window: windowStatusOf(v),
     jobs: jobsOf(v),
@@ -45,7 +45,7 @@ function factsOf(v: VolumeCore, log: LogStatus | null): VolumeFacts {
     drives: membersOf(v).map((member) => ({
       slot: member.slot < 0 ? null : member.slot,
       path: member.path,
-      state: member.state,
+      state: v.members.stateOnRecord(member),
       reason: member.reason,
       ofFrozenImage: frozen && window !== null && isOfFrozenImage(window, member),
     })),
@@ -85,8 +85,9 @@ function windowFactsOf({ window }: VolumeCore): WindowFactsForStatus | null {
   return { state, purpose, slot, path, recall, overdue: expired, heldReads, waitMs };
 }
 
-function driveStatusOf(member: Member): DriveStatus {
-  const { slot, path, uuid, state, errors, reason } = member;
+function driveStatusOf(v: VolumeCore, member: Member): DriveStatus {
+  const { slot, path, uuid, errors, reason } = member;
+  const state = v.members.stateOnRecord(member);
   return { slot: slot < 0 ? null : slot, path, uuid, state, errors: { ...errors }, reason };
 }
 

@@ -391,10 +391,9 @@ export class LogStore {
   }
 
   #legStatus(): LegStatus[] {
-    return this.#legs.all.map(({ drive, uuid, state, reason, readErrors }) => ({
+    return this.#legs.all.map(({ drive, uuid, state, reason }) => ({
       path: drive?.path ?? uuid,
       state: state === 'syncing' ? 'failed' : state,
-      errors: { read: readErrors },
       reason: state === 'syncing' ? 'being copied' : reason,
     }));
   }

@@ -166,3 +166,79 @@ test('a failed drive is added again while a window is being opened on another on
     assert.ok(codes.size > 2, [...codes].join('; '));
   }
 });
+
+test('a member comes back by itself after a start while a window is being opened: it waits for the end of that', async () => {
+  for (const level of [3, 5]) {
+    const met = new Set<string>();
+    for (let afterMs = 0; afterMs < 60; afterMs += 4) {
+      const scene = await full(level, 120 + level);
+      const { world } = scene;
+      scene.crash(false);
+      world.at('d1').vanish();
+      assert.ok((await world.until(world.tryAssemble(true))).ok);
+      await scene.fill(3);
+      scene.crash(false);
+      world.at('d1').reappear();
+      const { openDrive } = world.environment;
+      let opened = 0;
+      world.environment = {
+        ...world.environment,
+        openDrive: async (path) => {
+          // First to see what it is, then to take it back.
+          if (path === 'd1' && opened++ > 0)
+            await new Promise<void>((resolve) => void world.clock.after(20, resolve));
+          return openDrive(path);
+        },
+      };
+      await world.assemble();
+      await world.pass(afterMs);
+      const window = await world.until(
+        world.v.openWindow(windowRequest('0', { allowDegraded: true })),
+      );
+      const where = `RAID ${level}, ${afterMs} ms: ${codeOf(window)}`;
+      met.add(`${codeOf(window)}, slot 1 ${scene.core.members.at(1).state}`);
+      await world.pass(50);
+      assert.ok(!scene.core.halted, where);
+      await scene.fill(3);
+      await scene.settle(where);
+    }
+    assert.ok(met.has('done, slot 1 missing'), [...met].join('; '));
+    assert.ok(met.size > 1, [...met].join('; '));
+  }
+});
+
+test('a rebuilt drive is called online when that is on record, and not before', async () => {
+  for (const level of [1, 3, 5]) {
+    const scene = await full(level, 130 + level);
+    const { world } = scene;
+    assert.ok((await world.until(world.v.replaceDrive('1', blank(scene, 'a'), false))).ok);
+    const shown = (): string | undefined =>
+      world.v.status().drives.find(({ slot }) => slot === 1)?.state;
+    let before = 0;
+    for (let i = 0; i < 20_000 && shown() !== 'online'; i++) {
+      if (scene.core.members.at(1).state === 'online') before++;
+      assert.ok(!scene.said('volume-optimal'), `RAID ${level}: optimal, and the drive is not`);
+      assert.notEqual(scene.state, 'optimal', `RAID ${level}`);
+      await world.pass(0.25);
+    }
+    // With the power gone, and one more drive, it is as whole as it was said to be.
+    scene.crash(true, world.random.next);
+    world.at('d0').vanish();
+    assert.ok((await world.until(world.tryAssemble(true))).ok, `RAID ${level}`);
+    await scene.check(`RAID ${level}`);
+    assert.ok(before > 0, `RAID ${level}: nobody looked while it was put on record`);
+  }
+});
+
+test('a commit is asked for in the moment between two others: they do not overlap', async () => {
+  const { core, world } = await full(5, 140);
+  const { metadata } = core;
+  await world.until(metadata.idle());
+  const { sequence } = metadata;
+  const first = metadata.commit();
+  const third = first.then(() => metadata.commit());
+  const second = metadata.commit();
+  await world.until(Promise.all([second, third]));
+  // The third is asked for before the second begins, and shares it.
+  assert.equal(metadata.sequence, sequence + 2);
+});
