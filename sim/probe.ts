@@ -7,6 +7,7 @@
 
 import { SECTOR_BYTES } from '../src/base/units.ts';
 import { GAP } from '../src/core/overlay.ts';
+import type { Problem } from '../src/core/problems.ts';
 import { crash, type Fate, nothingKept } from './fate.ts';
 import { needsAbsent } from './hosts.ts';
 import { Objection, objectTo } from './objection.ts';
@@ -132,17 +133,22 @@ async function settle<T>(world: World, work: Promise<T>): Promise<T> {
 /** A drive that cannot be read at a start is left out by force, if the others are complete. */
 export const unreadable: ReadonlySet<string> = new Set(['superblock-corrupt', 'label-corrupt']);
 
-/** A copy of a drive or of a leg is there as well: an operator takes it out. */
-export const cloned: ReadonlySet<string> = new Set(['member-cloned', 'leg-cloned']);
+/** A copy of a drive or of a leg is there as well, or in the place of the one that was in use: an operator takes it out. */
+export function namesCopy(scene: Scene, { code, detail }: Problem): boolean {
+  if (code === 'member-cloned' || code === 'leg-cloned') return true;
+  return code === 'drive-stale' && scene.oddCopies.includes(String(detail['path']));
+}
 
 async function start(scene: Scene, world: World, server: Server, what: Probe): Promise<boolean> {
+  // Asked before: a fault that strikes once is used up by the start that it makes fail.
+  const anyBroken = scene.anyBroken();
   let outcome = await assembled(scene, world, server, false);
   // Force starts from what is left, however old: with more lost than the promises cover nothing is promised of that.
   if (!outcome.ok && scene.plan.promise === 'beyond') return false;
   // Nobody has it on record as gone, or its metadata cannot be read: an operator has to say that it is out.
   const { problem } = outcome.ok ? { problem: null } : outcome;
   const isLost = what.lose !== null && problem?.code === 'members-missing';
-  const isBroken = problem !== null && unreadable.has(problem.code) && scene.anyBroken();
+  const isBroken = problem !== null && unreadable.has(problem.code) && anyBroken;
   // By another process: what the first one could not let go went with it.
   if (isLost || isBroken) crash(scene.machine.media.values(), false, nothingKept);
   if (isLost || isBroken) outcome = await assembled(scene, world, server, true);
@@ -158,8 +164,8 @@ async function assembled(
   force: boolean,
 ): ReturnType<Server['assemble']> {
   const outcome = await settle(world, server.assemble(force));
-  if (outcome.ok || !cloned.has(outcome.problem.code)) return outcome;
-  scene.takeOutClones();
+  if (outcome.ok || !namesCopy(scene, outcome.problem)) return outcome;
+  scene.takeOutCopies();
   return settle(world, server.assemble(force));
 }
 

@@ -4,8 +4,9 @@
  */
 
 import { SECTOR_BYTES } from '../src/base/units.ts';
+import type { Problem } from '../src/core/problems.ts';
 import { covers, coversCommand, harmOf } from './budget.ts';
-import { LabelWatch, nothingLeaks, ParityWatch, readAll } from './checks.ts';
+import { addsUp, LabelWatch, nothingLeaks, readAll } from './checks.ts';
 import { Coverage } from './coverage.ts';
 import { byChance, crash, everythingKept, type Fate, nothingKept } from './fate.ts';
 import { withoutTheWorld } from './guards.ts';
@@ -15,7 +16,7 @@ import { bringBack, command } from './operator.ts';
 import { Oracle } from './oracle.ts';
 import type { Action, CrashFate, Plan, Step } from './plan.ts';
 import { Pools } from './pools.ts';
-import { cloned, unreadable } from './probe.ts';
+import { namesCopy, unreadable } from './probe.ts';
 import { Prober } from './prober.ts';
 import { Scene } from './scene.ts';
 import { Stream } from './streams.ts';
@@ -75,7 +76,6 @@ class Run {
   readonly #options: RunOptions;
   readonly #scene: Scene;
   readonly #labels = new LabelWatch();
-  readonly #parity = new ParityWatch();
   readonly #prober: Prober;
   #step = -1;
   /** The server that an operator is starting, refused for the moment or not. */
@@ -296,17 +296,18 @@ class Run {
         if (this.#plan.promise === 'beyond') return;
         throw new Objection('start', `not started: ${JSON.stringify(outcome.problem)}`);
       }
-      force = this.#seeTo(code, attempt);
+      force = this.#seeTo(outcome.problem, attempt);
       await this.#pass(500_000);
       if (!server.alive) return;
     }
   }
 
   /** What an operator does about a refusal; true: use force next time. */
-  #seeTo(code: string, attempt: number): boolean {
+  #seeTo(problem: Problem, attempt: number): boolean {
     const scene = this.#scene;
-    if (cloned.has(code)) {
-      scene.takeOutClones();
+    const { code } = problem;
+    if (namesCopy(scene, problem)) {
+      scene.takeOutCopies();
       return false;
     }
     scene.pullOutHung();
@@ -329,7 +330,7 @@ class Run {
     await this.#quiet(where);
     if (!server.alive || scene.core.halted) return;
     this.#labels.look(scene, where);
-    this.#parity.look(scene, where);
+    addsUp(scene, where);
     nothingLeaks(scene, where);
     scene.coverage.count('times at rest');
     scene.coverage.hit('everything looked at', scene.state);
@@ -351,12 +352,12 @@ class Run {
     }
   }
 
-  /** A change of mode waits for something, or a job holds a stripe: that is bounded too. */
+  /** A change of mode waits for something, a job holds a stripe, labels are being written: that is bounded too. */
   #isChanging(): boolean {
     const { server } = this.#scene;
-    return (
-      server.running && (server.volume.core.gate.closed || server.volume.core.locks.heldCount > 0)
-    );
+    if (!server.running) return false;
+    const { gate, locks, metadata } = server.volume.core;
+    return gate.closed || locks.heldCount > 0 || metadata.busy;
   }
 
   #isStarting(): boolean {

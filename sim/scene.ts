@@ -11,7 +11,7 @@ import { Coverage } from './coverage.ts';
 import type { Latency } from './drive.ts';
 import type { DriveFault } from './faults.ts';
 import { Machine } from './machine.ts';
-import type { Image, SimMedium } from './medium.ts';
+import type { SimMedium } from './medium.ts';
 import { Objection } from './objection.ts';
 import { Oracle } from './oracle.ts';
 import type { Config, Plan } from './plan.ts';
@@ -31,7 +31,7 @@ export class Scene {
   /** Drives whose contents are not what the engine believes, until it has rebuilt or replaced them. */
   readonly changed = new Set<string>();
   /** Contents kept by a `snapshot` step. */
-  readonly snapshots = new Map<string, Image>();
+  readonly snapshots = new Map<string, Uint8Array>();
   /** Drives that have acknowledged a flush that they did not carry out. */
   readonly liars = new Set<string>();
   /** Gone for good: nobody plugs them in again. */
@@ -122,13 +122,22 @@ export class Scene {
     return isChanged && left.every(({ path }) => this.isHarmed(path));
   }
 
-  /** Copies of members that somebody has plugged in; an operator takes them out again when a start names them. */
-  readonly clones = new Set<string>();
+  /** Copies of members and legs that somebody has plugged in, and what each is a copy of. */
+  readonly clones = new Map<string, string>();
 
-  takeOutClones(): void {
+  /** Of each pair the one that was not in use: while the original hung, its copy may have taken its place. */
+  get oddCopies(): string[] {
+    const { slots, legs } = this.standing();
+    const used = new Set([...slots, ...legs].map(({ path }) => path));
+    return [...this.clones].map(([copy, of]) => (used.has(copy) && !used.has(of) ? of : copy));
+  }
+
+  /** What an operator does when a start names one. */
+  takeOutCopies(): void {
+    const odd = this.oddCopies;
     const { drivePaths, logPaths } = this.machine;
     for (const paths of [drivePaths, logPaths]) {
-      const kept = paths.filter((path) => !this.clones.has(path));
+      const kept = paths.filter((path) => !odd.includes(path));
       paths.splice(0, paths.length, ...kept);
     }
   }
@@ -164,7 +173,10 @@ export class Scene {
     const { members } = core;
     this.#standing = {
       mode: core.mode,
-      slots: members.slots.map(({ path, state }) => ({ path, state })),
+      slots: members.slots.map((member) => ({
+        path: member.path,
+        state: members.stateOnRecord(member),
+      })),
       spares: members.spares.map(({ path }) => path),
       legs: core.log?.status().legs.map(({ path, state }) => ({ path, state })) ?? [],
       tolerated: core.tolerated,

@@ -67,7 +67,7 @@ export function reappear(
     const isLeg = scene.machine.logPaths.includes(path);
     const clone = isLeg ? scene.addLeg() : scene.addDrive();
     clone.restore(medium.image());
-    scene.clones.add(clone.path);
+    scene.clones.set(clone.path, path);
   }
   medium.reappear();
 }
