@@ -3,8 +3,9 @@
  * possible.
  */
 
-import { SECTOR_BYTES, type StripeIndex } from '../src/base/units.ts';
+import { BLOCK_BYTES, SECTOR_BYTES, type StripeIndex } from '../src/base/units.ts';
 import { decodeLabel } from '../src/core/format/label-codec.ts';
+import type { MemberLayout } from '../src/core/format/member-layout.ts';
 import { decodeSuperblock, SUPERBLOCK_BYTES } from '../src/core/format/superblock.ts';
 import type { VolumeCore } from '../src/engine/volume-core.ts';
 import { objectTo } from './objection.ts';
@@ -32,49 +33,80 @@ export async function readAll(scene: Scene, where: string): Promise<void> {
   await Promise.all(reads);
 }
 
-/** Parity and mirrors agree everywhere, by the bytes on the media. Only where nothing is in doubt or under way. */
-export function addsUp(scene: Scene, where: string): void {
-  const { core } = scene;
-  if (core.mode !== 'direct' || core.degraded || core.resync !== null) return;
-  const { geometry } = core;
-  const regions = core.members.slots.map(({ path, layout }) => {
-    const from = layout?.dataOffset ?? 0;
-    const { bytes } = scene.machine.at(path);
-    return new Int32Array(bytes.buffer, from, geometry.memberDataBytes / 4);
-  });
-  const [first, ...others] = regions as [Int32Array, ...Int32Array[]];
-  const bad = geometry.level.mirrored
-    ? firstDifference(first, others)
-    : firstOddColumn(first, others);
-  scene.coverage.count('stripes compared on the media', geometry.stripeCount);
-  if (bad < 0) return;
-  const stripe = Math.floor((bad * 4) / geometry.chunkBytes) as StripeIndex;
-  objectTo(
-    'parity',
-    scene.oracle.tainted.size === 0,
-    () => `${where}: stripe ${stripe} does not add up (member offset ${bad * 4})`,
-  );
-}
+/**
+ * Parity and mirrors agree everywhere, by the bytes on the media. Only where nothing is in doubt or under way. A page that
+ * has been found to add up is compared again when any member's part of it has changed, or another drive is a member.
+ */
+export class ParityWatch {
+  #members = '';
 
-function firstDifference(first: Int32Array, others: readonly Int32Array[]): number {
-  for (const other of others)
-    for (let i = 0; i < first.length; i++) if (first[i] !== other[i]) return i;
-  return -1;
-}
-
-function firstOddColumn(first: Int32Array, others: readonly Int32Array[]): number {
-  for (let i = 0; i < first.length; i++) {
-    let sum = first[i] as number;
-    for (const other of others) sum ^= other[i] as number;
-    if (sum !== 0) return i;
+  look(scene: Scene, where: string): void {
+    const { core } = scene;
+    if (core.mode !== 'direct' || core.degraded || core.resync !== null) return;
+    const { geometry } = core;
+    const parts = core.members.slots.map(({ path, layout }) => {
+      const from = layout?.dataOffset ?? 0;
+      const { bytes, changedPages } = scene.machine.at(path);
+      const words = new Int32Array(bytes.buffer, from, geometry.memberDataBytes / 4);
+      return { path, changedPages, words, firstPage: from / PAGE_BYTES };
+    });
+    const members = parts.map(({ path, firstPage }) => `${path}:${firstPage}`).join(' ');
+    const isKnown = members === this.#members;
+    const differs = geometry.level.mirrored ? firstDifference : firstOddColumn;
+    const all = parts.map(({ words }) => words);
+    scene.coverage.count('stripes compared on the media', geometry.stripeCount);
+    const pages = geometry.memberDataBytes / PAGE_BYTES;
+    let bad = -1;
+    for (let page = 0; page < pages && bad < 0; page++) {
+      if (isKnown && parts.every((part) => part.changedPages[part.firstPage + page] === 0))
+        continue;
+      bad = differs(all, page * PAGE_WORDS, Math.min((page + 1) * PAGE_WORDS, pages * PAGE_WORDS));
+      if (bad < 0) for (const part of parts) part.changedPages[part.firstPage + page] = 0;
+    }
+    this.#members = bad < 0 ? members : '';
+    if (bad < 0) return;
+    const stripe = Math.floor((bad * 4) / geometry.chunkBytes) as StripeIndex;
+    objectTo(
+      'parity',
+      scene.oracle.tainted.size === 0,
+      () => `${where}: stripe ${stripe} does not add up (member offset ${bad * 4})`,
+    );
   }
+}
+
+const PAGE_BYTES = 4096;
+const PAGE_WORDS = PAGE_BYTES / 4;
+
+/** The first word from `from` on in which they differ, or −1. */
+function firstDifference(members: readonly Int32Array[], from: number, end: number): number {
+  const [first, ...others] = members as [Int32Array, ...Int32Array[]];
+  for (const other of others) for (let i = from; i < end; i++) if (first[i] !== other[i]) return i;
   return -1;
+}
+
+const sums = new Int32Array(PAGE_WORDS);
+
+/** The first word from `from` on in which the exclusive or of all is not zero, or −1. */
+function firstOddColumn(members: readonly Int32Array[], from: number, end: number): number {
+  sums.fill(0);
+  const count = end - from;
+  for (const words of members)
+    for (let i = 0; i < count; i++) sums[i] = (sums[i] as number) ^ (words[from + i] as number);
+  for (let i = 0; i < count; i++) if (sums[i] !== 0) return from + i;
+  return -1;
+}
+
+interface Readings {
+  readonly areas: readonly Uint8Array[];
+  readonly events: number;
+  readonly newest: number;
 }
 
 /** Superblocks and labels of all online members tell one story; counters never go back. */
 export class LabelWatch {
   readonly #events = new Map<string, number>();
   readonly #sequences = new Map<string, number>();
+  readonly #known = new Map<string, Readings>();
   readonly #generations = new Set<string>();
   #generation = '';
 
@@ -83,29 +115,39 @@ export class LabelWatch {
     const seen = new Map<number, string[]>();
     for (const { path, state, layout } of core.members.slots) {
       if (state !== 'online' || layout === null || scene.isHarmed(path)) continue;
-      const { bytes } = scene.machine.at(path);
-      const from = layout.superOffset;
-      const superblock = decodeSuperblock(bytes.slice(from, from + SUPERBLOCK_BYTES));
-      objectTo(
-        'labels',
-        superblock.kind !== 'superblock',
-        () => `${where}: ${path} has no superblock`,
-      );
-      if (superblock.kind !== 'superblock') continue;
-      const { events } = superblock.value;
-      this.#rises(this.#events, path, events, `${where}: events of ${path}`);
+      const { events, newest } = this.#readings(path, scene.machine.at(path).bytes, layout);
+      objectTo('labels', events < 0, () => `${where}: ${path} has no superblock`);
+      this.#rises(this.#events, path, events, () => `${where}: events of ${path}`);
       seen.set(events, [...(seen.get(events) ?? []), path]);
-      const copies = layout.labelOffsets.map((at) => decodeLabel(bytes.slice(at, at + 4096)));
-      const sequences = copies.map((copy) => (copy.kind === 'label' ? copy.value.sequence : -1));
-      const newest = Math.max(...sequences);
       objectTo('labels', newest < 0, () => `${where}: ${path} has no label`);
-      this.#rises(this.#sequences, path, newest, `${where}: label of ${path}`);
+      this.#rises(this.#sequences, path, newest, () => `${where}: label of ${path}`);
     }
     objectTo('labels', seen.size > 1 && core.mode === 'direct', () => {
       const groups = [...seen].map(([events, paths]) => `${paths.join(' and ')} ${events}`);
       return `${where}: members disagree on events: ${groups.join(', ')}`;
     });
     this.#watchGeneration(core, where);
+  }
+
+  /** What superblock and labels count, −1 where there is none; decoded again only when a byte of them has changed. */
+  #readings(path: string, bytes: Uint8Array, layout: MemberLayout): Readings {
+    const areas = [layout.superOffset, ...layout.labelOffsets].map((at) =>
+      bytes.subarray(at, at + BLOCK_BYTES),
+    );
+    const known = this.#known.get(path);
+    if (known?.areas.every((area, i) => Buffer.compare(area, areas[i] as Uint8Array) === 0))
+      return known;
+    const copies = areas.map((area) => area.slice());
+    const [block, ...labels] = copies as [Uint8Array, ...Uint8Array[]];
+    const superblock = decodeSuperblock(block.slice(0, SUPERBLOCK_BYTES));
+    const events = superblock.kind === 'superblock' ? superblock.value.events : -1;
+    const sequences = labels.map((label) => {
+      const decoded = decodeLabel(label);
+      return decoded.kind === 'label' ? decoded.value.sequence : -1;
+    });
+    const readings = { areas: copies, events, newest: Math.max(...sequences) };
+    this.#known.set(path, readings);
+    return readings;
   }
 
   /** A generation, once left, never comes back. */
@@ -118,9 +160,9 @@ export class LabelWatch {
     this.#generation = generation;
   }
 
-  #rises(seen: Map<string, number>, path: string, value: number, what: string): void {
+  #rises(seen: Map<string, number>, path: string, value: number, what: () => string): void {
     const before = seen.get(path) ?? 0;
-    objectTo('events', value < before, () => `${what} went back from ${before} to ${value}`);
+    objectTo('events', value < before, () => `${what()} went back from ${before} to ${value}`);
     seen.set(path, value);
   }
 

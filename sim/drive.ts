@@ -16,6 +16,9 @@ import type { World } from './world.ts';
 /** Microseconds until an operation completes. */
 export type Latency = (medium: SimMedium, kind: OperationKind, lengthBytes: number) => number;
 
+/** Used until the caller has stored what was gathered, and that is at once. */
+let gathered = new Uint8Array(64 * 1024);
+
 const nothing = (): Uint8Array => new Uint8Array(0);
 
 export class SimDrive implements Drive {
@@ -45,14 +48,14 @@ export class SimDrive implements Drive {
     return this.#run('read', offset, lengthBytes, nothing, (fault) => {
       const from = offset + (fault?.effect === 'misdirected' ? (fault.shiftBytes ?? 0) : 0);
       const { bytes } = this.medium;
-      this.#buffers.slice(address, lengthBytes).set(bytes.subarray(from, from + lengthBytes));
+      this.#buffers.bytes.set(bytes.subarray(from, from + lengthBytes), address);
     });
   }
 
   write(offset: DriveOffset, address: Address, lengthBytes: number): Promise<Errno> {
     const data = (): Uint8Array => this.#buffers.slice(address, lengthBytes);
     return this.#run('write', offset, lengthBytes, data, (fault) =>
-      this.#store(offset, data().slice(), fault),
+      this.#store(offset, data(), fault),
     );
   }
 
@@ -149,7 +152,7 @@ export class SimDrive implements Drive {
       case 'latent':
         return verdict.errno ?? EIO;
       case 'torn': {
-        const half = data().slice(0, Math.floor(operation.lengthBytes / 1024) * SECTOR_BYTES);
+        const half = data().subarray(0, Math.floor(operation.lengthBytes / 1024) * SECTOR_BYTES);
         if (half.length > 0) this.medium.applyWrite(operation.offset, half);
         return verdict.errno ?? EIO;
       }
@@ -161,10 +164,12 @@ export class SimDrive implements Drive {
   }
 
   #gather(parts: readonly Part[], lengthBytes: number): Uint8Array {
-    const data = new Uint8Array(lengthBytes);
+    if (lengthBytes > gathered.length) gathered = new Uint8Array(2 * lengthBytes);
+    const data = gathered.subarray(0, lengthBytes);
     let at = 0;
     for (const part of parts) {
-      data.set(this.#buffers.slice(part.address, part.lengthBytes), at);
+      const { address, lengthBytes: partBytes } = part;
+      data.set(this.#buffers.bytes.subarray(address, address + partBytes), at);
       at += part.lengthBytes;
     }
     return data;

@@ -10,7 +10,7 @@
 
 import { EIO } from '../src/base/errno.ts';
 import { covers } from './budget.ts';
-import { addsUp, nothingLeaks, readAll } from './checks.ts';
+import { nothingLeaks, ParityWatch, readAll } from './checks.ts';
 import { Coverage } from './coverage.ts';
 import { Objection, objectTo } from './objection.ts';
 import { bringBack } from './operator.ts';
@@ -187,7 +187,7 @@ class FailingLife {
     );
     objectTo('liveness', !rested, () => 'it does not come to rest');
     await readAll(scene, 'brought back');
-    addsUp(scene, 'brought back');
+    new ParityWatch().look(scene, 'brought back');
     nothingLeaks(scene, 'brought back');
   }
 

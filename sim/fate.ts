@@ -73,6 +73,6 @@ function store(
     const part = data.subarray(at, at + SECTOR_BYTES);
     // After a kill it is in the system's cache like every answered write, and a power cut may still lose it.
     if (power) medium.storeStable(offset + at, part);
-    else medium.applyWrite(offset + at, part.slice());
+    else medium.applyWrite(offset + at, part);
   }
 }

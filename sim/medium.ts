@@ -26,6 +26,7 @@ import {
   type Operation,
   strike,
 } from './faults.ts';
+import { Arena, giveZeroes, takeZeroes } from './memory.ts';
 
 export interface Pending {
   readonly handle: SimDrive;
@@ -65,23 +66,14 @@ interface Mark {
   readonly condition: Condition;
   readonly undo: Undo[];
   readonly keptBytes: number;
+  readonly cachedBytes: number;
 }
 
 const GRANULE_BYTES = 64 * 1024;
-/** Megabytes of zeroes cost the collector more than the few that were written cost to clear. */
-const zeroes = new Map<number, Uint8Array[]>();
+const PAGE_BYTES = 4096;
 
-const takeZeroes = (sizeBytes: number): Uint8Array =>
-  zeroes.get(sizeBytes)?.pop() ?? new Uint8Array(sizeBytes);
-
-function giveZeroes(bytes: Uint8Array): void {
-  const idle = zeroes.get(bytes.length) ?? [];
-  zeroes.set(bytes.length, idle);
-  if (idle.length < IDLE_MAX) idle.push(bytes);
-}
-
-/** Of each size. */
-const IDLE_MAX = 16;
+/** What was ever written, by granule; the rest is zeroes. */
+export type Image = ReadonlyMap<number, Uint8Array>;
 
 export class SimMedium {
   readonly path: string;
@@ -101,6 +93,10 @@ export class SimMedium {
   readonly #marks: Mark[] = [];
   /** One byte for each granule that was ever written. */
   readonly #touched: Uint8Array;
+  /** One byte for each page of 4 KiB that has changed since a checker last looked at it and cleared the byte. */
+  readonly changedPages: Uint8Array;
+  /** The data of `unflushed`. */
+  readonly #cache = new Arena();
   #kept = new Uint8Array(0);
   #keptBytes = 0;
 
@@ -111,6 +107,7 @@ export class SimMedium {
     this.bytes = takeZeroes(sizeBytes);
     this.stable = takeZeroes(sizeBytes);
     this.#touched = new Uint8Array(Math.ceil(sizeBytes / GRANULE_BYTES));
+    this.changedPages = new Uint8Array(Math.ceil(sizeBytes / PAGE_BYTES));
     this.#now = {
       sizeBytes,
       operations: 0,
@@ -233,9 +230,16 @@ export class SimMedium {
   }
 
   /** An older image of the whole drive, or none (`null`: blank). Nothing is in any cache then. */
-  restore(image: Uint8Array | null): void {
-    this.overwrite(0, image ?? new Uint8Array(this.bytes.length));
+  restore(image: Image | null): void {
+    this.#touched.forEach((touched, granule) => {
+      const then = image?.get(granule);
+      if (touched === 0 && then === undefined) return;
+      const from = granule * GRANULE_BYTES;
+      const lengthBytes = Math.min(GRANULE_BYTES, this.bytes.length - from);
+      this.overwrite(from, then ?? new Uint8Array(lengthBytes));
+    });
     this.#now.unflushed = [];
+    this.#forgetCache();
     this.#now.faults = [];
   }
 
@@ -245,8 +249,13 @@ export class SimMedium {
     this.#now.sizeBytes = sizeBytes;
   }
 
-  image(): Uint8Array {
-    return this.bytes.slice();
+  image(): Image {
+    const image = new Map<number, Uint8Array>();
+    this.#touched.forEach((touched, granule) => {
+      const from = granule * GRANULE_BYTES;
+      if (touched !== 0) image.set(granule, this.bytes.slice(from, from + GRANULE_BYTES));
+    });
+    return image;
   }
 
   // --- the end of a process ------------------------------------------------------------------------------------------
@@ -274,6 +283,7 @@ export class SimMedium {
     this.#now.unflushed = [];
     for (const { offset, data } of unflushed)
       this.#change(this.bytes, offset, this.stable.subarray(offset, offset + data.length));
+    this.#forgetCache();
   }
 
   /** Stored on the medium for good; only between two processes. */
@@ -322,12 +332,14 @@ export class SimMedium {
     return fault;
   }
 
+  /** `data` is borrowed. */
   applyWrite(offset: number, data: Uint8Array): void {
     this.onChange?.(this, offset, data);
     this.#now.faults = heal(this.#now.faults, offset, offset + data.length);
     this.#change(this.bytes, offset, data);
     this.#now.sequence++;
-    this.#now.unflushed.push({ sequence: this.#now.sequence, offset, data });
+    const kept = this.#cache.copy(data);
+    this.#now.unflushed.push({ sequence: this.#now.sequence, offset, data: kept });
   }
 
   applyFlush(throughSequence: number): void {
@@ -339,13 +351,24 @@ export class SimMedium {
       count++;
     }
     if (count > 0) this.#now.unflushed = unflushed.slice(count);
+    if (this.#now.unflushed.length === 0) this.#forgetCache();
+  }
+
+  /** Nothing is in the cache; but what a mark is to bring back stays. */
+  #forgetCache(): void {
+    this.#cache.usedBytes = this.#marks.at(-1)?.cachedBytes ?? 0;
   }
 
   // --- forks ---------------------------------------------------------------------------------------------------------
 
   mark(): void {
     const now = this.#now;
-    this.#marks.push({ condition: now, undo: [], keptBytes: this.#keptBytes });
+    this.#marks.push({
+      condition: now,
+      undo: [],
+      keptBytes: this.#keptBytes,
+      cachedBytes: this.#cache.usedBytes,
+    });
     this.#now = {
       ...now,
       faults: now.faults.map((one) => ({ ...one })),
@@ -364,6 +387,7 @@ export class SimMedium {
       target.set(this.#kept.subarray(before, before + lengthBytes), offset);
     }
     this.#keptBytes = mark.keptBytes;
+    this.#cache.usedBytes = mark.cachedBytes;
     this.#now = mark.condition;
   }
 
@@ -374,8 +398,15 @@ export class SimMedium {
       mark.undo.push({ target, offset, before, lengthBytes: data.length });
     }
     target.set(data, offset);
-    const last = Math.floor((offset + Math.max(data.length, 1) - 1) / GRANULE_BYTES);
-    this.#touched.fill(1, Math.floor(offset / GRANULE_BYTES), last + 1);
+    if (data.length === 0) return;
+    // Taken back or not: a page that was changed counts as changed.
+    const end = offset + data.length - 1;
+    const lastPage = Math.floor(end / PAGE_BYTES);
+    for (let page = Math.floor(offset / PAGE_BYTES); page <= lastPage; page++)
+      this.changedPages[page] = 1;
+    const last = Math.floor(end / GRANULE_BYTES);
+    for (let granule = Math.floor(offset / GRANULE_BYTES); granule <= last; granule++)
+      this.#touched[granule] = 1;
   }
 
   /** Nobody will look at this drive again: what it was made of is used for others. */

@@ -6,7 +6,7 @@
 import { SECTOR_BYTES } from '../src/base/units.ts';
 import type { Problem } from '../src/core/problems.ts';
 import { covers, coversCommand, harmOf } from './budget.ts';
-import { addsUp, LabelWatch, nothingLeaks, readAll } from './checks.ts';
+import { LabelWatch, nothingLeaks, ParityWatch, readAll } from './checks.ts';
 import { Coverage } from './coverage.ts';
 import { byChance, crash, everythingKept, type Fate, nothingKept } from './fate.ts';
 import { withoutTheWorld } from './guards.ts';
@@ -76,6 +76,7 @@ class Run {
   readonly #options: RunOptions;
   readonly #scene: Scene;
   readonly #labels = new LabelWatch();
+  readonly #parity = new ParityWatch();
   readonly #prober: Prober;
   #step = -1;
   /** The server that an operator is starting, refused for the moment or not. */
@@ -330,7 +331,7 @@ class Run {
     await this.#quiet(where);
     if (!server.alive || scene.core.halted) return;
     this.#labels.look(scene, where);
-    addsUp(scene, where);
+    this.#parity.look(scene, where);
     nothingLeaks(scene, where);
     scene.coverage.count('times at rest');
     scene.coverage.hit('everything looked at', scene.state);

@@ -11,7 +11,7 @@ import { Coverage } from './coverage.ts';
 import type { Latency } from './drive.ts';
 import type { DriveFault } from './faults.ts';
 import { Machine } from './machine.ts';
-import type { SimMedium } from './medium.ts';
+import type { Image, SimMedium } from './medium.ts';
 import { Objection } from './objection.ts';
 import { Oracle } from './oracle.ts';
 import type { Config, Plan } from './plan.ts';
@@ -31,7 +31,7 @@ export class Scene {
   /** Drives whose contents are not what the engine believes, until it has rebuilt or replaced them. */
   readonly changed = new Set<string>();
   /** Contents kept by a `snapshot` step. */
-  readonly snapshots = new Map<string, Uint8Array>();
+  readonly snapshots = new Map<string, Image>();
   /** Drives that have acknowledged a flush that they did not carry out. */
   readonly liars = new Set<string>();
   /** Gone for good: nobody plugs them in again. */

@@ -148,8 +148,7 @@ export class World {
       nowMs: () => this.nowUs / 1000,
       wallMs: () => Math.floor(WALL_START_MS + this.nowUs / 1000),
       after: (delayMs, run) =>
-        // Never at once: who waits for the last billionth of a second, and looks again, would find the same time for ever.
-        this.after(Math.max(1, delayMs * 1000), () => {
+        this.after(delayMs * 1000, () => {
           if (alive()) run();
         }),
     };

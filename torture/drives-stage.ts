@@ -114,7 +114,7 @@ export class Stage {
     if (status === null) return false;
     const isOut =
       status.drives.some(({ errors }) => errors.read + errors.write > 0) ||
-      (status.log?.legs ?? []).some(({ state }) => state !== 'online');
+      (status.log?.legs ?? []).some(({ state, errors }) => state !== 'online' || errors.read > 0);
     return isOut || (await this.events()).some(({ severity }) => severity !== 'info');
   }
 

@@ -56,6 +56,7 @@ export const DriveStatus = Type.Object({
 export const LegStatus = Type.Object({
   path: Type.String(),
   state: Type.Enum(['online', 'failed', 'missing']),
+  errors: Type.Object({ read: Count }),
   reason: Type.String(),
 });
 

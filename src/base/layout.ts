@@ -207,10 +207,16 @@ function encodeInteger(
   const least = kind === 'i32' ? -(2 ** 31) : 0;
   const most = kind === 'i32' ? 2 ** 31 - 1 : 2 ** integerBits[kind] - 1;
   assert(Number.isInteger(value) && value >= least && value <= most, 'integer out of its range');
-  let rest = value < 0 ? value + 2 ** 32 : value;
-  for (let index = from; index < from + lengthBytes; index++) {
-    bytes[index] = rest % 256;
-    rest = Math.floor(rest / 256);
+  let low = (value % 2 ** 32) | 0;
+  const lowEnd = Math.min(from + 4, from + lengthBytes);
+  for (let index = from; index < lowEnd; index++) {
+    bytes[index] = low;
+    low >>>= 8;
+  }
+  let rest = lengthBytes > 4 ? Math.floor(value / 2 ** 32) : 0;
+  for (let index = lowEnd; index < from + lengthBytes; index++) {
+    bytes[index] = rest;
+    rest >>>= 8;
   }
 }
 

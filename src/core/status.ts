@@ -58,6 +58,8 @@ export interface DriveStatus {
 export interface LegStatus {
   path: string;
   state: 'online' | 'failed' | 'missing';
+  /** Reads of it that failed or were wrong, while it stayed in; what was read came from another leg. */
+  errors: { read: number };
   reason: string;
 }
 

@@ -87,7 +87,8 @@ export async function heldForDrive(v: VolumeCore, startedMs: number): Promise<bo
   if (window.onDoubleAbsence === 'error' || v.changed.waiters >= v.limits.heldReadsMax)
     return false;
   const leftMs = startedMs + window.waitMs - clock.nowMs();
-  if (leftMs <= 0) return false;
+  // Less than a microsecond is what the difference of two fractions leaves: a timer that short ends in its own moment.
+  if (leftMs < 0.001) return false;
   window.heldReads++;
   await v.changed.wait(clock, leftMs);
   window.heldReads--;

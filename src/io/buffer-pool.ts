@@ -70,6 +70,8 @@ export class BufferPool implements Buffers {
   readonly #debug: boolean;
   readonly #pages: number;
   #freeBytes: number;
+  /** Nothing from here on was taken since the last reset: all poison, in debug. */
+  #usedEnd: number;
   /**
    * Per page: state and order of the block that begins there, its pins, its neighbours in a free
    * list.
@@ -103,6 +105,7 @@ export class BufferPool implements Buffers {
     this.#next = new Int32Array(pages);
     this.#previous = new Int32Array(pages);
     this.#freeBytes = 0;
+    this.#usedEnd = sizeBytes;
     this.reset();
     assert(this.#freeBytes > this.reserveBytes, 'the reserve leaves something for clients');
   }
@@ -125,7 +128,8 @@ export class BufferPool implements Buffers {
     this.#freeBytes = 0;
     this.#state[0] = TAKEN;
     this.#fillWithBlocks();
-    if (this.#debug) this.bytes.fill(POISON, PAGE_BYTES);
+    if (this.#debug) this.bytes.fill(POISON, PAGE_BYTES, this.#usedEnd);
+    this.#usedEnd = PAGE_BYTES;
   }
 
   get freeBytes(): number {
@@ -234,6 +238,7 @@ export class BufferPool implements Buffers {
       this.#link(page + (1 << found), found);
     }
     this.#order[page] = order;
+    this.#usedEnd = Math.max(this.#usedEnd, (page + (1 << order)) * PAGE_BYTES);
     return page;
   }
 

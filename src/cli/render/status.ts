@@ -105,7 +105,13 @@ function legs(log: LogStatus, paint: Paint): string {
       paint('dim', index === 0 ? 'LOG ' : '    '),
       paint(leg.state === 'online' ? 'good' : 'bad', leg.state),
       leg.path,
-      leg.reason !== '' ? leg.reason : index === 0 ? head : '',
+      [
+        leg.reason,
+        leg.errors.read > 0 ? `${leg.errors.read} reads failed` : '',
+        index === 0 ? head : '',
+      ]
+        .filter((text) => text !== '')
+        .join('; '),
     ]),
     '  ',
   );

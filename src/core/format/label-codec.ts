@@ -22,9 +22,8 @@ export function encodeLabel(label: Label): Uint8Array {
 export function decodeLabel(bytes: Uint8Array): LabelResult {
   assert(bytes.length === LABEL_BYTES, 'a label has 4096 bytes');
   const { magic, version, digest } = labelLayout.fields;
-  if (bytes.subarray(0, magic.lengthBytes).every((byte) => byte === 0)) return { kind: 'none' };
-  const found = String.fromCharCode(...bytes.subarray(0, magic.lengthBytes));
-  if (found !== LABEL_MAGIC) return { kind: 'none' };
+  for (let index = 0; index < magic.lengthBytes; index++)
+    if (bytes[index] !== LABEL_MAGIC.charCodeAt(index)) return { kind: 'none' };
   const stored = bytes.subarray(digest.offset, digest.offset + DIGEST_BYTES);
   const computed = digestOf(bytes);
   if (computed.some((byte, index) => byte !== stored[index])) {

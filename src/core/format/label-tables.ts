@@ -292,12 +292,15 @@ function decodeChecked(bytes: Uint8Array): Label {
 }
 
 function decodeMember(bytes: Uint8Array, at: number): LabelMember {
-  const { slot, state, reason, ...same } = checked(memberTable, bytes, at);
+  const raw = checked(memberTable, bytes, at);
+  // One by one here too: a label has dozens of them.
   return {
-    ...same,
-    slot: slot === NO_SLOT ? null : slot,
-    state: wordOf(driveStates, state),
-    reason: wordOf(memberReasons, reason),
+    uuid: raw.uuid,
+    slot: raw.slot === NO_SLOT ? null : raw.slot,
+    state: wordOf(driveStates, raw.state),
+    reason: wordOf(memberReasons, raw.reason),
+    eventsAtChange: raw.eventsAtChange,
+    changedWallMs: raw.changedWallMs,
   };
 }
 

@@ -84,7 +84,15 @@ export function chooseLegs(
     const drive =
       mine.find((each) => each.header.legs[each.header.legIndex]!.uuid === peer.uuid)?.drive ??
       null;
-    const leg: Leg = { index, uuid: peer.uuid, drive, state: 'online', reason: '', reading: 0 };
+    const leg: Leg = {
+      index,
+      uuid: peer.uuid,
+      drive,
+      state: 'online',
+      reason: '',
+      reading: 0,
+      readErrors: 0,
+    };
     const failed = peer.state === 'failed' || (expected.failedLegs ?? []).includes(peer.uuid);
     if (failed)
       Object.assign(leg, { state: 'failed', reason: 'it has missed something, by its record' });

@@ -46,6 +46,8 @@ export interface Leg {
   reason: string;
   /** Reads under way, to spread them. */
   reading: number;
+  /** Reads of records that failed here or that a checksum denied; another leg, or a second try, had them. */
+  readErrors: number;
 }
 
 export type OnLegFailed = (index: number, reason: string) => Promise<void>;

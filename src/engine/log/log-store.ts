@@ -391,9 +391,10 @@ export class LogStore {
   }
 
   #legStatus(): LegStatus[] {
-    return this.#legs.all.map(({ drive, uuid, state, reason }) => ({
+    return this.#legs.all.map(({ drive, uuid, state, reason, readErrors }) => ({
       path: drive?.path ?? uuid,
       state: state === 'syncing' ? 'failed' : state,
+      errors: { read: readErrors },
       reason: state === 'syncing' ? 'being copied' : reason,
     }));
   }

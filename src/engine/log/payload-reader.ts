@@ -77,6 +77,7 @@ export class PayloadReader {
     const leg = this.#choose();
     let errno: Errno = leg === null ? EIO : await this.#readFrom(leg, block, blocks, own);
     if (leg !== null && (errno !== OK || this.#firstBad(block, blocks, own) >= 0)) {
+      leg.readErrors++;
       errno = await this.#assemble(
         leg,
         errno === OK ? own : null,

@@ -30,6 +30,7 @@ export function sampleStatus(change: Partial<VolumeStatus> = {}): VolumeStatus {
       usedBytes: GIB / 4,
       legs: [0, 1].map((leg) => ({
         path: `/srv/l${leg}.img`,
+        errors: { read: 0 },
         state: 'online' as const,
         reason: '',
       })),

@@ -82,6 +82,25 @@ test('each segment in turn is spoilt on one leg: all data is there, and the leg 
   }
 });
 
+test('one read of one leg fails, once: nobody waits for it, and the status counts it', async () => {
+  const { world, images } = await twelve(4);
+  const store = await reopen(world, images, single);
+  assert.deepEqual(
+    store.status().legs.map(({ errors }) => errors.read),
+    [0, 0],
+  );
+  let left = 1;
+  world.fault = (drive, operation) =>
+    operation === 'read' && drive.path === images[0]!.path && left-- > 0 ? EIO : OK;
+  for (let i = 0; i < 4; i++) assert.equal(await readSector(store, 3), OK);
+  assert.equal(
+    store.status().legs.reduce((sum, { errors }) => sum + errors.read, 0),
+    1,
+  );
+  world.fault = () => OK;
+  await store.close();
+});
+
 test('a segment that was flushed and has no header on any leg is damage, never the end of the log', async () => {
   for (let index = 0; index < SEGMENTS - 1; index++) {
     const { world, images } = await twelve(2);

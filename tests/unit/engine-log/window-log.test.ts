@@ -210,8 +210,8 @@ test('status and report', async () => {
   assert.equal(store.status().state, 'logging');
   assert.equal(store.status().usedBytes, 4096);
   assert.deepEqual(store.status().legs, [
-    { path: 'leg0', state: 'online', reason: '' },
-    { path: 'leg1', state: 'online', reason: '' },
+    { path: 'leg0', state: 'online', errors: { read: 0 }, reason: '' },
+    { path: 'leg1', state: 'online', errors: { read: 0 }, reason: '' },
   ]);
   const report = store.report();
   assert.equal(report.records, 1);

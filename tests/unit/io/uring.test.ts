@@ -57,10 +57,10 @@ test('entering the ring is interrupted, or refused for now: everything is done l
   const system = native();
   assert(system);
   const answers = [-EINTR, -EAGAIN, -EBUSY];
-  const enter = system.ringEnter;
+  const enter = system.ringEnter.bind(system);
   Object.defineProperty(system, 'ringEnter', {
     configurable: true,
-    value: (...args: Parameters<typeof enter>) => answers.shift() ?? enter.apply(system, args),
+    value: (...args: Parameters<typeof enter>) => answers.shift() ?? enter(...args),
   });
   t.after(() => Reflect.deleteProperty(system, 'ringEnter'));
   const address = pool.take(4096, 'engine');

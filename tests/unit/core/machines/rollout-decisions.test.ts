@@ -193,7 +193,7 @@ const volumeOf = (
     state: 'idle',
     capacityBytes: 0,
     usedBytes: 0,
-    legs: [{ path: 'l0', state: 'online', reason: '' }],
+    legs: [{ path: 'l0', state: 'online', errors: { read: 0 }, reason: '' }],
   },
   window: null,
   jobs: [],

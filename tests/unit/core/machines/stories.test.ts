@@ -65,8 +65,8 @@ const log: LogStatus = {
   capacityBytes: 1000,
   usedBytes: 10,
   legs: [
-    { path: '/log/a', state: 'online', reason: '' },
-    { path: '/log/b', state: 'online', reason: '' },
+    { path: '/log/a', state: 'online', errors: { read: 0 }, reason: '' },
+    { path: '/log/b', state: 'online', errors: { read: 0 }, reason: '' },
   ],
 };
 const failedLog: LogStatus = {

@@ -63,8 +63,8 @@ const log: LogStatus = {
   capacityBytes: 1000,
   usedBytes: 10,
   legs: [
-    { path: '/log/a', state: 'online', reason: '' },
-    { path: '/log/b', state: 'online', reason: '' },
+    { path: '/log/a', state: 'online', errors: { read: 0 }, reason: '' },
+    { path: '/log/b', state: 'online', errors: { read: 0 }, reason: '' },
   ],
 };
 const window: VolumeFacts = {
@@ -235,7 +235,12 @@ test('every alarm of something wrong ends with a command, volume and drive fille
     usedBytes: 990,
     legs: log.legs.map((leg) => ({ ...leg, state: 'failed' })),
   };
-  const out = { path: '/log/a', state: 'failed', reason: 'it is gone' } as const;
+  const out = {
+    path: '/log/a',
+    state: 'failed',
+    errors: { read: 0 },
+    reason: 'it is gone',
+  } as const;
   const noisy: VolumeFacts = {
     ...second,
     log: failedLog,
