@@ -137,8 +137,9 @@ for (const io of bothKinds) {
         acknowledged++;
       }
     })();
-    await locum.until(volume, 'holding writes', (it) => it.alarms.length > 0 && acknowledged > 0);
-    await sleep(1000);
+    await locum.until(volume, 'holding writes', (it) =>
+      it.alarms.some(({ code }) => code === 'writes-held'),
+    );
     const held = acknowledged;
     await sleep(500);
     assert.equal(acknowledged, held, 'writes are held');
