@@ -5,7 +5,8 @@
  *
  *   outside a window     as many members as the level tolerates, and one leg
  *   in a window          one member besides the one that is away, and one leg
- *   a bad sector         only while every member is whole: it takes the redundancy of its stripe
+ *   a bad sector         only while every member is whole: it takes the redundancy of its stripe. While frozen also on a
+ *                        survivor, if nothing but the drive that is away is missing: what needs it waits for that drive
  *   no log               no member: after a crash, degraded, nobody can say what a half-written stripe held
  *
  * A member that an administrator has asked to be replaced is as good as out from then on: when it goes, nobody is asked
@@ -57,16 +58,20 @@ export function covers(
   if (!standing.slots.some((slot) => slot.path === path)) return true;
   if (standing.inDoubt) return false;
   const absent = slotsWhere(standing, ({ path, state }) => state !== 'online' || isOut(path));
-  if (harm === 'sector') return absent === 0 && !scene.anyLatent();
-  if (scene.anyLatent(path)) return false;
   const one = 1 << standing.slots.findIndex((each) => each.path === path);
-  const { tolerated } = standing;
-  if (standing.mode !== 'frozen') return bitCount(absent | one) <= tolerated;
   // The drive that is away counts as lost only if it will not come back as it was.
   const lost = slotsWhere(
     standing,
     ({ path: own, state }) => isOut(own) || !(state === 'online' || state === 'away'),
   );
+  if (harm === 'sector') {
+    const isSurvivor = standing.slots.some((each) => each.path === path && each.state === 'online');
+    const isWhole = standing.mode === 'frozen' ? lost === 0 && isSurvivor : absent === 0;
+    return isWhole && !scene.anyLatent();
+  }
+  if (scene.anyLatent(path)) return false;
+  const { tolerated } = standing;
+  if (standing.mode !== 'frozen') return bitCount(absent | one) <= tolerated;
   return bitCount(lost | one) <= tolerated && bitCount(absent | one) <= Math.max(tolerated, 2);
 }
 

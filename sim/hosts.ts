@@ -91,7 +91,7 @@ function judge(scene: Scene, errno: Errno, what: string): void {
 /** With two members absent, exactly what needs both may be refused, or after a wait. */
 function judgeRead(scene: Scene, errno: Errno, lba: number, sectors: number): void {
   for (let sector = lba; sector < lba + sectors; sector++) {
-    if (errno === EIO && needsAbsent(scene.core, scene.anyLatent(), sector)) {
+    if (errno === EIO && needsAbsent(scene, scene.core, sector)) {
       scene.coverage.count('reads refused: two members absent');
       return;
     }
@@ -99,19 +99,22 @@ function judgeRead(scene: Scene, errno: Errno, lba: number, sectors: number): vo
   judge(scene, errno, `a read of ${lba}+${sectors}`);
 }
 
-/** `latent`: some drive has a bad sector, which in a window takes its stripe's redundancy as an absent member does. */
-export function needsAbsent(core: VolumeCore, anyLatent: boolean, sector: number): boolean {
-  if (core.window === null || core.halted) return false;
+/**
+ * Does this sector need more members than there are? One with a bad sector in the stripe is as good as absent there. While
+ * a window is open or what it left is made good, that may be one too many; otherwise nothing may be missing.
+ */
+export function needsAbsent(scene: Scene, core: VolumeCore, sector: number): boolean {
+  if (core.halted) return false;
   if (core.log?.overlay.anyIn(sector, 1) === true && core.mode === 'frozen') return false;
   const offset = (sector * SECTOR_BYTES) as VolumeOffset;
   const { geometry, members } = core;
   const stripe: StripeIndex = geometry.stripeOf(offset);
-  const latent = anyLatent ? 1 : 0;
-  const absent = members.unusable(stripe);
-  if (geometry.level.mirrored) return bitCount(absent) + latent >= geometry.members;
+  const bad = scene.badIn(core, stripe);
+  if (core.window === null && bad === 0) return false;
+  const absent = members.unusable(stripe) | bad;
+  if (geometry.level.mirrored) return bitCount(absent) >= geometry.members;
   const slot = geometry.dataSlot(stripe, geometry.indexOf(offset));
-  const own = (absent & bit(slot)) !== 0;
-  return (own || latent > 0) && bitCount(absent) + latent > core.tolerated;
+  return (absent & bit(slot)) !== 0 && bitCount(absent) > core.tolerated;
 }
 
 export const recent = (scene: Scene): string =>

@@ -174,6 +174,13 @@ export class SimMedium {
     return this.#now.sizeBytes < this.bytes.length;
   }
 
+  /** Some sector of it cannot be read. */
+  isBadIn(from: number, to: number): boolean {
+    return this.#now.faults.some(
+      (one) => one.fault.effect === 'latent' && one.from < to && from < one.to,
+    );
+  }
+
   get hasLatent(): boolean {
     return this.#now.faults.some(({ fault }) => fault.effect === 'latent');
   }

@@ -206,7 +206,7 @@ async function readEverything(
 function anyNeedsAbsent(scene: Scene, server: Server, lba: number, count: number): boolean {
   const { core } = server.volume;
   for (let sector = lba; sector < lba + count; sector++)
-    if (needsAbsent(core, scene.anyLatent(), sector)) return true;
+    if (needsAbsent(scene, core, sector)) return true;
   return false;
 }
 

@@ -4,12 +4,13 @@
  */
 
 import { assert } from '../src/base/assert.ts';
-import { SECTOR_BYTES } from '../src/base/units.ts';
+import { SECTOR_BYTES, type StripeIndex } from '../src/base/units.ts';
+import { bit } from '../src/engine/members.ts';
 import type { VolumeCore } from '../src/engine/volume-core.ts';
 import { covers, HOPELESS_SLOWNESS, type Standing } from './budget.ts';
 import { Coverage } from './coverage.ts';
 import type { Latency } from './drive.ts';
-import type { DriveFault } from './faults.ts';
+import type { DriveFault, Operation } from './faults.ts';
 import { Machine } from './machine.ts';
 import type { Image, SimMedium } from './medium.ts';
 import { Objection } from './objection.ts';
@@ -48,6 +49,8 @@ export class Scene {
   idleBytes = -1;
   #standing: Standing | null = null;
   #processes = 0;
+  /** Reads that failed once while a window was open; what needed them waits as for a drive that is away. */
+  readonly #refusedReads: { path: string; window: string; from: number; to: number }[] = [];
 
   constructor(plan: Plan, pools: Pools, coverage = new Coverage()) {
     this.plan = plan;
@@ -152,6 +155,23 @@ export class Scene {
     for (const medium of this.machine.media.values())
       if (medium.hasFaults || medium.isHung || medium.isShrunk) return true;
     return false;
+  }
+
+  /** Slots whose part of this stripe has a sector that cannot be read, or could not when this window asked for it. */
+  badIn({ members, geometry, window }: VolumeCore, stripe: StripeIndex): number {
+    const { chunkBytes } = geometry;
+    let mask = 0;
+    members.slots.forEach(({ path, layout }, slot) => {
+      const medium = this.machine.media.get(path);
+      if (medium === undefined || layout === null) return;
+      const from = layout.dataOffset + stripe * chunkBytes;
+      const to = from + chunkBytes;
+      const wasRefused = this.#refusedReads.some(
+        (read) => read.path === path && read.window === window?.id && read.from < to && from < read.to,
+      );
+      if (wasRefused || medium.isBadIn(from, to)) mask |= bit(slot);
+    });
+    return mask;
   }
 
   anyLatent(but = ''): boolean {
@@ -270,12 +290,20 @@ export class Scene {
     );
   }
 
+  #noteRefusal({ path }: SimMedium, { effect }: DriveFault, operation: Operation): void {
+    const { kind, offset, lengthBytes } = operation;
+    const window = this.server.running ? this.core.window : null;
+    if (window === null || kind !== 'read' || effect !== 'error') return;
+    this.#refusedReads.push({ path, window: window.id, from: offset, to: offset + lengthBytes });
+  }
+
   #watch(medium: SimMedium): SimMedium {
     const mayFail = (): boolean => covers(this, medium.path, 'member');
     medium.mayStrike = (fault) => !this.fatal.has(fault) || mayFail();
     medium.pace = (slowness) => (slowness < HOPELESS_SLOWNESS || mayFail() ? slowness : 1);
     medium.onStrike = (_, fault, operation) => {
       this.coverage.struck(fault, this.state);
+      this.#noteRefusal(medium, fault, operation);
       const silent = fault.effect === 'lost' || fault.effect === 'misdirected';
       if (!silent) return;
       // Spent, but what it left stays: a leg that is silently wrong counts as lost until another takes its place.
