@@ -167,7 +167,8 @@ export class Scene {
       const from = layout.dataOffset + stripe * chunkBytes;
       const to = from + chunkBytes;
       const wasRefused = this.#refusedReads.some(
-        (read) => read.path === path && read.window === window?.id && read.from < to && from < read.to,
+        (read) =>
+          read.path === path && read.window === window?.id && read.from < to && from < read.to,
       );
       if (wasRefused || medium.isBadIn(from, to)) mask |= bit(slot);
     });

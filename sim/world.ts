@@ -148,7 +148,8 @@ export class World {
       nowMs: () => this.nowUs / 1000,
       wallMs: () => Math.floor(WALL_START_MS + this.nowUs / 1000),
       after: (delayMs, run) =>
-        this.after(delayMs * 1000, () => {
+        // A rest of a microsecond is one: who waits for it would find that no time has passed, and wait again, for ever.
+        this.after(delayMs > 0 ? Math.max(1, delayMs * 1000) : 0, () => {
           if (alive()) run();
         }),
     };
