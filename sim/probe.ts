@@ -147,7 +147,8 @@ async function start(scene: Scene, world: World, server: Server, what: Probe): P
   if (!outcome.ok && scene.plan.promise === 'beyond') return false;
   // Nobody has it on record as gone, or its metadata cannot be read: an operator has to say that it is out.
   const { problem } = outcome.ok ? { problem: null } : outcome;
-  const isLost = what.lose !== null && problem?.code === 'members-missing';
+  const anyGone = what.lose !== null || scene.anyGone();
+  const isLost = anyGone && problem?.code === 'members-missing';
   const isBroken = problem !== null && unreadable.has(problem.code) && anyBroken;
   // By another process: what the first one could not let go went with it.
   if (isLost || isBroken) crash(scene.machine.media.values(), false, nothingKept);

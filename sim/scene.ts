@@ -157,6 +157,12 @@ export class Scene {
     return false;
   }
 
+  /** Some drive has been pulled out; the volume may not have had the time to put that on record. */
+  anyGone(): boolean {
+    for (const medium of this.machine.media.values()) if (medium.isVanished) return true;
+    return false;
+  }
+
   /** Slots whose part of this stripe has a sector that cannot be read, or could not when this window asked for it. */
   badIn({ members, geometry, window }: VolumeCore, stripe: StripeIndex): number {
     const { chunkBytes } = geometry;
