@@ -8,6 +8,7 @@ import { decodeLabel } from '../src/core/format/label-codec.ts';
 import type { MemberLayout } from '../src/core/format/member-layout.ts';
 import { decodeSuperblock, SUPERBLOCK_BYTES } from '../src/core/format/superblock.ts';
 import type { VolumeCore } from '../src/engine/volume-core.ts';
+import { anyNeedsAbsent } from './hosts.ts';
 import { objectTo } from './objection.ts';
 import type { Scene } from './scene.ts';
 
@@ -24,9 +25,15 @@ export async function readAll(scene: Scene, where: string): Promise<void> {
       if (!server.alive) return;
       oracle.endRead();
       if (errno === 0) oracle.check(lba, data, calledAt, where);
-      else if (scene.plan.promise === 'covered' && scene.core.window === null)
-        objectTo('answer', true, () => `${where}: sector ${lba}+${sectors}: errno ${errno}`);
-      else scene.coverage.count('reads refused: two members absent');
+      else {
+        const isCovered = scene.plan.promise === 'covered';
+        objectTo(
+          'answer',
+          isCovered && !anyNeedsAbsent(scene, scene.core, { lba, sectors, calledAt }),
+          () => `${where}: sector ${lba}+${sectors}: errno ${errno}`,
+        );
+        scene.coverage.count('reads refused: two members absent');
+      }
     });
     reads.push(read);
   }

@@ -19,6 +19,13 @@ export type Latency = (medium: SimMedium, kind: OperationKind, lengthBytes: numb
 /** Used until the caller has stored what was gathered, and that is at once. */
 let gathered = new Uint8Array(64 * 1024);
 
+/** How far beside its place an operation lands: before the beginning of a drive there is nothing. */
+function besideOf(fault: DriveFault | null, offset: number): number {
+  if (fault?.effect !== 'misdirected') return 0;
+  const shift = fault.shiftBytes ?? 0;
+  return offset + shift < 0 ? -shift : shift;
+}
+
 const nothing = (): Uint8Array => new Uint8Array(0);
 
 export class SimDrive implements Drive {
@@ -46,7 +53,7 @@ export class SimDrive implements Drive {
 
   read(offset: DriveOffset, address: Address, lengthBytes: number): Promise<Errno> {
     return this.#run('read', offset, lengthBytes, nothing, (fault) => {
-      const from = offset + (fault?.effect === 'misdirected' ? (fault.shiftBytes ?? 0) : 0);
+      const from = offset + besideOf(fault, offset);
       const { bytes } = this.medium;
       this.#buffers.bytes.set(bytes.subarray(from, from + lengthBytes), address);
     });
@@ -93,8 +100,7 @@ export class SimDrive implements Drive {
 
   #store(offset: number, data: Uint8Array, fault: DriveFault | null): void {
     if (fault?.effect === 'lost') return;
-    const beside = fault?.effect === 'misdirected' ? (fault.shiftBytes ?? 0) : 0;
-    this.medium.applyWrite(offset + beside, data);
+    this.medium.applyWrite(offset + besideOf(fault, offset), data);
   }
 
   #run(

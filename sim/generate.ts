@@ -5,7 +5,7 @@
 
 import { EIO } from '../src/base/errno.ts';
 import type { DriveFault } from './faults.ts';
-import type { Action, Config, Plan, Return, Step } from './plan.ts';
+import { type Action, type Config, type Plan, type Return, type Step, smallLog } from './plan.ts';
 import { Stream } from './streams.ts';
 
 const KIB = 1024;
@@ -13,7 +13,7 @@ const MIB = 1024 * KIB;
 
 export interface Taste {
   readonly promise: 'covered' | 'beyond';
-  /** Steps of hosts; operators and faults come on top. */
+  /** Moments at which hosts ask for something, one or several requests at once; operators and faults come on top. */
   readonly hostSteps: number;
 }
 
@@ -26,6 +26,8 @@ export function generate(seed: number, taste: Partial<Taste> = {}): Plan {
   const steps: Step[] = [];
   for (let i = 0; i < hostSteps; i++) {
     steps.push({ waitUs: waitOf(draw, mood), ...hostAction(draw, mood) });
+    for (let others = draw.below(mood.atOnce); others > 0; others--)
+      steps.push({ waitUs: 0, ...hostAction(draw, mood) });
     if (draw.chance(mood.operator)) steps.push({ waitUs: 0, ...operatorAction(draw, config) });
     if (draw.chance(mood.faults)) steps.push({ waitUs: 0, ...faultAction(draw, config) });
     if (draw.chance(mood.crashes)) steps.push({ waitUs: 0, ...crashAction(draw) });
@@ -56,6 +58,7 @@ function configFrom(seed: number): Config {
       sweepStepBytes: draw.pick([4, 16, 64]) * KIB,
       replayZoneBytes: draw.pick([8, 32, 256]) * KIB,
       replayStripesAtOnce: draw.pick([1, 4, 16]),
+      ...(draw.chance(0.7) ? smallLog : {}),
     },
   };
 }
@@ -70,6 +73,8 @@ interface Mood {
   readonly flushes: number;
   readonly fua: number;
   readonly zeroes: number;
+  /** Requests of one moment are fewer than this many more. */
+  readonly atOnce: number;
   /** Most requests lie in this many sectors, so that they meet. */
   readonly hotSectors: number;
   readonly maxSectors: number;
@@ -85,6 +90,7 @@ const moodFrom = (draw: Stream): Mood => ({
   flushes: draw.pick([0.02, 0.1]),
   fua: draw.pick([0, 0.1, 0.3]),
   zeroes: draw.pick([0, 0.05, 0.2]),
+  atOnce: draw.pick([1, 4, 16]),
   hotSectors: draw.pick([16, 64, 100_000]),
   maxSectors: draw.pick([1, 8, 24, 96]),
 });

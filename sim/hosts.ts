@@ -15,11 +15,22 @@ import type { Server } from './server.ts';
 
 type HostAction = Extract<Action, { do: 'write' | 'zero' | 'trim' | 'read' | 'flush' }>;
 
+interface AskedRead {
+  readonly lba: number;
+  readonly sectors: number;
+  readonly calledAt: number;
+}
+
 /** Resolves when it is answered; never, if the process dies first. Does not reject: an objection ends the run. */
 export function ask(scene: Scene, action: HostAction): void {
   const { server, world } = scene;
   if (!server.running || server.volume.core.stopping) {
     scene.coverage.count('requests dropped: no server');
+    return;
+  }
+  // The server takes in only so much at a time, and keeps the rest of its memory for what it has taken in.
+  if (server.buffers.freeBytes < server.buffers.sizeBytes / 4) {
+    scene.coverage.count('requests dropped: too many at once');
     return;
   }
   scene.coverage.count('host operations');
@@ -40,13 +51,16 @@ async function answerOf(scene: Scene, server: Server, action: HostAction): Promi
     case 'read': {
       const calledAt = oracle.beginRead();
       const { lba, sectors } = action;
+      const asked = { lba, sectors, calledAt };
+      // A drive may be back by the time of the answer.
+      const mayBeRefused = scene.core.window !== null && anyNeedsAbsent(scene, scene.core, asked);
       let answer: Errno = OK;
       await server.read(lba * SECTOR_BYTES, sectors * SECTOR_BYTES, (errno, data) => {
         answer = errno;
         if (!server.alive) return;
         oracle.endRead();
         if (errno === OK) oracle.check(lba, data, calledAt, 'a read');
-        else judgeRead(scene, errno, lba, sectors);
+        else judgeRead(scene, errno, asked, mayBeRefused);
       });
       return answer;
     }
@@ -89,23 +103,21 @@ function judge(scene: Scene, errno: Errno, what: string): void {
 }
 
 /** With two members absent, exactly what needs both may be refused, or after a wait. */
-function judgeRead(scene: Scene, errno: Errno, lba: number, sectors: number): void {
-  for (let sector = lba; sector < lba + sectors; sector++) {
-    if (errno === EIO && needsAbsent(scene, scene.core, sector)) {
-      scene.coverage.count('reads refused: two members absent');
-      return;
-    }
-  }
-  judge(scene, errno, `a read of ${lba}+${sectors}`);
+function judgeRead(scene: Scene, errno: Errno, asked: AskedRead, mayBeRefused: boolean): void {
+  if (errno === EIO && (mayBeRefused || anyNeedsAbsent(scene, scene.core, asked)))
+    scene.coverage.count('reads refused: two members absent');
+  else judge(scene, errno, `a read of ${asked.lba}+${asked.sectors}`);
 }
 
 /**
  * Does this sector need more members than there are? One with a bad sector in the stripe is as good as absent there. While
  * a window is open or what it left is made good, that may be one too many; otherwise nothing may be missing.
  */
-export function needsAbsent(scene: Scene, core: VolumeCore, sector: number): boolean {
+function needsAbsent(scene: Scene, core: VolumeCore, sector: number, calledAt: number): boolean {
   if (core.halted) return false;
-  if (core.log?.overlay.anyIn(sector, 1) === true && core.mode === 'frozen') return false;
+  // Unless it got there while the read was under way.
+  const isInLog = core.log?.overlay.anyIn(sector, 1) === true && core.mode === 'frozen';
+  if (isInLog && !scene.oracle.wroteSince(sector, calledAt)) return false;
   const offset = (sector * SECTOR_BYTES) as VolumeOffset;
   const { geometry, members } = core;
   const stripe: StripeIndex = geometry.stripeOf(offset);
@@ -115,6 +127,14 @@ export function needsAbsent(scene: Scene, core: VolumeCore, sector: number): boo
   if (geometry.level.mirrored) return bitCount(absent) >= geometry.members;
   const slot = geometry.dataSlot(stripe, geometry.indexOf(offset));
   return (absent & bit(slot)) !== 0 && bitCount(absent) > core.tolerated;
+}
+
+/** The same of some sector of a read. */
+export function anyNeedsAbsent(scene: Scene, core: VolumeCore, read: AskedRead): boolean {
+  const end = read.lba + read.sectors;
+  for (let sector = read.lba; sector < end; sector++)
+    if (needsAbsent(scene, core, sector, read.calledAt)) return true;
+  return false;
 }
 
 export const recent = (scene: Scene): string =>

@@ -226,6 +226,12 @@ export class SimMedium {
     this.release();
   }
 
+  /** Taken out by hand: whatever was asked of it is answered at once, however slow it was. */
+  pullOut(): void {
+    this.vanish();
+    for (const pending of [...this.#now.inFlight]) pending.run();
+  }
+
   reappear(): void {
     this.#now.vanished = false;
   }

@@ -96,6 +96,11 @@ export class Oracle {
     return { lba, sectors, write, calledAt };
   }
 
+  /** Some write of it was under way at this moment, or came later. */
+  wroteSince(sector: number, moment: number): boolean {
+    return this.#entries.get(sector)?.some(({ answeredAt }) => answeredAt > moment) === true;
+  }
+
   dataOf({ lba, sectors, write }: OpenWrite): Uint8Array {
     const data = new Uint8Array(sectors * SECTOR_BYTES);
     const words = wordsOf(data);
@@ -204,7 +209,8 @@ export class Oracle {
   ): Entry | undefined {
     if (seen.kind === 'garbage') return undefined;
     if (seen.kind === 'write' && (seen.lba !== sector || seen.seed !== this.seed)) return undefined;
-    return list.findLast(
+    // Zeroes do not say whose they are. The first that may be meant shows the least: what came behind it may still appear.
+    return list.find(
       (entry) =>
         (seen.kind === 'zeroes' ? entry.zero : !entry.zero && entry.write === seen.write) &&
         legal(entry),

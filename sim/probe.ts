@@ -9,7 +9,7 @@ import { SECTOR_BYTES } from '../src/base/units.ts';
 import { GAP } from '../src/core/overlay.ts';
 import type { Problem } from '../src/core/problems.ts';
 import { crash, type Fate, nothingKept } from './fate.ts';
-import { needsAbsent } from './hosts.ts';
+import { anyNeedsAbsent } from './hosts.ts';
 import { Objection, objectTo } from './objection.ts';
 import type { CrashKind } from './oracle.ts';
 import type { Pool } from './pools.ts';
@@ -34,6 +34,8 @@ const LIMIT_US = 30 * 60 * 1_000_000;
 /** A replay of a volume this small takes no time; what waits longer waits for something. */
 const REPLAY_LIMIT_US = 20 * 1_000_000;
 const READ_SECTORS = 128;
+/** Nothing is written while a fork is read. */
+const NOT_YET = Number.POSITIVE_INFINITY;
 
 export function probe(scene: Scene, what: Probe): Promise<void> {
   scene.remember();
@@ -196,19 +198,15 @@ async function readEverything(
     reads.push(
       server.read(lba * SECTOR_BYTES, count * SECTOR_BYTES, (errno, data) => {
         if (errno === 0) scene.oracle.checkFork(lba, data, kind, server.state);
-        else if (!anyNeedsAbsent(scene, server, lba, count)) refused.push(lba);
+        else if (
+          !anyNeedsAbsent(scene, server.volume.core, { lba, sectors: count, calledAt: NOT_YET })
+        )
+          refused.push(lba);
       }),
     );
   }
   await settle(world, Promise.all(reads));
   return refused;
-}
-
-function anyNeedsAbsent(scene: Scene, server: Server, lba: number, count: number): boolean {
-  const { core } = server.volume;
-  for (let sector = lba; sector < lba + count; sector++)
-    if (needsAbsent(scene, core, sector)) return true;
-  return false;
 }
 
 function overlayOf(scene: Scene): string | null {

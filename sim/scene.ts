@@ -145,9 +145,10 @@ export class Scene {
     }
   }
 
-  /** A drive that hangs is pulled out: the server that waits for it cannot let it go. */
+  /** A drive that hangs, or answers in hours, is pulled out: the server that waits for it cannot let it go. */
   pullOutHung(): void {
-    for (const medium of this.machine.media.values()) if (medium.isHung) medium.vanish();
+    for (const medium of this.machine.media.values())
+      if (medium.isHung || medium.slowness >= HOPELESS_SLOWNESS) medium.pullOut();
   }
 
   /** Some drive answers reads with errors, or will, or has lost the end where its label is. */
