@@ -21,7 +21,7 @@ import { parseArgs } from 'node:util';
 /** Long suites first, so that the last ones to finish are short and both cores stay busy. */
 const longFirst = ['mutants', 'e2e', 'lab', 'sim', 'clients', 'model', 'engine'];
 /** For one test file. Nothing takes half of it; it is there so that a hang is reported and not waited for. */
-const fileTimeoutMs = 8 * 60 * 1000;
+const fileTimeoutMs = 20 * 60 * 1000;
 
 /** What the runner says of tests that --name leaves out. */
 const notMatching = 'test name does not match pattern';
