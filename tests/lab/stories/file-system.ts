@@ -37,6 +37,8 @@ export class FileSystem {
   readonly #blockBytes: number;
   readonly #folder: string;
   readonly #files = new Map<string, string>();
+  /** Files that are never changed. */
+  readonly #kept = new Set<string>();
   #working: Promise<void> | null = null;
   #stop = false;
   #names = 0;
@@ -118,12 +120,21 @@ export class FileSystem {
     this.#stage.check(true, `${device}: fsck finds nothing, ${found} files are as written`);
   }
 
-  /** How each file begins: nothing else on the disks does. To be called when nobody works. */
-  async beginnings(): Promise<Buffer[]> {
-    const files = [...this.#files.keys()].map((name) => readFile(join(this.#folder, name)));
-    return (await Promise.all(files))
-      .filter(({ length }) => length >= 512)
-      .map((bytes) => bytes.subarray(0, 512));
+  /**
+   * Writes files that nobody changes from then on, and returns how each of them begins: nothing else on the disks does.
+   * To be called when nobody works.
+   */
+  async keep(count: number): Promise<Buffer[]> {
+    const beginnings: Buffer[] = [];
+    for (let made = 0; made < count; made++) {
+      const name = `kept-${++this.#names}`;
+      const bytes = randomBytes(fileBytesMax);
+      await this.#durably(name, 'w', (file) => file.writeFile(bytes));
+      this.#files.set(name, digestOf(bytes));
+      this.#kept.add(name);
+      beginnings.push(bytes.subarray(0, 512));
+    }
+    return beginnings;
   }
 
   async close(): Promise<void> {
@@ -158,7 +169,7 @@ export class FileSystem {
 
   async #workOn(): Promise<void> {
     while (!this.#stop) {
-      const names = [...this.#files.keys()];
+      const names = [...this.#files.keys()].filter((name) => !this.#kept.has(name));
       const kind = names.length < 4 ? 0 : below(names.length >= filesMax ? 3 : 4);
       const name = names[below(names.length)] ?? '';
       if (kind === 1) await this.#overwrite(name);
