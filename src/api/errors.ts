@@ -527,6 +527,11 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
     'A tool is at work on {path}[ ({step})]: the drive cannot be taken back before it has ended.',
     'It is brought back by itself. To leave out what has not begun: `locum window abort {volume}`.',
   ),
+  'tool-at-work': entry(
+    refused,
+    'A tool[ of run {run}], whose record is lost, is still at work on a drive[ ({step})][, process {pid}]: no drive is taken back before it has ended.',
+    'Wait until it has ended: `locum status {volume}` says which process it is. Look at the drive, then try again.',
+  ),
   'run-limit': entry(
     { httpStatus: 503, exitCode: exitCodes.failed, errno: EBUSY },
     'No more runs can be begun now[: at most {most} at a time][: {reason}].',

@@ -98,6 +98,7 @@ export const problemCodes = [
   'run-ended',
   'run-exists',
   'run-at-work',
+  'tool-at-work',
   'run-limit',
   // jobs
   'job-running',

@@ -42,6 +42,7 @@ export function runTools(): RunTools {
       // It has ended before anybody could learn its number: no process has this one.
       return waitForProcess({ pid: NO_PROCESS, startTicks: 0 }, { shown, mayStop }, control);
     },
+    findCommand,
     imageOf: async (path) => {
       const image = await checkImage(path, null);
       return image.ok ? image.value : null;

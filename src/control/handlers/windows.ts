@@ -61,6 +61,8 @@ export function windowHandlers(
       if (run !== null) {
         return refuse('run-at-work', { volume, path: run.drive.path, step: run.step });
       }
+      const left = untouched(runs, groups.frozenWith(volume));
+      if (!left.ok) return left;
       const closed = await groups.close(volume, {
         drivePath: drivePath ?? null,
         verify: body.verify ?? 'recent',
@@ -75,6 +77,8 @@ export function windowHandlers(
         runs.recall(run.id, 'somebody called it off.');
         return asking.ask(volume, 'windowReport', [], (window) => reply({ window }), QUICK_MS);
       }
+      const left = untouched(runs, groups.frozenWith(volume));
+      if (!left.ok) return left;
       const aborted = await groups.abort(volume);
       return aborted.ok ? asking.report(volume, aborted.value) : aborted;
     },
@@ -108,6 +112,17 @@ export function windowHandlers(
       return reply({ windows: table.options.history.ended(query.volume ?? null) });
     },
   };
+}
+
+/** No tool is at work on a drive that may be that of one of these volumes. */
+function untouched(runs: Runs, volumes: readonly string[]): Outcome<void> {
+  for (const volume of volumes) {
+    const orphan = runs.orphanAt(volume);
+    if (orphan === null) continue;
+    const { run, step, pid } = orphan;
+    return refuse('tool-at-work', { volume, run, step, pid });
+  }
+  return done(undefined);
 }
 
 /** The open window, else the last one, or the one that is asked for by its id or its run's; with its run. */

@@ -1,14 +1,12 @@
 /**
- * STATE/rollouts: a file for each rollout, ID.json, and a folder ID with what the tools printed on spares. Written durably
- * before every step. The oldest ended ones go when there are more than ROLLOUTS_MAX.
- *
- * A file that cannot be read is set aside as ID.json.unreadable and said; the others are not concerned by it.
+ * STATE/rollouts: a record of each rollout, ID.json, and a folder ID with what the tools printed on spares. Written durably
+ * before every step, and twice (kept-records.ts): it alone knows which spares are out of their volume. The oldest ended ones
+ * go when there are more than ROLLOUTS_MAX. One that cannot be read is said; the others are not concerned by it.
  */
 
-import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { rolloutStates } from '../../core/rollout-report.ts';
-import { makeDirectory, readRecord, setAside, writeFileDurably } from '../json-file.ts';
+import { type LostRecord, readKept, removeKept, writeKept } from '../kept-records.ts';
 import type { RolloutRecord } from './rollout-record.ts';
 
 export const ROLLOUTS_MAX = 200;
@@ -21,26 +19,28 @@ export class RolloutStore {
   readonly #written = new Map<string, string>();
   #writing: Promise<boolean> = Promise.resolve(true);
 
-  private constructor(folder: string, onTrouble: (reason: string) => void) {
+  /** Their records are gone for good; nobody knows what they were about. */
+  readonly lost: readonly LostRecord[];
+  /** Their records were damaged, and taken from the copy. */
+  readonly restored = new Set<string>();
+
+  private constructor(
+    folder: string,
+    onTrouble: (reason: string) => void,
+    lost: readonly LostRecord[],
+  ) {
     this.#folder = folder;
     this.#onTrouble = onTrouble;
+    this.lost = lost;
   }
 
   static async open(folder: string, onTrouble: (reason: string) => void): Promise<RolloutStore> {
-    const store = new RolloutStore(folder, onTrouble);
-    await makeDirectory(folder);
-    const records: RolloutRecord[] = [];
-    for (const name of await readdir(folder)) {
-      if (!name.endsWith('.json')) continue;
-      const path = join(folder, name);
-      const record = parse(await readRecord(path));
-      if (record === null) {
-        onTrouble(`the record of a rollout cannot be read and was set aside: ${path}`);
-        await setAside(path);
-        continue;
-      }
-      records.push(record);
-    }
+    const { kept, lost } = await readKept(folder, parse);
+    const store = new RolloutStore(folder, onTrouble, lost);
+    for (const { id, path } of lost)
+      onTrouble(`the record of rollout ${id} cannot be read, and neither can its copy: ${path}`);
+    const records = kept.map(({ record }) => record);
+    for (const { record, isCopy } of kept) if (isCopy) store.restored.add(record.report.id);
     records.sort((a, b) => a.report.startedAt.localeCompare(b.report.startedAt));
     for (const record of records) store.#records.set(record.report.id, record);
     return store;
@@ -75,8 +75,7 @@ export class RolloutStore {
     this.#writing = this.#writing.then(async () => {
       if (this.#written.get(id) === text) return true;
       try {
-        await makeDirectory(join(this.#folder, id));
-        await writeFileDurably(join(this.#folder, `${id}.json`), text);
+        await writeKept(this.#folder, id, text);
         this.#written.set(id, text);
         return true;
       } catch (error) {
@@ -97,8 +96,7 @@ export class RolloutStore {
     for (const { report } of ended.slice(0, Math.max(0, this.#records.size - ROLLOUTS_MAX))) {
       this.#records.delete(report.id);
       this.#written.delete(report.id);
-      await rm(join(this.#folder, `${report.id}.json`), { force: true });
-      await rm(join(this.#folder, report.id), { recursive: true, force: true });
+      await removeKept(this.#folder, report.id);
     }
   }
 }

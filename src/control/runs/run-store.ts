@@ -1,18 +1,17 @@
 /**
- * STATE/runs: a file for each run, ID.json, and a folder ID with what its commands print. Written durably before every step,
- * so that what began is never forgotten. The oldest ended ones go when there are more than RUNS_MAX.
- *
- * A file that cannot be read is set aside as ID.json.unreadable and said; the others are not concerned by it.
+ * STATE/runs: a record of each run, ID.json, and a folder ID with what its commands print. Written durably before every step,
+ * and twice (kept-records.ts), so that what began is never forgotten. The oldest ended ones go when there are more than
+ * RUNS_MAX. One that cannot be read is said; the others are not concerned by it.
  *
  * What the commands of an ended run printed is in its file only, and read when it is shown: in memory a thousand of those
  * could be more than a hundred mebibytes.
  */
 
-import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { runPhases } from '../../core/machines/run.ts';
 import type { RunReport } from '../../core/run-report.ts';
-import { makeDirectory, readRecord, readText, setAside, writeFileDurably } from '../json-file.ts';
+import { readText } from '../json-file.ts';
+import { type LostRecord, readKept, removeKept, writeKept } from '../kept-records.ts';
 import { copyOf, type RunRecord } from './run-record.ts';
 
 export const RUNS_MAX = 1_000;
@@ -27,26 +26,30 @@ export class RunStore {
   readonly #light = new Set<string>();
   readonly #writing = new Map<string, Promise<boolean>>();
 
-  private constructor(folder: string, onTrouble: (reason: string) => void) {
+  /** Their records are gone for good; nobody knows what they were about. */
+  readonly lost: readonly LostRecord[];
+  /** Their records were damaged, and taken from the copy. */
+  readonly restored = new Set<string>();
+
+  private constructor(
+    folder: string,
+    onTrouble: (reason: string) => void,
+    lost: readonly LostRecord[],
+  ) {
     this.#folder = folder;
     this.#onTrouble = onTrouble;
+    this.lost = lost;
   }
 
   static async open(folder: string, onTrouble: (reason: string) => void): Promise<RunStore> {
-    const store = new RunStore(folder, onTrouble);
-    await makeDirectory(folder);
-    const names = (await readdir(folder)).filter((name) => name.endsWith('.json'));
-    const records: RunRecord[] = [];
-    for (const name of names) {
-      const text = await readRecord(join(folder, name));
-      const record = parse(text);
-      if (record === null) {
-        onTrouble(`the record of a run cannot be read and was set aside: ${join(folder, name)}`);
-        await setAside(join(folder, name));
-        continue;
-      }
-      records.push(record);
-      store.#written.set(record.report.id, text);
+    const { kept, lost } = await readKept(folder, parse);
+    const store = new RunStore(folder, onTrouble, lost);
+    for (const { id, path } of lost)
+      onTrouble(`the record of run ${id} cannot be read, and neither can its copy: ${path}`);
+    const records = kept.map(({ record }) => record);
+    for (const { record, text, isCopy } of kept) {
+      if (isCopy) store.restored.add(record.report.id);
+      else store.#written.set(record.report.id, text);
       if (record.phase === 'ended') store.#lighten(record);
     }
     records.sort((a, b) => order(a).localeCompare(order(b)));
@@ -78,7 +81,6 @@ export class RunStore {
 
   async add(record: RunRecord): Promise<boolean> {
     const { id } = record.report;
-    await makeDirectory(join(this.#folder, id));
     this.#records.set(id, record);
     const isWritten = await this.save(record);
     if (!isWritten) this.#records.delete(id);
@@ -97,7 +99,7 @@ export class RunStore {
     const before = this.#writing.get(id) ?? Promise.resolve(true);
     const writing = before.then(async () => {
       try {
-        await writeFileDurably(join(this.#folder, `${id}.json`), text);
+        await writeKept(this.#folder, id, text);
         this.#written.set(id, text);
         if (isLast) this.#lighten(record);
         return true;
@@ -126,8 +128,7 @@ export class RunStore {
     for (const { report } of ended.slice(0, Math.max(0, this.#records.size - RUNS_MAX))) {
       const { id } = report;
       for (const map of [this.#records, this.#written, this.#writing, this.#light]) map.delete(id);
-      await rm(join(this.#folder, `${id}.json`), { force: true });
-      await rm(join(this.#folder, id), { recursive: true, force: true });
+      await removeKept(this.#folder, id);
     }
   }
 }

@@ -42,6 +42,8 @@ export interface RunTools {
     former: FormerCommand,
     control: Omit<StepControl, 'onStarted'>,
   ) => Promise<CommandResult | null>;
+  /** The process that a server before this one left running with this output; null: none that still runs. */
+  readonly findCommand: (outputPath: string) => FormerCommand['process'];
   /** For the record; null when it cannot be read, which the task's own check says. */
   readonly imageOf: (path: string) => Promise<ImageReport | null>;
   /** What is on a drive that is to replace another; null: blank. Refused: it cannot be opened. */

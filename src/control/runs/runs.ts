@@ -8,6 +8,7 @@ import { done, type Outcome, refuse } from '../../core/problems.ts';
 import type { RunReport } from '../../core/run-report.ts';
 import type { Claims } from '../claims.ts';
 import type { Concern } from '../concerns.ts';
+import { LostRuns, type OrphanTool } from './lost-runs.ts';
 import { planRun } from './run-plan.ts';
 import { copyOf } from './run-record.ts';
 import type { RunRequest, RunService } from './run-service.ts';
@@ -30,10 +31,23 @@ export class Runs implements RunService {
   readonly #listeners = new Set<(report: RunReport) => void>();
   /** Drives and volumes that a run is being planned for. */
   readonly #planned = new Set<string>();
+  readonly #lost: LostRuns;
   #isClosing = false;
 
+  /**
+   * What had not ended is known from here on: a volume may be asked for its drive before the others have been started, and
+   * the tool of a run does not wait for them either.
+   */
   constructor(options: RunsOptions) {
     this.#options = options;
+    const { store, table, tools, timing } = options;
+    for (const record of store.all()) {
+      if (record.phase !== 'ended') this.#runners.set(record.report.id, this.#runner(record));
+    }
+    const isOwned = (id: string): boolean =>
+      store.all().some(({ report }) => report.windowIds.includes(id));
+    const { lookMs } = timing;
+    this.#lost = new LostRuns({ lost: store.lost, table, tools, lookMs, isOwned });
   }
 
   async start(request: RunRequest): Promise<Outcome<RunReport>> {
@@ -128,13 +142,19 @@ export class Runs implements RunService {
       : null;
   }
 
-  /** A run of this volume that waits for somebody. */
+  /** The same, of a run whose record is lost. */
+  orphanAt(volume: string): OrphanTool | null {
+    return this.#lost.orphanAt(volume);
+  }
+
+  /** A run of this volume that waits for somebody, or one that nobody knows any more. */
   concerns(volume: string): Concern[] {
+    const lost = this.#lost.concerns(volume);
     const report = this.#of(volume)?.record.report;
-    if (report?.state !== 'waiting') return [];
+    if (report?.state !== 'waiting') return lost;
     const { sentence, next } = report;
     const message = `${sentence} ${next}`.trim();
-    return [{ alarm: { code: 'run-waiting', severity: 'warning', message }, next }];
+    return [...lost, { alarm: { code: 'run-waiting', severity: 'warning', message }, next }];
   }
 
   onChange(listener: (report: RunReport) => void): () => void {
@@ -144,14 +164,22 @@ export class Runs implements RunService {
 
   /** Once the volumes have been started: everything that had not ended goes on. */
   resume(): void {
-    for (const record of this.#options.store.all()) {
-      if (record.phase !== 'ended') this.#live(this.#runner(record), 'restarted');
+    const { restored } = this.#options.store;
+    for (const runner of this.#runners.values()) {
+      const { id } = runner.record.report;
+      if (restored.has(id)) {
+        const said = `The record of run ${id} was damaged, and taken from its copy; the run goes on.`;
+        runner.announce('run-record-restored', 'warning', said);
+      }
+      this.#live(runner, 'restarted');
     }
+    this.#lost.resume();
   }
 
   /** Tools are left alone: they outlive the server, and the next one waits for them. */
   async close(): Promise<void> {
     this.#isClosing = true;
+    this.#lost.close();
     for (const runner of this.#runners.values()) runner.abandon();
     await this.#options.store.flush();
   }

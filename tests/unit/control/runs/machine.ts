@@ -103,7 +103,8 @@ export class Machine {
 
   // --- the server ----------------------------------------------------------------------------------------------------
 
-  async start(): Promise<void> {
+  /** `early`: what is asked of the server before its volumes have been started. */
+  async start(early: (control: Control) => Promise<void> = async () => {}): Promise<void> {
     const state = join(this.#folder, String(this.#lives));
     const clock = new LifeClock();
     mkdirSync(state, { recursive: true });
@@ -141,6 +142,7 @@ export class Machine {
       },
     });
     this.#life = { control, clock, events, volumes, state };
+    await early(control);
     await control.startKnown();
   }
 

@@ -1,5 +1,6 @@
 /** Drives with firmware, and the tools that flash, test and reset them: all in memory, and as obedient as the test wants. */
 
+import { writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { RunTools } from '../../../../src/control/runs/run-tools.ts';
 import type { DriveFacts } from '../../../../src/core/drive-facts.ts';
@@ -51,6 +52,7 @@ export class ToolBox implements RunTools {
   readonly #processes = new Map<number, Promise<CommandResult>>();
   /** As the file with its number that a tool leaves beside its output. */
   readonly #pids = new Map<string, number>();
+  readonly #running = new Set<number>();
   /** Tools leave their exit status for the next server. */
   knowsHowItEnded = true;
   readonly #machine: Machine;
@@ -129,6 +131,11 @@ export class ToolBox implements RunTools {
     const pid = process?.pid ?? this.#pids.get(basename(outputPath)) ?? 0;
     const result = await this.#processes.get(pid);
     return this.knowsHowItEnded ? (result ?? null) : null;
+  };
+
+  findCommand: RunTools['findCommand'] = (outputPath) => {
+    const pid = this.#pids.get(basename(outputPath)) ?? 0;
+    return this.#running.has(pid) ? { pid, startTicks: 1 } : null;
   };
 
   imageOf: RunTools['imageOf'] = async (path) => ({
@@ -226,6 +233,10 @@ export class ToolBox implements RunTools {
     this.#pid += 1;
     this.#processes.set(this.#pid, work);
     this.#pids.set(basename(control.outputPath), this.#pid);
+    const pid = this.#pid;
+    this.#running.add(pid);
+    void work.finally(() => this.#running.delete(pid));
+    writeFileSync(`${control.outputPath}.pid`, `${pid}\n`);
     control.onStarted({ pid: this.#pid, startTicks: 1 });
     return work;
   }
