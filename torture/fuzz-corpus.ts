@@ -1,6 +1,6 @@
 /**
  * Rounds in files: what once failed, kept as a regression test. JSON with the bytes in hex, one line for 32 of them, so
- * that a difference can be read.
+ * that a difference can be read. Lines that are alike stand once, with their number before them: "98304 x 0000…".
  */
 
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -27,7 +27,7 @@ export function readEntry(path: string): CorpusEntry {
   };
   const connections = plan.connections.map((each) => {
     const lines = each.wire as unknown as readonly string[];
-    return { ...each, wire: new Uint8Array(Buffer.from(lines.join(''), 'hex')) };
+    return { ...each, wire: bytesOf(lines) };
   });
   return { title, plan: { ...plan, connections } };
 }
@@ -41,9 +41,20 @@ export function readCorpus(folder: string): (CorpusEntry & { readonly file: stri
 }
 
 function hexLines(bytes: Uint8Array): string[] {
-  const lines: string[] = [];
+  const runs: { line: string; count: number }[] = [];
   for (let at = 0; at < bytes.length; at += LINE_BYTES) {
-    lines.push(Buffer.from(bytes.subarray(at, at + LINE_BYTES)).toString('hex'));
+    const line = Buffer.from(bytes.subarray(at, at + LINE_BYTES)).toString('hex');
+    const last = runs.at(-1);
+    if (last?.line === line) last.count++;
+    else runs.push({ line, count: 1 });
   }
-  return lines;
+  return runs.map(({ line, count }) => (count === 1 ? line : `${count} x ${line}`));
+}
+
+function bytesOf(lines: readonly string[]): Uint8Array {
+  const hex = lines.map((line) => {
+    const [count, repeated] = line.split(' x ');
+    return repeated === undefined ? line : repeated.repeat(Number(count));
+  });
+  return new Uint8Array(Buffer.from(hex.join(''), 'hex'));
 }

@@ -213,6 +213,7 @@ export const clientTests: readonly ClientTest[] = [
           '--size=32m',
           '--verify=crc32c',
           '--verify_fatal=1',
+          '--verify_state_save=0',
           '--do_verify=1',
           '--randseed=7',
         );
