@@ -6,7 +6,7 @@
 import { readFile } from 'node:fs/promises';
 import { Disks, loadModule, makeImage, readLine } from './disks.ts';
 import { FileSystem } from './file-system.ts';
-import { download, judgeByMd } from './flashing.ts';
+import { download, judge } from './flashing.ts';
 import { type Stage, scratch } from './stage.ts';
 import type { Story } from './story.ts';
 
@@ -91,10 +91,7 @@ async function tell(stage: Stage): Promise<void> {
   stage.check(read > 0, `all ${read} files were read, right, as soon as ${second} was back`);
   await stage.does('scrub', 'start', 'tank', '--repair', '--wait');
   stage.check((await dusty.badBlocks()) === 0, 'the bad blocks were written anew');
-  await stage.until('tank', 'optimal', ({ state }) => state === 'optimal');
-  await fileSystem.judge();
-  await fileSystem.close();
-  await judgeByMd(stage, 'tank', members, fileSystem);
+  await judge(stage, 'tank', members, fileSystem);
 }
 
 export const badSectors: Story = {

@@ -5,7 +5,7 @@
 
 import { Disks } from './disks.ts';
 import { FileSystem } from './file-system.ts';
-import { judgeByMd } from './flashing.ts';
+import { judge } from './flashing.ts';
 import type { Stage } from './stage.ts';
 import type { Story } from './story.ts';
 
@@ -37,10 +37,7 @@ async function tell(stage: Stage): Promise<void> {
   await stage.does('window', 'close', 'tank', '--drive', fresh, '--rebuild', '--wait');
   await stage.until('tank', 'optimal', ({ state }) => state === 'optimal');
   await fileSystem.after(3);
-  await fileSystem.rest();
-  await fileSystem.judge();
-  await fileSystem.close();
-  await judgeByMd(stage, 'tank', [first, second, third, fresh], fileSystem);
+  await judge(stage, 'tank', [first, second, third, fresh], fileSystem);
 }
 
 export const blank: Story = {

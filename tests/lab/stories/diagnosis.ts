@@ -3,7 +3,7 @@
 import { writeFileSync } from 'node:fs';
 import { Disks } from './disks.ts';
 import { FileSystem } from './file-system.ts';
-import { judgeByMd } from './flashing.ts';
+import { judge } from './flashing.ts';
 import { windowRun } from './runs.ts';
 import type { Stage } from './stage.ts';
 import type { Story } from './story.ts';
@@ -49,10 +49,7 @@ async function tell(stage: Stage): Promise<void> {
     true,
     'the disk is back and the volume is optimal; what to do with the disk is for people',
   );
-  await fileSystem.rest();
-  await fileSystem.judge();
-  await fileSystem.close();
-  await judgeByMd(stage, 'tank', members, fileSystem);
+  await judge(stage, 'tank', members, fileSystem);
 }
 
 export const diagnosis: Story = {

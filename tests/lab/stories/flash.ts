@@ -2,7 +2,7 @@
 
 import { Disks, makeImage } from './disks.ts';
 import { FileSystem } from './file-system.ts';
-import { judgeByMd } from './flashing.ts';
+import { judge } from './flashing.ts';
 import { type Stage, scratch } from './stage.ts';
 import type { Story } from './story.ts';
 
@@ -30,10 +30,8 @@ async function tell(stage: Stage): Promise<void> {
   stage.check(/nothing to do/.test(again), 'once more would change nothing: the image is known');
   await fileSystem.after(3);
   await fileSystem.rest();
-  await fileSystem.judge();
   await stage.does('scrub', 'start', 'tank', '--wait');
-  await fileSystem.close();
-  await judgeByMd(stage, 'tank', members, fileSystem);
+  await judge(stage, 'tank', members, fileSystem);
 }
 
 export const flash: Story = {

@@ -32,15 +32,19 @@ export async function flashByHand(
 }
 
 /**
- * The volume is stopped, and its members are taken over by the kernel: md assembles them, checks every stripe, and the
- * file system on it is the one that was written through Locum.
+ * The end of a story. The volume is optimal, fsck finds nothing, every file is as written. Then the volume is stopped and
+ * its members are taken over by the kernel: md assembles them, checks every stripe, and the file system is still that.
  */
-export async function judgeByMd(
+export async function judge(
   stage: Stage,
   volume: string,
   members: readonly string[],
-  fileSystem: FileSystem | null,
+  fileSystem: FileSystem,
 ): Promise<void> {
+  await stage.until(volume, 'optimal', ({ state }) => state === 'optimal');
+  await fileSystem.rest();
+  await fileSystem.judge();
+  await fileSystem.close();
   await stage.does('volume', 'stop', volume);
   await loadModule('raid456');
   await stage.runs('mdadm', ['--assemble', '/dev/md0', ...members]);
@@ -54,6 +58,6 @@ export async function judgeByMd(
   await settled();
   const mismatches = readLine(`${md}/mismatch_cnt`);
   stage.check(mismatches === '0', `md has read every stripe: ${mismatches} mismatches`);
-  if (fileSystem) await fileSystem.judgeDevice('/dev/md0');
+  await fileSystem.judgeDevice('/dev/md0');
   await stage.quietly('mdadm', ['--stop', '/dev/md0']);
 }

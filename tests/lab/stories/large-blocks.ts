@@ -2,7 +2,7 @@
 
 import { Disks, makeImage } from './disks.ts';
 import { FileSystem } from './file-system.ts';
-import { flashByHand, judgeByMd } from './flashing.ts';
+import { flashByHand, judge } from './flashing.ts';
 import { type Stage, scratch } from './stage.ts';
 import type { Story } from './story.ts';
 
@@ -21,11 +21,7 @@ async function tell(stage: Stage): Promise<void> {
   await fileSystem.after(5);
   const again = await disks.rescan(place);
   await stage.does('drive', 'add', 'tank', again, '--wait');
-  await stage.until('tank', 'optimal', ({ state }) => state === 'optimal');
-  await fileSystem.rest();
-  await fileSystem.judge();
-  await fileSystem.close();
-  await judgeByMd(stage, 'tank', [again, second, third, fourth], fileSystem);
+  await judge(stage, 'tank', [again, second, third, fourth], fileSystem);
 }
 
 export const largeBlocks: Story = {

@@ -6,7 +6,7 @@
 import { existsSync } from 'node:fs';
 import { Disks, makeImage, waitUntil } from './disks.ts';
 import { FileSystem } from './file-system.ts';
-import { download, judgeByMd } from './flashing.ts';
+import { download, judge } from './flashing.ts';
 import { type Stage, scratch } from './stage.ts';
 import type { Story } from './story.ts';
 
@@ -57,10 +57,7 @@ async function tell(stage: Stage): Promise<void> {
   await progress(3);
   for (const [index, volume] of volumes.entries()) {
     const fileSystem = fileSystems[index]!;
-    await fileSystem.rest();
-    await fileSystem.judge();
-    await fileSystem.close();
-    await judgeByMd(stage, volume, part(0, 4, index + 1), fileSystem);
+    await judge(stage, volume, part(0, 4, index + 1), fileSystem);
   }
 }
 

@@ -6,7 +6,7 @@
 import { existsSync, rmSync } from 'node:fs';
 import { Disks, makeImage, waitUntil } from './disks.ts';
 import { FileSystem } from './file-system.ts';
-import { judgeByMd } from './flashing.ts';
+import { judge } from './flashing.ts';
 import { windowRun } from './runs.ts';
 import { type Stage, scratch } from './stage.ts';
 import type { Story } from './story.ts';
@@ -47,10 +47,7 @@ async function tell(stage: Stage): Promise<void> {
   await stage.does('drive', 'replace', 'tank', '2', '--with', fresh, '--wait');
   await stage.until('tank', 'optimal', ({ state }) => state === 'optimal');
   await fileSystem.after(3);
-  await fileSystem.rest();
-  await fileSystem.judge();
-  await fileSystem.close();
-  await judgeByMd(stage, 'tank', [first, second, fresh, fourth], fileSystem);
+  await judge(stage, 'tank', [first, second, fresh, fourth], fileSystem);
 }
 
 export const pulled: Story = {

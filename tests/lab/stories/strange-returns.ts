@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { RunReport } from '../../../src/core/run-report.ts';
 import { Disks, loadModule, makeImage, readLine } from './disks.ts';
 import { FileSystem } from './file-system.ts';
-import { judgeByMd } from './flashing.ts';
+import { judge } from './flashing.ts';
 import { windowRun } from './runs.ts';
 import { type Stage, StoryFailed, scratch } from './stage.ts';
 import type { Story } from './story.ts';
@@ -81,11 +81,7 @@ async function tell(stage: Stage): Promise<void> {
     ...['window', 'close', 'tank', '--drive', stranger, '--wait'],
   );
   await stage.does('window', 'close', 'tank', '--wait');
-  await stage.until('tank', 'optimal', ({ state }) => state === 'optimal');
-  await fileSystem.rest();
-  await fileSystem.judge();
-  await fileSystem.close();
-  await judgeByMd(stage, 'tank', [first, right, third, fourth], fileSystem);
+  await judge(stage, 'tank', [first, right, third, fourth], fileSystem);
 }
 
 export const strangeReturns: Story = {

@@ -8,7 +8,7 @@ import { writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Disks, makeImage } from './disks.ts';
 import { FileSystem } from './file-system.ts';
-import { judgeByMd } from './flashing.ts';
+import { judge } from './flashing.ts';
 import { windowRun } from './runs.ts';
 import { type Stage, scratch } from './stage.ts';
 import type { Story } from './story.ts';
@@ -71,10 +71,7 @@ async function tell(stage: Stage): Promise<void> {
   await flashed;
   stage.check((await disks.revisionOf(again)) === '0220', `${again} has its new firmware`);
   await whole();
-  await fileSystem.rest();
-  await fileSystem.judge();
-  await fileSystem.close();
-  await judgeByMd(stage, 'tank', [members[0]!, again, members[2]!, members[3]!], fileSystem);
+  await judge(stage, 'tank', [members[0]!, again, members[2]!, members[3]!], fileSystem);
 }
 
 export const troubles: Story = {

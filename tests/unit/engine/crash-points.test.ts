@@ -4,7 +4,8 @@
  * flushed is left; and by a second crash in the middle of the recovery. After each, the volume is put together from what
  * the drives hold, all of it reads right, it is brought back to optimal, and its parity adds up.
  *
- * `LOCUM_EVERY=1` crashes at every operation; the default takes some, evenly, with another phase for each case.
+ * `LOCUM_EVERY=1` crashes at every operation; the default takes some, evenly, with another phase for each case. Of the
+ * levels that share all their code, the everyday run tears fewer of the labels of a return.
  * `LOCUM_POINT=n` runs one.
  */
 
@@ -84,8 +85,10 @@ for (const story of ['secondFailure', 'lateReturn'] as const) {
   }
 }
 
+const tornVariants = { 1: 2, 3: 1, 4: 1, 5: 2 } as const;
+
 /** The first label that a returning drive gets meets labels it has missed: torn, it must not take its newest with it. */
-for (const level of [1, 3, 4, 5]) {
+for (const level of [1, 3, 4, 5] as const) {
   test(`RAID ${level}: a power cut at every operation of a return, torn in several ways`, async () => {
     const points: number[] = [];
     const whole = new Life(level, level);
@@ -95,7 +98,7 @@ for (const level of [1, 3, 4, 5]) {
     await whole.secondFailure(Number.POSITIVE_INFINITY);
     assert.ok(points.length > 0);
     for (const point of points) {
-      for (let variant = 1; variant <= 4; variant++)
+      for (let variant = 1; variant <= (every > 0 ? 4 : tornVariants[level]); variant++)
         await crashAt(level, 'secondFailure', point, 'power cut, some kept', false, variant);
     }
   });
