@@ -12,7 +12,7 @@
 
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { flagsOf, numberOf } from '../scripts/flags/flags.ts';
 import { repositoryRoot } from '../tests/support/locum.ts';
 import { findProgram } from '../tests/support/processes.ts';
 import {
@@ -28,7 +28,7 @@ import { freezePause, fullLog, unmeasured, xorAgainstCopy } from './scenes.ts';
 
 const mebi = 2 ** 20;
 
-const { values } = parseArgs({
+const { values } = flagsOf(import.meta.url, {
   options: {
     quick: { type: 'boolean', default: false },
     list: { type: 'boolean', default: false },
@@ -41,8 +41,8 @@ const { values } = parseArgs({
 
 const quick = values.quick;
 const options = {
-  seconds: Number(values.seconds ?? (quick ? 1 : 3)),
-  rounds: Number(values.rounds ?? (quick ? 2 : 5)),
+  seconds: numberOf('--seconds', values.seconds ?? (quick ? '1' : '3')),
+  rounds: numberOf('--rounds', values.rounds ?? (quick ? '2' : '5'), 1),
   sizeBytes: (quick ? 256 : 1024) * mebi,
   records: quick ? 50_000 : 1_000_000,
 };

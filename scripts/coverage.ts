@@ -19,9 +19,9 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { Counts, type V8Script } from './coverage/counts.ts';
 import { figuresOf, fileFigures, tableOf } from './coverage/figures.ts';
+import { flagsOf } from './flags/flags.ts';
 
 /** Percent of the branches and of the functions of core/. A ratchet: it only ever rises. */
 const floorPercent = 100;
@@ -50,7 +50,7 @@ function countsFrom(folder: string, scripts: ReadonlySet<string>): Map<string, C
   return counts;
 }
 
-const { values, positionals } = parseArgs({
+const { values, positionals } = flagsOf(import.meta.url, {
   allowPositionals: true,
   options: { of: { type: 'string', default: 'core' }, json: { type: 'string' } },
 });

@@ -10,24 +10,20 @@
 
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { Locum, shortFolder } from '../tests/support/locum.ts';
 import { playFirmware } from './demo/firmware.ts';
 import { DemoFailed, mebi, megabytes, Stage } from './demo/stage.ts';
 import { type Cast, type Figures, ledgerFor, memberBytes, play, volume } from './demo/story.ts';
+import { choiceOf, flagsOf } from './flags/flags.ts';
 
-const { values } = parseArgs({
+const { values } = flagsOf(import.meta.url, {
   options: {
     io: { type: 'string', default: 'auto' },
     keep: { type: 'boolean', default: false },
   },
 });
 
-function ioOf(text: string): 'auto' | 'uring' | 'node' {
-  if (text === 'auto' || text === 'uring' || text === 'node') return text;
-  console.error(`--io takes auto, uring or node, not ${text}.`);
-  return process.exit(2);
-}
+const askedIo = choiceOf('--io', values.io, ['auto', 'uring', 'node']);
 
 async function main(): Promise<void> {
   const startedMs = performance.now();
@@ -35,7 +31,7 @@ async function main(): Promise<void> {
   const folder = await shortFolder();
   const state = join(folder.path, 'state');
   mkdirSync(state);
-  const locum = new Locum(state, { io: ioOf(values.io), folder: folder.path });
+  const locum = new Locum(state, { io: askedIo, folder: folder.path });
   try {
     stage.act('A volume of four drives');
     stage.say(`Everything happens in ${folder.path}, on image files. Nothing needs root.`);

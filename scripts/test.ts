@@ -16,7 +16,7 @@ import { join } from 'node:path';
 import { Transform, type TransformCallback } from 'node:stream';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
-import { parseArgs } from 'node:util';
+import { flagsOf } from './flags/flags.ts';
 
 /** Long suites first, so that the last ones to finish are short and both cores stay busy. */
 const longFirst = ['mutants', 'e2e', 'lab', 'sim', 'clients', 'model', 'engine'];
@@ -91,7 +91,7 @@ function testFiles(words: readonly string[]): string[] {
     .sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
 }
 
-const { values, positionals } = parseArgs({
+const { values, positionals } = flagsOf(import.meta.url, {
   allowPositionals: true,
   options: { name: { type: 'string' }, 'no-lint': { type: 'boolean', default: false } },
 });

@@ -1,5 +1,6 @@
 /** `npm run sim -- --exhaustive` and `--fail-at`: the modes that enumerate. Exit code 1: something was lost. */
 
+import { choiceOf, numberOf } from '../scripts/flags/flags.ts';
 import { again, exhaustive } from './exhaustive.ts';
 import { failAt } from './fail-at.ts';
 import { measure } from './measure.ts';
@@ -38,8 +39,8 @@ export async function mainModes(values: ModeValues): Promise<number> {
     for (const [name, value] of Object.entries(speed)) console.log(`${value}  ${name}`);
     return 0;
   }
-  const levels = values.level === undefined ? LEVELS : [Number(values.level)];
-  const seconds = Number(values.seconds) / levels.length;
+  const levels = values.level === undefined ? LEVELS : [levelOf(values.level)];
+  const seconds = numberOf('--seconds', values.seconds) / levels.length;
   let failed = 0;
   for (const level of levels) {
     if (values.sequence !== undefined) failed += await oneSequence(level, values.sequence);
@@ -49,6 +50,8 @@ export async function mainModes(values: ModeValues): Promise<number> {
   return failed === 0 ? 0 : 1;
 }
 
+const levelOf = (text: string): number => Number(choiceOf('--level', text, ['1', '3', '4', '5']));
+
 async function oneSequence(level: number, title: string): Promise<number> {
   const { failure, verdict, states } = await again(level, title);
   console.log(failure ?? `level ${level}: ${title}: ${verdict}, ${states} crash states`);
@@ -56,8 +59,8 @@ async function oneSequence(level: number, title: string): Promise<number> {
 }
 
 async function allSequences(level: number, values: ModeValues, limit: number): Promise<number> {
-  const commands = Number(values.commands);
-  const alphabet = values.alphabet === 'whole' ? 'whole' : 'usual';
+  const commands = numberOf('--commands', values.commands, 1);
+  const alphabet = choiceOf('--alphabet', values.alphabet, ['usual', 'whole']);
   const result = await exhaustive({ level, alphabet, commands, seconds: limit, onFailure });
   const { states, moments, sequences, failures, complete, seconds } = result;
   console.log(
@@ -68,7 +71,11 @@ async function allSequences(level: number, values: ModeValues, limit: number): P
 }
 
 async function allOperations(level: number, values: ModeValues, limit: number): Promise<number> {
-  const range = { from: Number(values.from), to: Number(values.to), every: 1 };
+  const range = {
+    from: numberOf('--from', values.from),
+    to: numberOf('--to', values.to),
+    every: 1,
+  };
   const { lives, operations, notCovered, failures, complete } = await failAt({
     level,
     seconds: limit,

@@ -18,7 +18,7 @@
  */
 
 import { readFileSync, writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
+import { choiceOf, flagsOf, misused, numberOf, rangeOf } from '../scripts/flags/flags.ts';
 import { Coverage } from './coverage.ts';
 import { generate, type Taste } from './generate.ts';
 import { mainModes, modeFlags } from './main-modes.ts';
@@ -30,7 +30,7 @@ import { storyOf } from './story.ts';
 const SHRINK_MS = 60_000;
 const TWICE_EVERY = 20;
 
-const { values } = parseArgs({
+const { values } = flagsOf(import.meta.url, {
   options: {
     seed: { type: 'string' },
     seeds: { type: 'string' },
@@ -43,25 +43,28 @@ const { values } = parseArgs({
   },
 });
 if (values.exhaustive || values['fail-at'] || values.measure) process.exit(await mainModes(values));
-const options = { ...usualOptions, keepLines: Number(values.lines) };
+const options = { ...usualOptions, keepLines: numberOf('--lines', values.lines) };
 
-function tasteOf(word: string | undefined): Partial<Taste> {
-  if (word === undefined) return {};
-  if (word === 'covered' || word === 'beyond') return { promise: word };
-  throw new Error(`--promise is covered or beyond, not ${word}`);
+const taste: Partial<Taste> =
+  values.promise === undefined
+    ? {}
+    : { promise: choiceOf('--promise', values.promise, ['covered', 'beyond']) };
+
+function planIn(path: string): Plan {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as Plan;
+  } catch (error) {
+    return misused(`${path} is no plan: ${(error as Error).message}`);
+  }
 }
 
 function* plans(): Generator<Plan> {
   if (values.plan !== undefined) {
-    yield JSON.parse(readFileSync(values.plan, 'utf8')) as Plan;
+    yield planIn(values.plan);
     return;
   }
-  const only = values.seed ?? '1';
-  const [from, to] = (values.seeds ?? `${only}-${only}`).split('-').map(Number);
-  const isRange = Number.isSafeInteger(from) && Number.isSafeInteger(to);
-  if (!isRange) throw new Error('--seed is a number, --seeds two of them: 1-1000');
-  for (let seed = from as number; seed <= (to as number); seed++)
-    yield generate(seed, tasteOf(values.promise));
+  const { from, to } = rangeOf('--seeds', values.seeds ?? values.seed ?? '1');
+  for (let seed = from; seed <= to; seed++) yield generate(seed, taste);
 }
 
 async function tell(plan: Plan, result: RunResult): Promise<void> {

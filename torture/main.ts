@@ -19,7 +19,7 @@ import { appendFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
+import { flagsOf } from '../scripts/flags/flags.ts';
 import { mix } from '../sim/streams.ts';
 import { coreCoverage } from './coverage.ts';
 import { thisCommit, thisMachine } from './machine.ts';
@@ -146,7 +146,7 @@ function fail(why: string): never {
   process.exit(2);
 }
 
-const { values, positionals } = parseArgs({
+const { values, positionals } = flagsOf(import.meta.url, {
   options: {
     hours: { type: 'string' },
     only: { type: 'string', multiple: true, default: [] },

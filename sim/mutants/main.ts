@@ -11,13 +11,12 @@
  * A mutant that survives fails the run.
  */
 
-import { parseArgs } from 'node:util';
-import { assert } from '../../src/base/assert.ts';
-import { hasSimulator, type Seeds } from './by-simulator.ts';
+import { flagsOf, numberOf, rangeOf } from '../../scripts/flags/flags.ts';
+import { hasSimulator } from './by-simulator.ts';
 import { hunt, type Verdict } from './hunt.ts';
 import { mutants } from './table.ts';
 
-const { values, positionals } = parseArgs({
+const { values, positionals } = flagsOf(import.meta.url, {
   allowPositionals: true,
   options: {
     whole: { type: 'boolean', default: false },
@@ -47,13 +46,6 @@ const lineOf = ({ mutant, kill, firstOfAll, bySeed, seconds }: Verdict): string 
   return `${mutant.trap.padEnd(4)} ${mutant.name.padEnd(28)} ${seconds.toFixed(1).padStart(6)} s  ${by}${first}${seed}`;
 };
 
-const seedsOf = (text: string | undefined): Seeds | null => {
-  if (text === undefined) return null;
-  const [from, to] = text.split('-').map(Number);
-  assert(from !== undefined && Number.isSafeInteger(from), '--seeds is A-B');
-  return { from, to: to ?? from };
-};
-
 if (values.seeds !== undefined && !hasSimulator()) {
   console.error('There is no simulator in this build.');
   process.exit(1);
@@ -61,9 +53,9 @@ if (values.seeds !== undefined && !hasSimulator()) {
 
 console.log(`${chosen.length} mutants. Trap, name, seconds, killed by [because]:\n`);
 const verdicts = await hunt(chosen, {
-  atOnce: Number(values['at-once']),
+  atOnce: numberOf('--at-once', values['at-once'], 1),
   whole: values.whole,
-  seeds: seedsOf(values.seeds),
+  seeds: values.seeds === undefined ? null : rangeOf('--seeds', values.seeds),
   onVerdict: (verdict) => console.log(lineOf(verdict)),
 });
 const bySeed = verdicts.filter((verdict) => verdict.bySeed !== null).length;

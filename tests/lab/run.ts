@@ -12,7 +12,7 @@
 
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { flagsOf } from '../../scripts/flags/flags.ts';
 import { repositoryRoot } from '../support/locum.ts';
 import { whyNot } from './programs.ts';
 import { stories } from './stories/catalogue.ts';
@@ -36,7 +36,7 @@ function tell(story: Story): Promise<boolean> {
 }
 
 async function main(): Promise<number> {
-  const { values, positionals } = parseArgs({
+  const { values, positionals } = flagsOf(import.meta.url, {
     allowPositionals: true,
     options: { list: { type: 'boolean', default: false } },
   });
