@@ -152,7 +152,7 @@ async function start(scene: Scene, world: World, server: Server, what: Probe): P
   const anyGone = what.lose !== null || scene.anyGone();
   const isLost = anyGone && problem?.code === 'members-missing';
   const isBroken = problem !== null && unreadable.has(problem.code) && anyBroken;
-  // By another process: what the first one could not let go went with it.
+  // By another process as well.
   if (isLost || isBroken) crash(scene.machine.media.values(), false, nothingKept);
   if (isLost || isBroken) outcome = await assembled(scene, world, server, true);
   if (outcome.ok) return true;
@@ -169,6 +169,8 @@ async function assembled(
   const outcome = await settle(world, server.assemble(force));
   if (outcome.ok || !namesCopy(scene, outcome.problem)) return outcome;
   scene.takeOutCopies();
+  // By another process: a drive that hangs is one that the first could not let go.
+  crash(scene.machine.media.values(), false, nothingKept);
   return settle(world, server.assemble(force));
 }
 

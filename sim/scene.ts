@@ -41,6 +41,8 @@ export class Scene {
   readonly leaving = new Set<string>();
   /** Faults that cost the volume their drive. */
   readonly fatal = new WeakSet<DriveFault>();
+  /** Drives that such a fault struck during a stop or a start: spent, and no status has told of it yet. */
+  readonly #struckUnseen = new Set<string>();
   /** Host requests that have not been answered. */
   outstanding = 0;
   /** Above 0 a probe has the machine; what happens then is taken back. */
@@ -108,7 +110,7 @@ export class Scene {
     if (medium === undefined) return true;
     const broken = medium.isVanished || medium.isHung || medium.isReadOnly || medium.hasFaults;
     const unfit = medium.isShrunk || medium.slowness >= HOPELESS_SLOWNESS;
-    return broken || unfit || this.changed.has(path);
+    return broken || unfit || this.changed.has(path) || this.#struckUnseen.has(path);
   }
 
   /**
@@ -198,6 +200,7 @@ export class Scene {
   remember(): void {
     if (!this.server.running) return;
     const { core } = this;
+    if (!core.stopping) this.#struckUnseen.clear();
     const { members } = core;
     this.#standing = {
       mode: core.mode,
@@ -312,6 +315,8 @@ export class Scene {
     medium.onStrike = (_, fault, operation) => {
       this.coverage.struck(fault, this.state);
       this.#noteRefusal(medium, fault, operation);
+      const isSeen = this.forkDepth > 0 || (this.server.running && !this.core.stopping);
+      if (!isSeen && this.fatal.has(fault)) this.#struckUnseen.add(medium.path);
       const silent = fault.effect === 'lost' || fault.effect === 'misdirected';
       if (!silent) return;
       // Spent, but what it left stays: a leg that is silently wrong counts as lost until another takes its place.

@@ -88,7 +88,8 @@ async function formatLog(
 
 /**
  * A crash in the middle of a freeze: the newest label says that the window is open, the drive that was to leave has not been
- * told, and no write was admitted yet. The freeze is completed, so that the drive will be known when it comes back.
+ * told, and no write was admitted yet. The freeze is completed, so that the drive will be known when it comes back. A flush
+ * that fails changes nothing: whether the drive is known is asked again when it is back.
  */
 export async function completeFreeze(v: VolumeCore, opened: Opened): Promise<void> {
   const window = v.window;
@@ -100,7 +101,12 @@ export async function completeFreeze(v: VolumeCore, opened: Opened): Promise<voi
   const { label, superblock } = found.metadata;
   const told = label.kind === 'label' && label.value.window?.token === window.token;
   const { events } = superblock.value;
-  if ((told && events === window.frozenEvents) || events < window.frozenEvents - 1) return;
+  if (told && events === window.frozenEvents) {
+    // A kill may have left that in a cache only: without it the drive would be an older copy after a power cut.
+    await found.drive.flush();
+    return;
+  }
+  if (events < window.frozenEvents - 1) return;
   member.drive = found.drive;
   v.metadata.labelsOnly = false;
   window.frozenEvents = v.metadata.events + 1;

@@ -275,7 +275,7 @@ export class WindowRunner {
   ): Promise<Outcome<'returned' | 'rebuilt'>> {
     const v = this.#v;
     const identity = await identify(v, drive, member);
-    const othersComplete = v.absentCount <= 1;
+    const othersComplete = v.absentCount <= v.tolerated;
     setMemberState(v.members, member, 'returned');
     if (identity.kind === 'same' && !request.rebuild) {
       member.drive = drive;

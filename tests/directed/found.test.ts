@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { KIB, Scene } from '../unit/engine/scene.ts';
+import { KIB, Scene, windowRequest } from '../unit/engine/scene.ts';
 import type { World } from '../unit/engine/world.ts';
 import { labelOffsetsOn } from './inspect.ts';
 
@@ -149,5 +149,31 @@ test('L6: one drive is out, one is away, a third fails: the return alone does no
     await scene.closeAndWait();
     await scene.check('two of the frozen image came back');
     await scene.settle('two of the frozen image came back');
+  }
+});
+
+test('L4: killed when the drive that leaves had been told so and not flushed it, and the power fails later: it is no older copy', async () => {
+  for (const level of [1, 3, 4, 5]) {
+    const scene = await Scene.make(level, { seed: 60 + level, members: 3 });
+    const { world } = scene;
+    await scene.put(0, scene.model.sectors);
+    const leaving = world.at('d1');
+    leaving.intercept = ({ kind, offset }) => {
+      if (kind === 'write' && offset === SUPERBLOCK) leaving.hang('flush');
+      return 0;
+    };
+    void world.v.openWindow(windowRequest('1')).catch(() => {});
+    await world.pass(100);
+    assert.ok(leaving.unflushedWrites > 0, 'the last label of the freeze is in a cache');
+    scene.crash(false);
+    leaving.intercept = null;
+    leaving.release();
+    await world.assemble();
+    assert.equal(scene.core.mode, 'frozen');
+    await scene.put(0, 8, true);
+    scene.crash(true);
+    await world.assemble();
+    await scene.closeAndWait();
+    await scene.settle(`RAID ${level}`);
   }
 });

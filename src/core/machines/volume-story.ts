@@ -187,12 +187,19 @@ function frozen(facts: VolumeFacts): Story {
   }
   const good = returnable(facts);
   const others = good.map(({ path }) => commands.addBack(facts, path)).join(', or ');
+  const states = slotStatesOf(facts);
+  const absent = states.filter((state) => state !== 'online').length;
+  // A mirror of three, with one drive away and one out.
+  const isComplete = absent <= facts.level.tolerates(states.length);
+  const alone = isComplete ? '' : ', only it completes the volume';
+  const cost = isComplete
+    ? 'Everything goes on.'
+    : 'Reads that need both wait; everything else goes on.';
   return story(
     `Nothing is lost: ${drive} is away and ${who} is out, every write goes to the log.`,
-    `${sentence(capital(out.map(described).join('; ')))} Reads that need both wait; everything else ` +
-      'goes on.',
+    `${sentence(capital(out.map(described).join('; ')))} ${cost}`,
     good.length === 0
-      ? `Bring ${drive} back, only it completes the volume: ${close}`
+      ? `Bring ${drive} back${alone}: ${close}`
       : `Bring either back. ${drive}: ${close}; the other: ${others}`,
   );
 }

@@ -115,6 +115,22 @@ for (const level of [1, 3, 4, 5]) {
   });
 }
 
+test('RAID 1 of three, one copy failed, one away for good: a blank drive is made from the third', async () => {
+  const scene = await Scene.make(1, { seed: 49, members: 3 });
+  const { world } = scene;
+  await scene.put(0, scene.model.sectors);
+  assert.ok((await world.until(world.v.failDrive('0'))).ok);
+  await scene.open('1', { allowDegraded: true });
+  await scene.fill(10);
+  assert.match(world.v.status().story.why, /Everything goes on\.$/);
+  world.at('d1').vanish();
+  world.medium('blank', SMALL_MEMBER_BYTES);
+  await scene.closeAndWait({ drivePath: 'blank' });
+  const states = world.v.status().drives.map(({ path, state }) => `${path} ${state}`);
+  assert.deepEqual(states.slice(0, 3), ['d0 failed', 'blank online', 'd2 online']);
+  await scene.settle('made from the third');
+});
+
 test('a member of another volume comes back: refused, nothing is written to it, taken only when told to rebuild', async () => {
   const scene = await inWindow(5, { seed: 53 });
   const { world } = scene;

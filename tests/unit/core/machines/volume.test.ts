@@ -279,6 +279,14 @@ test('a drive that was out before the window is not asked for: only the one that
   for (const text of [alarms[0]?.message, story.next]) assert.doesNotMatch(text ?? '', /drive add/);
 });
 
+test('a mirror of three with one drive away and one out: nobody waits, and no drive is the only one', () => {
+  const mirror = levelByNumber(1) as LevelDescriptor;
+  const before = second.drives.map((one) => ({ ...one, ofFrozenImage: false }));
+  const { story } = deriveVolume({ ...second, level: mirror, drives: before });
+  assert.match(story.why, /Everything goes on\.$/);
+  assert.equal(story.next, 'Bring /dev/sdb back: locum window close v --wait');
+});
+
 test('every alarm code is raised by something', () => {
   const noisy: VolumeFacts[] = [
     {
