@@ -86,7 +86,8 @@ function wouldLose(v: VolumeCore, member: Member): boolean {
 
 function secondFailure(v: VolumeCore, member: Member, reason: string): void {
   const window = v.window;
-  if (window === null) return;
+  // The drive of the window itself may fail when a start puts the freeze on it: the image is as whole as before.
+  if (window === null || member.slot === window.slot) return;
   const at = new Date(v.environment.clock.wallMs()).toISOString();
   window.secondFailures.push({ slot: member.slot, path: member.path, at, reason });
   v.emit(

@@ -57,3 +57,14 @@ for (const name of readdirSync(folder).filter((file) => file.endsWith('.json')))
     );
   });
 }
+
+test('a drive that fails while a start completes its freeze is not called a second failure', async () => {
+  const name = 'the-drive-of-a-window-that-a-start-could-not-use-comes-back.json';
+  const plan = JSON.parse(readFileSync(join(folder, name), 'utf8')) as Plan;
+  const { lines } = await runPlan(plan, { ...usualOptions, keepLines: 100_000 });
+  assert.ok(lines.some((line) => line.includes('drive-failed')));
+  assert.deepEqual(
+    lines.filter((line) => line.includes('second-failure')),
+    [],
+  );
+});

@@ -89,7 +89,8 @@ export const driveMachine: Machine<DriveState, DriveEvent, never> = {
     failed: {
       // In a window it is still of the frozen generation. Outside, `rebuild-started` comes instead.
       reappeared: to('online'),
-      // The drive of a window, which a start could not read: it may be brought back like one that is away.
+      // The drive of a window, which failed while the freeze was put on it, by the opening or by a start that had to
+      // complete it: it may be brought back like one that is away.
       returned: to('returning'),
       'rebuild-started': to('rebuilding'),
       removed: to('missing'),
