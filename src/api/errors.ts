@@ -145,6 +145,11 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
     '{path} belongs to volume {volume}[ as {role}].',
     'Use another drive, or remove it there first with `locum drive remove`.',
   ),
+  'drive-at-work': entry(
+    refused,
+    '{path} cannot be taken now: it is being worked on[ ({work})].',
+    'Wait until that has ended: `locum status {volume}` says what is under way.',
+  ),
   'drive-has-data': entry(
     refused,
     '{path} carries data[: {found}][: {content}], which would be lost.',

@@ -2,6 +2,9 @@
  * Which drive or leg belongs to which volume of this server: a second volume that asks for one is refused before
  * anything is opened. Two names of one thing (a symlink, /dev/disk/by-id) are one thing.
  *
+ * A drive that is worked on is held: it may belong to no volume for the moment, as a spare that is being flashed, or have
+ * parts that never did. Nobody gets what is held but whoever holds it.
+ *
  * A path may hang (FUSE, NFS, a driver that waits): looking is never waited for for long, and a look that hangs is joined
  * by the next one. Looking comes first; what is decided from it is decided, and claimed, in one go.
  *
@@ -36,6 +39,14 @@ interface Claim {
   readonly role: 'member' | 'log leg';
 }
 
+interface Hold {
+  /** Whose drive it was. */
+  readonly volume: string;
+  readonly paths: readonly string[];
+  /** What is done to it, for a sentence. */
+  readonly work: string;
+}
+
 export interface ClaimedPaths {
   readonly drives: readonly string[];
   readonly logs: readonly string[];
@@ -43,6 +54,8 @@ export interface ClaimedPaths {
 
 export class Claims {
   readonly #volumes = new Map<string, Claim[]>();
+  /** By their owner: the id of a run or a rollout, and what of it. */
+  readonly #holds = new Map<string, Hold>();
   /** Looks under way: a second one joins the first, and waits no longer than for one of its own. */
   readonly #looking = new Map<string, Promise<string>>();
   /** What each claimed path was when it last answered. */
@@ -60,17 +73,30 @@ export class Claims {
     this.#volumes.delete(volume);
   }
 
-  /** Refuses a path that another volume has, and one that is given twice. */
-  async check(volume: string, paths: readonly string[]): Promise<Outcome<void>> {
+  /** Replaces what this owner has held so far; in force when it returns. */
+  hold(owner: string, hold: Hold): void {
+    this.#holds.set(owner, hold);
+  }
+
+  letGo(owner: string): void {
+    this.#holds.delete(owner);
+  }
+
+  /** Refuses a path that another volume has, one that somebody else works on, and one that is given twice. */
+  async check(
+    volume: string,
+    paths: readonly string[],
+    owner: string | null = null,
+  ): Promise<Outcome<void>> {
     const identities = await this.#look(volume, paths);
-    return this.#decide(volume, paths, identities);
+    return this.#decide(volume, paths, identities, owner);
   }
 
   /** The same, and the volume has them from then on. */
   async take(volume: string, paths: ClaimedPaths): Promise<Outcome<void>> {
     const all = [...paths.drives, ...paths.logs];
     const identities = await this.#look(volume, all);
-    const free = this.#decide(volume, all, identities);
+    const free = this.#decide(volume, all, identities, null);
     if (free.ok) this.set(volume, paths);
     return free;
   }
@@ -79,7 +105,8 @@ export class Claims {
   async #look(volume: string, paths: readonly string[]): Promise<ReadonlyMap<string, string>> {
     const identities = new Map<string, string>();
     for (;;) {
-      const wanted = [...paths, ...this.#others(volume).map(({ path }) => path)];
+      const held = [...this.#holds.values()].flatMap((hold) => hold.paths);
+      const wanted = [...paths, ...this.#others(volume).map(({ path }) => path), ...held];
       const next = [...new Set(wanted)].filter((path) => !identities.has(path));
       if (next.length === 0) break;
       const found = await Promise.all(next.map((path) => this.#identify(path)));
@@ -120,7 +147,13 @@ export class Claims {
     volume: string,
     paths: readonly string[],
     identities: ReadonlyMap<string, string>,
+    owner: string | null,
   ): Outcome<void> {
+    const held = new Map<string, Hold>();
+    for (const [holder, hold] of this.#holds) {
+      if (holder === owner) continue;
+      for (const path of hold.paths) held.set(identities.get(path)!, hold);
+    }
     const taken = new Map<string, Claim>();
     for (const claim of this.#others(volume)) taken.set(identities.get(claim.path)!, claim);
     const given = new Map<string, string>();
@@ -131,6 +164,8 @@ export class Claims {
         return refuse('drive-given-twice', other === path ? { path } : { path, other });
       }
       given.set(identity, path);
+      const hold = held.get(identity);
+      if (hold) return refuse('drive-at-work', { path, volume: hold.volume, work: hold.work });
       const claim = taken.get(identity);
       if (claim?.role === 'member') {
         return refuse('drive-in-other-volume', { path, volume: claim.volume, role: 'a member' });

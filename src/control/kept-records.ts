@@ -2,7 +2,8 @@
  * Records of work that outlives the server, a file ID.json each, kept twice: the same text is in ID/record.json. The record
  * alone knows whose drive a tool is at work on, so that damage to one file must not make anybody forget it.
  *
- *   - Written first ID.json, then the copy; a write counts when both are durable. So the copy is never behind what was acted on.
+ *   - Written first ID.json, then the copy; a write counts when both are durable. So the copy is never behind what was
+ *     acted on.
  *   - A damaged ID.json is set aside as ID.json.unreadable, and the copy is its record from then on.
  *   - Where the copy is no better, the record is lost. It is listed for as long as the file that was set aside is there, so
  *     that somebody looks, and takes it away.

@@ -24,6 +24,7 @@ export const problemCodes = [
   'drive-busy',
   'drive-mounted',
   'drive-in-other-volume',
+  'drive-at-work',
   'drive-has-data',
   'drive-too-small',
   'drive-given-twice',

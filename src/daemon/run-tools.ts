@@ -80,13 +80,11 @@ const contentOfDrive = (path: string): Promise<Outcome<string | null>> =>
     return await contentOf({ environment }, drive, superblock.kind, label.kind, name);
   });
 
-async function memberAt(path: string): Promise<string | null> {
-  const found = await looked(path, async (drive, buffers) => {
+const memberAt = (path: string): Promise<Outcome<string | null>> =>
+  looked(path, async (drive, buffers) => {
     const { superblock } = await readMemberMetadata(buffers, drive);
     return superblock.kind === 'superblock' ? superblock.value.memberUuid : null;
   });
-  return found.ok ? found.value : null;
-}
 
 async function looked<T>(
   path: string,

@@ -107,11 +107,17 @@ function nvmeOf(place: string, sysRoot: string): PhysicalDrive | null {
 /**
  * Refused when a part of the drive that is none of `members` is in use: its file system would be away, too. The parts that
  * are members are open in this server, and the drive as a whole is not in the way of its parts.
+ *
+ * Members of null: this server has let go of all of it, and nobody may have taken any of it since.
  */
-export function checkUnused(drive: PhysicalDrive, members: readonly string[]): Outcome<void> {
-  const ours = new Set(members.map(realOr));
-  for (const path of drive.parts) {
-    if (path === drive.path || ours.has(path)) continue;
+export function checkUnused(
+  drive: PhysicalDrive,
+  members: readonly string[] | null,
+): Outcome<void> {
+  const ours = new Set((members ?? []).map(realOr));
+  // The whole is said to be in use when a part of it is: the part says more.
+  for (const path of drive.parts.toReversed()) {
+    if (members !== null && (path === drive.path || ours.has(path))) continue;
     const stat = statOr(path);
     if (stat === null || !stat.isBlockDevice()) continue;
     const mountPoint = mountedAt(stat.rdev);

@@ -11,8 +11,10 @@ import type { RunWindow } from '../runs/run-service.ts';
 
 /** A spare needs no window: it is released from its volume, flashed, and added again. */
 export interface SpareWork {
-  /** Where it is within its drive. */
-  readonly memberPath: string;
+  /** Where it is within its drive: the kernel gives names as they come, so that it may move. */
+  memberPath: string;
+  /** By which it is known again, whatever its name is by then. */
+  readonly memberUuid: string;
   /** `released`: nothing has touched it yet. `begun`: a tool is or was at work on it. */
   phase: 'released' | 'begun';
   /** Of the task; its tool outlives the server, and is found by what it prints to. Empty before the first. */
@@ -26,12 +28,24 @@ export interface RolloutRecord {
   window: RunWindow;
   /** What each volume is held against; by name. */
   baselines: Record<string, VolumeBaseline>;
-  /** What each drive said before it was begun; by path. */
+  /** What each drive said before it was begun; by path, as everything here that is about a drive. */
   readonly before: Record<string, DriveFacts>;
   /** Spares that are out of their volume at the moment; by path. */
   readonly spares: Record<string, SpareWork>;
   /** How often a drive was begun, by path: a server that dies again and again must not try for ever. */
   readonly tries: Record<string, number>;
+}
+
+/** A drive that is found under another name from now on. */
+export function moveDrive(record: RolloutRecord, drive: RolloutDrive, path: string): void {
+  const old = drive.path;
+  if (old === path) return;
+  drive.path = path;
+  for (const by of [record.before, record.spares, record.tries] as Record<string, unknown>[]) {
+    if (!(old in by)) continue;
+    by[path] = by[old];
+    delete by[old];
+  }
 }
 
 export const volumesOf = ({ drives }: RolloutReport): string[] => [

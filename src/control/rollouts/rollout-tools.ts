@@ -32,8 +32,16 @@ export interface RolloutVolumes {
   planWindow(volume: string, memberPath: string, window: RunWindow): Promise<Outcome<Check[]>>;
   /** What speaks against working on the drive of a spare, outside of any window. */
   checksOfSpare(volume: string, path: string): Promise<Check[]>;
+  /** Null: nobody uses anything of the drive of a spare that has been released. Else why not, in a sentence. */
+  whyInUse(path: string): Promise<string | null>;
+  /** The uuid of the member or spare that a path carries, while no volume has it open; null: none. */
+  memberAt(path: string): Promise<Outcome<string | null>>;
+  /** Nobody but `owner` is given the drive of this path, or a part of it, until it lets go. Replaces its last hold. */
+  hold(owner: string, volume: string, path: string): Promise<void>;
+  letGo(owner: string): void;
   removeSpare(volume: string, path: string): Promise<Outcome<void>>;
-  addSpare(volume: string, path: string, force: boolean): Promise<Outcome<void>>;
+  /** `owner` may hold the drive. */
+  addSpare(volume: string, path: string, force: boolean, owner: string): Promise<Outcome<void>>;
 }
 
 export interface RolloutTools {
@@ -43,6 +51,11 @@ export interface RolloutTools {
     path: string,
     request: TaskRequest,
   ) => Promise<Outcome<{ readonly task: DriveTask; readonly transport: Transport }>>;
+  readonly findCommand: RunTools['findCommand'];
+  /** Also for a drive that is not there at the moment. */
+  readonly taskOf: RunTools['taskOf'];
+  /** A drive that came back under another name, by what it says of itself; null: none here is it. */
+  readonly findDrive: RunTools['findDrive'];
   /** Readable, not empty, of a sane size, and of this checksum where one is given. */
   readonly imageOf: (path: string, sha256: string | null) => Promise<Outcome<ImageReport>>;
   /** Waits for a command that a server before this one began; null: nothing is known of it, not even whether it ran. */

@@ -9,6 +9,7 @@
  *   3. A drive at work is never broken off: closing the worker leaves it where it is, for the next server to go on with.
  */
 
+import { randomUUID } from 'node:crypto';
 import { explain } from '../../api/errors.ts';
 import type { DriveFacts } from '../../core/drive-facts.ts';
 import {
@@ -31,7 +32,7 @@ import type { RunReport } from '../../core/run-report.ts';
 import type { DriveStatus, VolumeStatus } from '../../core/status.ts';
 import { RolloutBook } from './rollout-book.ts';
 import { askDrive, knownRevisions } from './rollout-planner.ts';
-import { nameOf, type RolloutRecord } from './rollout-record.ts';
+import { moveDrive, nameOf, type RolloutRecord } from './rollout-record.ts';
 import type { ResumeRequest } from './rollout-request.ts';
 import type { RolloutStore } from './rollout-store.ts';
 import type { RolloutTools } from './rollout-tools.ts';
@@ -48,10 +49,10 @@ export class RolloutWorker {
   readonly #store: RolloutStore;
   readonly #book: RolloutBook;
   readonly #watch: VolumeWatch;
-  /** Spares at work in this process, by path, and how they ended. */
-  readonly #spares = new Map<string, SpareEnd | null>();
+  /** Spares at work in this process, and how they ended. */
+  readonly #spares = new Map<RolloutDrive, SpareEnd | null>();
   /** Runs that were at work when this server started: their end says less about the drive. */
-  readonly #interrupted: Set<string>;
+  readonly #interrupted: Set<RolloutDrive>;
   #looking: Promise<void> | null = null;
   #again = false;
   #timer: NodeJS.Timeout | null = null;
@@ -65,7 +66,7 @@ export class RolloutWorker {
     this.#book = new RolloutBook(tools, store, record);
     this.#watch = new VolumeWatch(tools.volumes, this.#book);
     const running = record.report.drives.filter(({ state }) => state === 'running');
-    this.#interrupted = new Set(restarted ? running.map(({ path }) => path) : []);
+    this.#interrupted = new Set(restarted ? running : []);
     if (restarted) this.#afterRestart();
   }
 
@@ -167,43 +168,35 @@ export class RolloutWorker {
 
   #followWork(drive: RolloutDrive): void {
     if (drive.slot === null) {
-      const end = this.#spares.get(drive.path);
+      const end = this.#spares.get(drive);
       if (!end) return;
-      this.#spares.delete(drive.path);
+      this.#spares.delete(drive);
       drive.firmwareAfter = end.firmwareAfter;
       return this.#ended(drive, end.event, end.note, '');
     }
     const run = this.#runOf(drive);
     if (run === null) {
       // It was to begin when the server ended, and did not.
-      if (drive.runId === null) return this.#book.drive(drive, 'put-off', '');
+      if (drive.step === '') return this.#book.drive(drive, 'put-off', '');
       return this.#ended(drive, 'went-wrong', `its run ${drive.runId} is not known any more`, '');
     }
-    drive.runId = run.id;
     drive.step = run.step;
     drive.note = run.state === 'waiting' ? run.sentence : '';
     if (run.outcome === null || run.state !== 'ended') return;
     drive.firmwareAfter = run.after?.firmware ?? '';
+    // Its name may have become another one's since: it is looked at again after the soak.
+    if (run.after !== null) moveDrive(this.record, drive, run.after.path);
     const event = eventOfOutcome[run.outcome];
     this.#ended(drive, event, event === 'applied' ? '' : run.sentence, run.next);
   }
 
-  #runOf(drive: RolloutDrive): RunReport | null {
-    const { runs } = this.#tools;
-    if (drive.runId !== null) return runs.get(drive.runId);
-    const { id } = this.#report;
-    const since = drive.startedAt ?? '';
-    const fitting = runs
-      .all()
-      .filter(
-        (run) => run.rolloutId === id && run.drive.uuid === drive.uuid && run.startedAt >= since,
-      );
-    return fitting.at(-1) ?? null;
+  #runOf({ runId }: RolloutDrive): RunReport | null {
+    return runId === null ? null : this.#tools.runs.get(runId);
   }
 
   #ended(drive: RolloutDrive, event: RolloutDriveEvent, note: string, next: string): void {
     const isNews = drive.firmwareAfter !== '' && drive.firmwareAfter !== drive.firmwareBefore;
-    const wasInterrupted = this.#interrupted.delete(drive.path);
+    const wasInterrupted = this.#interrupted.delete(drive);
     const wasBrokenOff = wasInterrupted && this.record.tries[drive.path]! < TRIES_MAX;
     if (wasBrokenOff && event !== 'applied' && !isNews && this.#isBack(drive)) {
       return this.#book.drive(drive, 'put-off', 'broken off by a restart of the server');
@@ -305,7 +298,8 @@ export class RolloutWorker {
     // Asked for meanwhile: pause, stop.
     if (this.#report.state !== 'running') return;
     this.#book.drive(drive, 'begun', '');
-    drive.runId = null;
+    // Known before it begins: after a restart it is found, or there is none.
+    drive.runId = here.slot === null ? null : randomUUID();
     drive.startedAt = this.#book.now();
     this.record.before[drive.path] = facts;
     this.record.tries[drive.path] = (this.record.tries[drive.path] ?? 0) + 1;
@@ -323,11 +317,10 @@ export class RolloutWorker {
       rehearsal: false,
       requestedBy: this.#report.requestedBy,
       rolloutId: this.#report.id,
+      id: drive.runId!,
     });
-    if (started.ok) {
-      drive.runId = started.value.id;
-      return;
-    }
+    if (started.ok) return;
+    drive.runId = null;
     const { message, fix } = explain(started.problem);
     const blocking = (started.problem.checks ?? []).find(({ result }) => result === 'block');
     const why = blocking === undefined ? message : blocking.reason;
@@ -342,16 +335,17 @@ export class RolloutWorker {
       record: this.record,
       drive,
       memberPath,
+      owner: `${id} ${name}`,
       outputPath: (step) => this.#store.outputPath(id, `${name}-${step}`),
       save: () => this.#book.save(),
     };
   }
 
   #onSpare(drive: RolloutDrive, work: Promise<SpareEnd>): void {
-    this.#spares.set(drive.path, null);
+    this.#spares.set(drive, null);
     // Owned here: its end is looked at like that of a run.
     void work.then((end) => {
-      this.#spares.set(drive.path, end);
+      this.#spares.set(drive, end);
       this.wake();
     });
   }
@@ -364,7 +358,7 @@ export class RolloutWorker {
       if (drive.state !== 'running' || drive.slot !== null) continue;
       const work = this.record.spares[drive.path];
       if (work) this.#onSpare(drive, resumeSpare(this.#jobFor(drive, work.memberPath), work));
-      else this.#spares.set(drive.path, { event: 'put-off', firmwareAfter: '', note: '' });
+      else this.#spares.set(drive, { event: 'put-off', firmwareAfter: '', note: '' });
     }
   }
 }

@@ -35,6 +35,9 @@ export function rolloutTools(world: RolloutWorld): RolloutTools {
       const { transport } = whole.value;
       return done({ task: tools.taskOf(transport, request), transport });
     },
+    findCommand: tools.findCommand,
+    taskOf: tools.taskOf,
+    findDrive: tools.findDrive,
     imageOf: checkImage,
     waitForCommand: tools.waitForCommand,
     announce: (...event) => table.announce(...event),
@@ -45,7 +48,8 @@ export function rolloutTools(world: RolloutWorld): RolloutTools {
 }
 
 function volumesOf({ table, asking, drives, groups, tools }: RolloutWorld): RolloutVolumes {
-  const { driveAdd, driveRemove } = driveHandlers(table, asking);
+  const { driveRemove } = driveHandlers(table, asking);
+  const { claims } = table;
   const ask = { query: {} } as const;
   return {
     names: () => [...table.entries.keys()],
@@ -67,9 +71,21 @@ function volumesOf({ table, asking, drives, groups, tools }: RolloutWorld): Roll
       return planned.ok ? done([...planned.value.plan.checks]) : planned;
     },
     checksOfSpare: (volume, path) => drives.checksOfSpare(volume, path),
-    addSpare: async (volume, path, force) => {
-      const body = { path, spare: true, force };
-      const added = await driveAdd({ ...ask, params: { volume }, body });
+    whyInUse: (path) => drives.whyInUse(path, []),
+    memberAt: tools.memberAt,
+    hold: async (owner, volume, path) => {
+      const work = 'firmware update of a spare';
+      claims.hold(owner, { volume, paths: [path], work });
+      const rest = await drives.restOf(path, []);
+      claims.hold(owner, { volume, paths: [...new Set([path, ...rest])], work });
+    },
+    letGo: (owner) => claims.letGo(owner),
+    addSpare: async (volume, path, force, owner) => {
+      const free = await claims.check(volume, [path], owner);
+      if (!free.ok) return free;
+      const added = await table.expecting(volume, { drives: [path], logs: [] }, () =>
+        asking.change(volume, 'addDrive', [path, true, force]),
+      );
       return added.ok ? done(undefined) : added;
     },
     removeSpare: async (volume, path) => {

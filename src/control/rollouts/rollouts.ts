@@ -4,6 +4,7 @@
  */
 
 import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { baselineOf } from '../../core/machines/rollout-decisions.ts';
 import { done, type Outcome, refuse } from '../../core/problems.ts';
 import type {
@@ -14,6 +15,7 @@ import type {
   RolloutReport,
 } from '../../core/rollout-report.ts';
 import type { Concern } from '../concerns.ts';
+import type { LostRecord } from '../kept-records.ts';
 import { inventoryOf } from './inventory.ts';
 import { type Planned, planRollout, refusedPlan } from './rollout-planner.ts';
 import { type RolloutRecord, reportOf, volumesOf } from './rollout-record.ts';
@@ -41,8 +43,39 @@ export class Rollouts {
   /** Goes on with what had not ended; to be called when volumes and runs have been started. */
   goOn(): void {
     for (const record of this.#store.all()) {
-      if (record.report.endedAt === null) this.#work(record, true);
+      const { id, endedAt } = record.report;
+      if (endedAt !== null) continue;
+      if (this.#store.restored.has(id)) {
+        const said = `The record of firmware update ${id} was damaged, and taken from its copy; it goes on.`;
+        this.#announce(volumesOf(record.report), 'rollout-record-restored', said);
+      }
+      this.#work(record, true);
     }
+    for (const one of this.#store.lost) {
+      const { message, next } = this.#saidOfLost(one);
+      if (one.isNews)
+        this.#announce(this.#tools.volumes.names(), 'rollout-record-lost', `${message} ${next}`);
+    }
+  }
+
+  #announce(volumes: readonly string[], kind: string, message: string): void {
+    for (const volume of volumes) this.#tools.announce(volume, kind, 'warning', message, {});
+  }
+
+  /** Nobody knows any more which volumes it was about, nor whether a spare of theirs is out. */
+  #saidOfLost({ id, path, outputs }: LostRecord): { message: string; next: string } {
+    const atWork = outputs.map((output) => this.#tools.findCommand(output)).find(Boolean);
+    const message =
+      `The record of firmware update ${id} cannot be read (${path}): it does not go on, ` +
+      'and a spare that it had released is in no volume.';
+    const wait =
+      atWork === undefined || atWork === null
+        ? ''
+        : `Wait until its tool has ended (process ${atWork.pid}). `;
+    const next =
+      `${wait}\`locum firmware inventory\` shows what the volumes have; give a missing spare back ` +
+      `(\`locum drive add VOLUME PATH --spare\`), then remove ${path}.`;
+    return { message, next };
   }
 
   async close(): Promise<void> {
@@ -90,8 +123,21 @@ export class Rollouts {
     return done(reportOf(record, this.#tools.wallMs()));
   }
 
-  /** A rollout of this volume that has halted by itself; what is wrong with a drive the volume says itself. */
+  /**
+   * A rollout of this volume that has halted by itself, or one of whatever volume that nobody knows any more, until somebody
+   * has looked. What is wrong with a drive the volume says itself.
+   */
   concerns(volume: string): Concern[] {
+    const lost = this.#store.lost.flatMap((one): Concern[] => {
+      if (!existsSync(one.path)) return [];
+      const { message, next } = this.#saidOfLost(one);
+      const alarm = { code: 'update-record-lost', severity: 'warning' as const };
+      return [{ alarm: { ...alarm, message: `${message} ${next}` }, next }];
+    });
+    return [...lost, ...this.#haltedOf(volume)];
+  }
+
+  #haltedOf(volume: string): Concern[] {
     return this.#store.all().flatMap(({ report }) => {
       const { id, state, reason, next, endedAt } = report;
       if (state !== 'halted' || endedAt !== null || !volumesOf(report).includes(volume)) return [];

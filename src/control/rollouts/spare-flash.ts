@@ -3,6 +3,8 @@
  * and added again as a spare. Every step is on record before it begins (`SpareWork`), so that a server that dies in between
  * brings the spare back when it is started again; the tool outlives the server, and is waited for.
  *
+ * From before its release until it is a spare again, or lost, the drive is held: while no volume has it, nobody else may.
+ *
  * As for a member, success is what the drive says afterwards.
  */
 
@@ -13,7 +15,7 @@ import type { RolloutDriveEvent } from '../../core/machines/rollout.ts';
 import { done, type Outcome, type Problem } from '../../core/problems.ts';
 import type { RolloutDrive } from '../../core/rollout-report.ts';
 import type { CommandResult, DriveTask, StepControl, TaskDrive } from '../../tasks/task.ts';
-import type { RolloutRecord, SpareWork } from './rollout-record.ts';
+import { moveDrive, type RolloutRecord, type SpareWork } from './rollout-record.ts';
 import type { RolloutTools } from './rollout-tools.ts';
 
 export interface SpareEnd {
@@ -26,15 +28,37 @@ export interface SpareJob {
   readonly tools: RolloutTools;
   readonly record: RolloutRecord;
   readonly drive: RolloutDrive;
-  /** Where the spare is within its drive; the same but for partitions. */
+  /** Where the spare was within its drive when it was begun; the same but for partitions. */
   readonly memberPath: string;
+  /** Of the hold on its drive. */
+  readonly owner: string;
   readonly outputPath: (step: string) => string;
   /** Resolves when the record is durable; false: it is not. */
   readonly save: () => Promise<boolean>;
 }
 
 /** Released, flashed, and back. */
-export async function flashSpare(job: SpareJob): Promise<SpareEnd> {
+export const flashSpare = (job: SpareJob): Promise<SpareEnd> => held(job, job.memberPath, flash);
+
+/** After a restart: wherever it stood, the spare comes back, and says itself what became of it. */
+export const resumeSpare = (job: SpareJob, work: SpareWork): Promise<SpareEnd> =>
+  held(job, work.memberPath, (it) => resume(it, work));
+
+async function held(
+  job: SpareJob,
+  path: string,
+  act: (job: SpareJob) => Promise<SpareEnd>,
+): Promise<SpareEnd> {
+  const { volumes } = job.tools;
+  try {
+    await volumes.hold(job.owner, job.drive.volumes[0]!, path);
+    return await act(job);
+  } finally {
+    volumes.letGo(job.owner);
+  }
+}
+
+async function flash(job: SpareJob): Promise<SpareEnd> {
   const { tools, record, drive } = job;
   const found = await open(job);
   if (!found.ok) return putOff(found.problem);
@@ -42,11 +66,12 @@ export async function flashSpare(job: SpareJob): Promise<SpareEnd> {
   const fits = await task.check(target, record.before[drive.path]!, record.task);
   if (!fits.ok) return putOff(fits.problem);
   const checks = await tools.volumes.checksOfSpare(drive.volumes[0]!, job.memberPath);
-  const against = checks.find(({ result }) => result === 'block');
-  if (against) return { event: 'put-off', firmwareAfter: '', note: against.reason };
+  const blocking = checks.find(({ result }) => result === 'block');
+  if (blocking) return { event: 'put-off', firmwareAfter: '', note: blocking.reason };
 
   const work: SpareWork = {
     memberPath: job.memberPath,
+    memberUuid: drive.uuid,
     phase: 'released',
     step: '',
   };
@@ -59,10 +84,10 @@ export async function flashSpare(job: SpareJob): Promise<SpareEnd> {
     return putOff(released.problem);
   }
   work.phase = 'begun';
-  if (!(await job.save())) return bringBack(job, await unrecorded(job));
-  const other = await whyNotItself(job);
-  if (other !== null) return await judge(job, work, notStarted(other));
-  let last = await step(job, work, 'stage', (control) => task.stage(target, record.task, control));
+  if (!(await job.save())) return bringBack(job, work, await unrecorded(job));
+  const carries = await whyNotOurs(job, work);
+  let last = carries === null ? null : notStarted(carries);
+  last ??= await step(job, work, 'stage', (control) => task.stage(target, record.task, control));
   if (last.result === 'done' && !task.stageActivates) {
     last = await step(job, work, 'activate', (control) =>
       task.activate(target, record.task, control),
@@ -71,12 +96,11 @@ export async function flashSpare(job: SpareJob): Promise<SpareEnd> {
   return await judge(job, work, last);
 }
 
-/** After a restart: wherever it stood, the spare comes back, and says itself what became of it. */
-export async function resumeSpare(job: SpareJob, work: SpareWork): Promise<SpareEnd> {
+async function resume(job: SpareJob, work: SpareWork): Promise<SpareEnd> {
   if (work.phase === 'released') {
     const end = { event: 'put-off', firmwareAfter: '', note: 'the server ended' } as const;
     // After a restart of the machine another drive may have its name.
-    return (await whyNotItself(job)) === null ? bringBack(job, end) : judge(job, work, null);
+    return (await whyNotItself(job)) === null ? bringBack(job, work, end) : judge(job, work, null);
   }
   const last = await waitForFormer(job, work);
   const end = await judge(job, work, last);
@@ -119,6 +143,8 @@ async function step(
   name: string,
   run: (control: StepControl) => Promise<CommandResult>,
 ): Promise<CommandResult> {
+  const against = name === 'verify' ? null : await whyNotNow(job);
+  if (against !== null) return notStarted(against);
   job.drive.step = name;
   work.step = name;
   // Not on record, a server that is started again would not wait for it.
@@ -167,9 +193,10 @@ async function judge(
     if (asked.ok) {
       const differs = compareFacts(before, asked.value);
       if (differs === null)
-        return await bringBack(job, await verdict(job, work, last, asked.value));
+        return await bringBack(job, work, await verdict(job, work, last, asked.value));
       why = `its ${differs.what} was ${differs.before} and is ${differs.after} now`;
     } else why = explain(asked.problem).message;
+    if (await isElsewhere(job, work, before)) continue;
     if (performance.now() >= untilMs) break;
     await delay(tools.lookMs);
   }
@@ -177,8 +204,46 @@ async function judge(
   const [volume] = drive.volumes;
   const note =
     `${why}; it is no spare of ${volume} any more. When it is right again: ` +
-    `locum drive add ${volume} ${job.memberPath} --spare`;
+    `locum drive add ${volume} ${work.memberPath} --spare`;
   return { event: 'went-wrong', firmwareAfter: '', note };
+}
+
+/** The kernel gave it another name: it is known by that from now on. */
+async function isElsewhere(job: SpareJob, work: SpareWork, before: DriveFacts): Promise<boolean> {
+  const { tools, record, drive } = job;
+  const found = await open(job);
+  const task = found.ok ? found.value.task : tools.taskOf(before.transport, record.task);
+  const here = await tools.findDrive(before, task);
+  if (here === null || here.path === drive.path) return false;
+  const inDrive = work.memberPath.startsWith(drive.path);
+  if (inDrive) work.memberPath = here.path + work.memberPath.slice(drive.path.length);
+  moveDrive(record, drive, here.path);
+  await tools.volumes.hold(job.owner, drive.volumes[0]!, work.memberPath);
+  await job.save();
+  return true;
+}
+
+/**
+ * Right before a command: null while the drive that was looked at answers, and nobody has come to use it. It may be silent
+ * for a moment after the step before.
+ */
+async function whyNotNow(job: SpareJob): Promise<string | null> {
+  for (let tries = 1; ; tries += 1) {
+    const why = (await whyNotItself(job)) ?? (await job.tools.volumes.whyInUse(job.drive.path));
+    if (why === null || tries === TRIES_BEFORE_STEP) return why;
+    await delay(job.tools.lookMs);
+  }
+}
+
+const TRIES_BEFORE_STEP = 5;
+
+/** It carries the spare that was released, or it is somebody else's, whatever it says of itself. */
+async function whyNotOurs(job: SpareJob, { memberPath, memberUuid }: SpareWork) {
+  const here = await job.tools.volumes.memberAt(memberPath);
+  if (!here.ok) return explain(here.problem).message;
+  return here.value === memberUuid
+    ? null
+    : `what is at ${memberPath} is not the spare that was released.`;
 }
 
 /** Null: the drive that was looked at before is still what answers. */
@@ -228,31 +293,36 @@ async function verdict(
 }
 
 /** Adds the spare again; what was found out about it stays what it is. */
-async function bringBack(job: SpareJob, end: SpareEnd): Promise<SpareEnd> {
-  const { tools, record, drive, memberPath } = job;
+async function bringBack(job: SpareJob, work: SpareWork, end: SpareEnd): Promise<SpareEnd> {
+  const { tools, record, drive } = job;
   const volume = drive.volumes[0]!;
   drive.step = 'return';
-  const added = await addAgain(tools, volume, memberPath);
+  const added = await addAgain(job, work);
   delete record.spares[drive.path];
   if (!added.ok) {
     const note =
       `it could not be added to ${volume} again: ${explain(added.problem).message} ` +
-      `Add it by hand: locum drive add ${volume} ${memberPath} --spare`;
+      `Add it by hand: locum drive add ${volume} ${work.memberPath} --spare`;
     return { ...end, event: 'went-wrong', note: end.note === '' ? note : `${end.note}; ${note}` };
   }
   const found = await tools.volumes.status(volume);
-  const here = found.ok && found.value.drives.find(({ path }) => path === memberPath);
+  const here = found.ok && found.value.drives.find(({ path }) => path === work.memberPath);
   if (here) drive.uuid = here.uuid;
   return end;
 }
 
-async function addAgain(tools: RolloutTools, volume: string, path: string): Promise<Outcome<void>> {
-  const status = await tools.volumes.status(volume);
-  if (status.ok && status.value.drives.some((drive) => drive.path === path)) return done(undefined);
-  const added = await tools.volumes.addSpare(volume, path, false);
+async function addAgain(
+  { tools: { volumes }, drive, owner }: SpareJob,
+  { memberPath, memberUuid }: SpareWork,
+): Promise<Outcome<void>> {
+  const volume = drive.volumes[0]!;
+  const status = await volumes.status(volume);
+  if (status.ok && status.value.drives.some(({ path }) => path === memberPath))
+    return done(undefined);
+  const added = await volumes.addSpare(volume, memberPath, false, owner);
+  if (added.ok || added.problem.code !== 'drive-has-data') return added;
   // What is on it is the superblock that made it this volume's spare. Anything else stays untouched.
-  const content = added.ok ? '' : String(added.problem.detail['content'] ?? '');
-  const isOurs =
-    content.startsWith('a member of the volume or md array "') && content.endsWith(`${volume}"`);
-  return isOurs ? await tools.volumes.addSpare(volume, path, true) : added;
+  const here = await volumes.memberAt(memberPath);
+  const isOurs = here.ok && here.value === memberUuid;
+  return isOurs ? await volumes.addSpare(volume, memberPath, true, owner) : added;
 }

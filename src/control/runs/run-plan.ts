@@ -83,7 +83,7 @@ export async function planRun(
     thawed: false,
     takenBack: false,
     report: {
-      id: randomUUID(),
+      id: request.id ?? randomUUID(),
       volumes: drive.members.map(({ volume }) => volume),
       drive: { slot, path, uuid },
       purpose: request.task.purpose,

@@ -30,6 +30,8 @@ export interface RunRequest {
   /** `root@host`, as the command line says. */
   readonly requestedBy: string;
   readonly rolloutId: string | null;
+  /** By which whoever asks will know it again, also after a restart in between; else it is given one. */
+  readonly id?: string;
 }
 
 export interface RunService {

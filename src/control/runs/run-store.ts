@@ -1,7 +1,7 @@
 /**
- * STATE/runs: a record of each run, ID.json, and a folder ID with what its commands print. Written durably before every step,
- * and twice (kept-records.ts), so that what began is never forgotten. The oldest ended ones go when there are more than
- * RUNS_MAX. One that cannot be read is said; the others are not concerned by it.
+ * STATE/runs: a record of each run, ID.json, and a folder ID with what its commands print. Written durably before every
+ * step, and twice (kept-records.ts), so that what began is never forgotten. The oldest ended ones go when there are more
+ * than RUNS_MAX. One that cannot be read is said; the others are not concerned by it.
  *
  * What the commands of an ended run printed is in its file only, and read when it is shown: in memory a thousand of those
  * could be more than a hundred mebibytes.

@@ -48,10 +48,13 @@ export interface RunTools {
   readonly imageOf: (path: string) => Promise<ImageReport | null>;
   /** What is on a drive that is to replace another; null: blank. Refused: it cannot be opened. */
   readonly contentOf: (path: string) => Promise<Outcome<string | null>>;
-  /** The uuid of the member at a path that the server has let go; null: none, or nobody can tell. */
-  readonly memberAt: (path: string) => Promise<string | null>;
-  /** Refused: something on the drive beside `ours` is mounted, or held by md, dm or swap. */
-  readonly checkUnused: (drive: WholeDrive, ours: readonly string[]) => Outcome<void>;
+  /** The uuid of the member at a path that the server has let go; null: none. Refused: it cannot be opened. */
+  readonly memberAt: (path: string) => Promise<Outcome<string | null>>;
+  /**
+   * Refused: something on the drive beside `ours` is mounted, or held by md, dm or swap. Null: nothing of it is ours to
+   * use at the moment.
+   */
+  readonly checkUnused: (drive: WholeDrive, ours: readonly string[] | null) => Outcome<void>;
 }
 
 export interface RunTiming {

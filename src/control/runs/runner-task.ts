@@ -7,6 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { explain } from '../../api/errors.ts';
 import { compareFacts, type DriveFacts, type FactsDiffer } from '../../core/drive-facts.ts';
 import type { RunEvent } from '../../core/machines/run.ts';
+import type { Problem } from '../../core/problems.ts';
 import type { RunStep, StepReport } from '../../core/run-report.ts';
 import type { CommandResult, StepControl } from '../../tasks/task.ts';
 import { windowRequestOf } from './run-plan.ts';
@@ -95,21 +96,37 @@ async function stillTheDrive(run: Runner): Promise<string | null> {
   const facts = await run.task.probe(run.taskDrive('plan'));
   if (!facts.ok) return explain(facts.problem).message;
   const differs = compareFacts(before, facts.value);
-  if (differs === null) return null;
+  if (differs === null) return await usedByOthers(run);
   return `what answers at ${facts.value.path} is not the drive that was asked for: its ${differs.what} is ${differs.after}, it was ${differs.before}.`;
 }
 
+/** While nobody has it open, somebody may have mounted it, or given a part of it to a volume. */
+async function usedByOthers({ record, world }: Runner): Promise<string | null> {
+  const why = await world.drives.whyInUse(record.drive.path, record.members);
+  return why && `${record.drive.path} has come into use since the plan: ${why}`;
+}
+
 /** The server has let go of them, and the drive is as it left: it carries the members it was frozen with. */
-async function stillTheMembers({ record, world }: Runner): Promise<string | null> {
+async function stillTheMembers(run: Runner): Promise<string | null> {
+  const { record, world } = run;
   for (const { path, uuid } of record.members) {
-    const found = await world.tools.memberAt(path);
-    if (found !== null && found !== uuid) return `what is at ${path} is not the member that left.`;
+    let found = await run.do(world.tools.memberAt(path));
+    for (let tries = 1; !found.ok && isInUse(found.problem) && tries < TRIES_BEFORE_STEP; tries++) {
+      await delay(world.timing.retryMs);
+      found = await run.do(world.tools.memberAt(path));
+    }
+    if (!found.ok && isInUse(found.problem)) return explain(found.problem).message;
+    const here = found.ok ? found.value : null;
+    if (here !== null && here !== uuid) return `what is at ${path} is not the member that left.`;
     // It is told from its like by nothing else.
-    if (found === null && record.report.before?.serial === '')
+    if (here === null && record.report.before?.serial === '')
       return `${path} gives no serial number, and the member that left is not seen on it.`;
   }
   return null;
 }
+
+/** Somebody has it open for himself alone. */
+const isInUse = ({ code }: Problem): boolean => code === 'drive-busy' || code === 'drive-mounted';
 
 // --- the steps of the task -------------------------------------------------------------------------------------------
 
@@ -340,7 +357,7 @@ export async function ask(run: Runner): Promise<DriveFacts | FactsDiffer | strin
   if (before === null || (typeof answer !== 'string' && !('what' in answer))) return answer;
   const found = await run.world.tools.findDrive(before, run.task);
   if (found === null || found.path === run.record.drive.path) return answer;
-  run.record.drive.path = found.path;
+  await run.movesTo(found.path);
   return askHere(run);
 }
 

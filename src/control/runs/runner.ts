@@ -15,12 +15,14 @@ import { verdictOf } from '../../core/run-verdict.ts';
 import type { LocumEvent } from '../../core/status.ts';
 import type { DriveTask, TaskDrive } from '../../tasks/task.ts';
 import type { Asking } from '../asking.ts';
+import type { Claims } from '../claims.ts';
 import type { VolumeTable } from '../volume-table.ts';
-import { beginStep, copyOf, endStep, lastStep, type RunRecord } from './run-record.ts';
+import { beginStep, copyOf, endStep, lastStep, movedPath, type RunRecord } from './run-record.ts';
 import type { RunStore } from './run-store.ts';
 import type { RunTiming, RunTools } from './run-tools.ts';
 import { backHome } from './runner-return.ts';
 import { openWindows, taskWork } from './runner-task.ts';
+import type { SharedDrives } from './shared-drive.ts';
 import type { WindowGroups } from './window-groups.ts';
 import { lookAtWindow, type WindowSight } from './window-look.ts';
 
@@ -28,6 +30,8 @@ export interface RunnerWorld {
   readonly table: VolumeTable;
   readonly asking: Asking;
   readonly groups: WindowGroups;
+  readonly drives: SharedDrives;
+  readonly claims: Claims;
   readonly store: RunStore;
   readonly tools: RunTools;
   readonly timing: RunTiming;
@@ -67,7 +71,10 @@ export class Runner {
 
   /** Resolves when the run has ended or was abandoned. */
   async live(first: 'open' | 'restarted'): Promise<void> {
+    const { claims } = this.world;
+    const { id } = this.record.report;
     try {
+      await this.#hold();
       if (first === 'restarted') this.#closeInterruptedStep();
       let event = first === 'restarted' ? first : await openWindows(this);
       for (;;) {
@@ -78,7 +85,27 @@ export class Runner {
       }
     } catch (error) {
       if (!(error instanceof Abandoned)) throw error;
+    } finally {
+      claims.letGo(id);
     }
+  }
+
+  /** The kernel gave the drive another name; everybody is told that one from now on. */
+  async movesTo(path: string): Promise<void> {
+    const { record } = this;
+    const [first] = record.members;
+    record.drive.path = path;
+    if (first) record.report.drive.path = movedPath(record, first.path) ?? first.path;
+    await this.#hold();
+    await this.keep();
+  }
+
+  /** What is on the drive beside its members: free, and to be given to nobody before the drive is back. */
+  async #hold(): Promise<void> {
+    const { drive, members, report, request } = this.record;
+    const paths = await this.do(this.world.drives.restOf(drive.path, members));
+    const work = `${report.purpose} of ${report.drive.path}`;
+    this.world.claims.hold(report.id, { volume: request.volume, paths, work });
   }
 
   abandon(): void {

@@ -6,20 +6,16 @@
 
 import { done, type Outcome, refuse } from '../../core/problems.ts';
 import type { RunReport } from '../../core/run-report.ts';
-import type { Claims } from '../claims.ts';
 import type { Concern } from '../concerns.ts';
 import { LostRuns, type OrphanTool } from './lost-runs.ts';
 import { planRun } from './run-plan.ts';
 import { copyOf } from './run-record.ts';
 import type { RunRequest, RunService } from './run-service.ts';
 import { Runner, type RunnerWorld } from './runner.ts';
-import type { SharedDrives } from './shared-drive.ts';
 
 const ACTIVE_MAX = 32;
 
 export interface RunsOptions extends Omit<RunnerWorld, 'onChange'> {
-  readonly drives: SharedDrives;
-  readonly claims: Claims;
   /** A runner threw: a fault of ours. */
   readonly onFault: (error: unknown) => void;
 }

@@ -87,6 +87,39 @@ export class SharedDrives {
     return [...checks, this.#othersOn(whole.value, here)];
   }
 
+  /**
+   * Right before a tool touches a drive that this server has let go of: whoever else has come to use it, since it was
+   * planned. Null: nobody. `members` are those that are away with it; none of a spare.
+   */
+  async whyInUse(path: string, members: readonly GroupMember[]): Promise<string | null> {
+    const whole = await this.#tools.wholeDrive(path);
+    // That it does not answer is found out, and told better, when it is asked who it is.
+    if (!whole.ok) return null;
+    const here: Contents = { members: [...members], spares: [], legs: [], stopped: [] };
+    await this.#addEverything(whole.value, here);
+    const added = here.members.slice(members.length);
+    const checks = [
+      memberCheck({ ...here, members: added }),
+      ...checksOf({ ...here, members: [] }),
+    ];
+    const against = checks.find(({ result }) => result === 'block');
+    if (against) return `${against.reason}.`;
+    const unused = this.#tools.checkUnused(whole.value, null);
+    return unused.ok ? null : explain(unused.problem).message;
+  }
+
+  /** Everything on the drive that is none of the members, itself included: nobody is to be given it meanwhile. */
+  async restOf(path: string, members: readonly GroupMember[]): Promise<string[]> {
+    const whole = await this.#tools.wholeDrive(path);
+    if (!whole.ok) return [];
+    const placeOf = async (one: string): Promise<string> =>
+      (await this.#tools.placeOf(one)).identity;
+    const ours = new Set(await Promise.all(members.map((member) => placeOf(member.path))));
+    const all = [...new Set([whole.value.path, ...whole.value.parts])];
+    const places = await Promise.all(all.map(placeOf));
+    return all.filter((_, index) => !ours.has(places[index]!));
+  }
+
   #othersOn(whole: WholeDrive, { members, spares, legs, stopped }: Contents): Check {
     const ours = [...members, ...spares, ...legs, ...stopped].map(({ path }) => path);
     const unused = this.#tools.checkUnused(whole, ours);

@@ -88,7 +88,7 @@ export function skipReason(
   facts: Pick<DriveFacts, 'model' | 'firmware'>,
   wanted: Wanted,
 ): { readonly kind: 'model' | 'version'; readonly note: string } | null {
-  if (wanted.model !== null && !facts.model.includes(wanted.model)) {
+  if (wanted.model !== null && !facts.model.toLowerCase().includes(wanted.model.toLowerCase())) {
     const is = facts.model === '' ? 'gives no model' : `is a ${facts.model}`;
     return { kind: 'model', note: `it ${is}, not a ${wanted.model}` };
   }

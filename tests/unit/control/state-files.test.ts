@@ -197,3 +197,22 @@ test('a drive has one volume, whatever it is called', async (t) => {
   claims.release('v1');
   assert.equal(await code('v2', 'd0'), 'free');
 });
+
+test('a drive that is worked on is given to nobody but its holder, not even its own volume', async (t) => {
+  const path = folder(t);
+  const drive = join(path, 'd0');
+  const alias = join(path, 'alias');
+  writeFileSync(drive, '');
+  symlinkSync(drive, alias);
+  const claims = new Claims();
+  claims.hold('fw-1 spare-0', { volume: 'v1', paths: [drive], work: 'firmware' });
+  for (const volume of ['v1', 'v2']) {
+    const refused = await claims.check(volume, [alias]);
+    assert.ok(!refused.ok, volume);
+    assert.equal(refused.problem.code, 'drive-at-work');
+    assert.ok(!(await claims.take(volume, { drives: [drive], logs: [] })).ok);
+  }
+  assert.ok((await claims.check('v1', [drive], 'fw-1 spare-0')).ok);
+  claims.letGo('fw-1 spare-0');
+  assert.ok((await claims.check('v2', [alias])).ok);
+});

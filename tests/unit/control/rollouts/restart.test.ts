@@ -1,7 +1,7 @@
 /** A server that dies at any point of a rollout: the next one goes on where it was, and no drive is flashed twice for it. */
 
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { RolloutRecord } from '../../../../src/control/rollouts/rollout-record.ts';
@@ -12,7 +12,7 @@ test('killed while a run is at work: the run goes on by itself, the rollout afte
   shelf.addVolume('v1', ['a', 'b']);
   shelf.plans.set('a', { outcome: 'done', waits: true });
   const { id } = await start(request(['v1']));
-  await until(id, (report) => driveOf(report, 'a').runId !== null, 'begun');
+  await until(id, () => shelf.reports.length === 1, 'begun');
   await restart();
   shelf.endRun('a', 'done');
   const report = await until(id, ended, 'ended');
@@ -30,7 +30,7 @@ for (const [outcome, what] of [
     shelf.addVolume('v1', ['a', 'b']);
     shelf.plans.set('a', { outcome: 'done', waits: true });
     const { id } = await start(request(['v1']));
-    await until(id, (report) => driveOf(report, 'a').runId !== null, 'begun');
+    await until(id, () => shelf.reports.length === 1, 'begun');
     await restart();
     shelf.plans.delete('a');
     shelf.endRun('a', outcome);
@@ -45,7 +45,7 @@ test('the same outcome without a restart, or of a drive that is lost, halts', as
   shelf.addVolume('v1', ['a', 'b']);
   shelf.plans.set('a', { outcome: 'done', waits: true });
   const { id } = await start(request(['v1']));
-  await until(id, (report) => driveOf(report, 'a').runId !== null, 'begun');
+  await until(id, () => shelf.reports.length === 1, 'begun');
   await restart();
   shelf.endRun('a', 'drive-lost');
   assert.deepEqual(states(await until(id, halted, 'halted')), ['a failed', 'b pending']);
@@ -56,7 +56,7 @@ test('begun anew after a restart, a bad end is a bad end', async (t) => {
   shelf.addVolume('v1', ['a', 'b']);
   shelf.plans.set('a', { outcome: 'done', waits: true });
   const { id } = await start(request(['v1']));
-  await until(id, (report) => driveOf(report, 'a').runId !== null, 'begun');
+  await until(id, () => shelf.reports.length === 1, 'begun');
   await restart();
   shelf.plans.set('a', { outcome: 'failed' });
   shelf.endRun('a', 'recalled');
@@ -71,7 +71,11 @@ test('a drive whose runs are broken off again and again is given up in the end',
   const { id } = await start(request(['v1']));
   for (let life = 1; life <= 5; life += 1) {
     await until(id, () => shelf.reports.length === life, `begun ${life} times`);
-    await until(id, (report) => driveOf(report, 'a').runId === `run-${life}`, 'on record');
+    await until(
+      id,
+      (report) => driveOf(report, 'a').runId === shelf.reports[life - 1]!.id,
+      'on record',
+    );
     await restart();
     shelf.endRun('a', 'recalled');
   }
@@ -140,10 +144,10 @@ test('killed between the record and the run: begun anew; between the run and the
     shelf.addVolume('v1', ['a', 'b']);
     shelf.plans.set('a', { outcome: 'done', waits: true });
     const { id } = await start(request(['v1']));
-    await until(id, (report) => driveOf(report, 'a').runId !== null, 'begun');
+    await until(id, () => shelf.reports.length === 1, 'begun');
     await rollouts().close();
     rewrite(folder, ({ report }) => {
-      report.drives[0]!.runId = null;
+      report.drives[0]!.step = '';
     });
     if (!hasRun) shelf.reports.length = 0;
     shelf.plans.delete('a');
@@ -246,11 +250,40 @@ test('a tool that finished while no server was there: the spare says so', async 
   assert.deepEqual(shelf.story, ['release s', 'stage s', 'add s', 'run a']);
 });
 
-test('a record that cannot be read is set aside, and said', async (t) => {
+test('a record that cannot be read, with its copy, is said, and an alarm until somebody has looked', async (t) => {
   const { shelf, restart, folder, rollouts } = await scene(t);
-  writeFileSync(join(folder, 'rollouts', 'fw-1.json'), '{');
+  shelf.addVolume('v1', ['a']);
+  const file = join(folder, 'rollouts', 'fw-1.json');
+  writeFileSync(file, '{');
+  mkdirSync(join(folder, 'rollouts', 'fw-1'));
+  writeFileSync(join(folder, 'rollouts', 'fw-1', 'spare-0-stage.log.pid'), '7');
+  shelf.orphan = { pid: 7, startTicks: 1 };
   await restart();
   assert.deepEqual(rollouts().all(), []);
-  assert.ok(shelf.events.some((event) => event.includes('set aside')));
-  assert.ok(readdirSync(join(folder, 'rollouts')).includes('fw-1.json.unreadable'));
+  assert.ok(shelf.events.some((event) => event.startsWith('v1 rollout-record-lost warning')));
+  const [concern] = rollouts().concerns('v1');
+  assert.equal(concern?.alarm.code, 'update-record-lost');
+  assert.match(concern.alarm.message, /Wait until its tool has ended \(process 7\)/);
+  shelf.orphan = null;
+  assert.doesNotMatch(rollouts().concerns('v1')[0]!.alarm.message, /process/);
+  await restart();
+  assert.equal(rollouts().concerns('v1').length, 1, 'still there after another start');
+  rmSync(`${file}.unreadable`);
+  assert.deepEqual(rollouts().concerns('v1'), []);
+});
+
+test('the record is damaged while a spare is out: it goes on from the copy, and the spare comes back', async (t) => {
+  const { shelf, start, until, restart, folder, rollouts } = await scene(t);
+  shelf.addVolume('v1', ['a'], ['s']);
+  shelf.whileFlashing = () => new Promise<void>(() => {});
+  const { id } = await start(request(['v1']));
+  await until(id, () => shelf.story.includes('stage s'), 'at work');
+  await rollouts().close();
+  shelf.drive('s').firmware = shelf.drive('s').becomes;
+  writeFileSync(join(folder, 'rollouts', `${id}.json`), '');
+  await restart();
+  const report = await until(id, ended, 'ended');
+  assert.deepEqual(states(report), ['s done', 'a done']);
+  assert.equal(shelf.volumes.get('v1')!.drives.at(-1)!.state, 'spare');
+  assert.ok(shelf.events.some((event) => event.startsWith('v1 rollout-record-restored')));
 });

@@ -288,3 +288,34 @@ test('one rollout a volume, two of different volumes side by side', async (t) =>
   shelf.endRun('a', 'done');
   await until(first.id, ended, 'ended');
 });
+
+test('a drive that meets new errors while another one soaks halts everything', async (t) => {
+  const { shelf, start, until } = await scene(t);
+  shelf.addVolume('v1', ['a', 'b', 'c']);
+  const { id } = await start(request(['v1'], { soakMs: 60_000 }));
+  await until(id, (report) => driveOf(report, 'a').state === 'soaking', 'soaking');
+  shelf.member('v1', 2).errors.read = 3;
+  const report = await until(id, halted, 'halted');
+  assert.match(report.reason, /3 new I\/O errors on c/);
+  shelf.nowMs += 60_000;
+  await until(id, (now) => driveOf(now, 'a').state === 'done', 'soaked');
+  assert.deepEqual(shelf.story, ['run a'], 'nothing more is begun');
+});
+
+test('a member that comes back from its run under another name is looked at there after the soak', async (t) => {
+  const { shelf, start, until } = await scene(t);
+  shelf.addVolume('v1', ['a', 'b']);
+  shelf.plans.set('a', { outcome: 'done', waits: true });
+  const { id } = await start(request(['v1'], { soakMs: 60_000 }));
+  await until(id, () => shelf.reports.length === 1, 'begun');
+  const before = shelf.drive('a');
+  shelf.drives.set('z', { ...before, path: 'z', firmware: NEW });
+  before.answers = false;
+  shelf.member('v1', 0).path = 'z';
+  shelf.endRun('a', 'done', 'z');
+  const soaking = await until(id, (report) => report.drives[0]!.state === 'soaking', 'soaking');
+  assert.equal(soaking.drives[0]!.path, 'z');
+  shelf.nowMs += 60_000;
+  const next = await until(id, (report) => driveOf(report, 'b').state === 'soaking', 'the next');
+  assert.deepEqual(states(next), ['z done', 'b soaking']);
+});

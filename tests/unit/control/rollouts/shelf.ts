@@ -56,6 +56,13 @@ export class Shelf implements RolloutVolumes, RunService {
   stageActivates = false;
   missingTool = '';
   imageSha = 'aa';
+  /** A tool of a server before this one. */
+  orphan: { readonly pid: number; readonly startTicks: number } | null = null;
+  /** Why the drive of a released spare may not be touched. */
+  inUse: string | null = null;
+  /** The uuid of the spare that a released drive carries. */
+  readonly carried = new Map<string, string>();
+  readonly holds = new Map<string, string>();
   /** Called in the middle of a flash of a spare. */
   whileFlashing: () => Promise<void> = async () => {};
   /** Called right when something is begun: what must be on record by then? */
@@ -124,15 +131,38 @@ export class Shelf implements RolloutVolumes, RunService {
     return this.spareChecks;
   }
 
+  async whyInUse(): Promise<string | null> {
+    return this.inUse;
+  }
+
+  async memberAt(path: string): Promise<Outcome<string | null>> {
+    return done(this.carried.get(path) ?? null);
+  }
+
+  async hold(owner: string, _: string, path: string): Promise<void> {
+    this.holds.set(owner, path);
+  }
+
+  letGo(owner: string): void {
+    this.holds.delete(owner);
+  }
+
   async removeSpare(volume: string, path: string): Promise<Outcome<void>> {
     this.story.push(`release ${path}`);
     const status = this.volumes.get(volume)!;
+    this.carried.set(path, status.drives.find((drive) => drive.path === path)!.uuid);
     status.drives = status.drives.filter((drive) => drive.path !== path);
     this.onBegin(`release ${path}`);
     return done(undefined);
   }
 
-  async addSpare(volume: string, path: string, force: boolean): Promise<Outcome<void>> {
+  async addSpare(
+    volume: string,
+    path: string,
+    force: boolean,
+    owner: string,
+  ): Promise<Outcome<void>> {
+    if (this.holds.get(owner) !== path) return refuse('drive-at-work', { path, volume });
     if (!force) {
       const content = `a member of the volume or md array "${volume}"`;
       return refuse('drive-has-data', { path, content });
@@ -159,7 +189,8 @@ export class Shelf implements RolloutVolumes, RunService {
     const whole = this.wholes.get(path) ?? path;
     this.story.push(`run ${whole}`);
     this.onBegin(`run ${whole}`);
-    const report = runReport(`run-${this.reports.length + 1}`, volume, at, request.rolloutId);
+    const id = request.id ?? `run-${this.reports.length + 1}`;
+    const report = runReport(id, volume, at, request.rolloutId);
     report.startedAt = new Date(this.nowMs).toISOString();
     report.before = this.factsOf(whole);
     report.image = { path: '/fw', sizeBytes: 1, sha256: request.task.imageSha256 ?? '' };
@@ -171,8 +202,9 @@ export class Shelf implements RolloutVolumes, RunService {
   }
 
   /** The run of the drive that is at work ends so. */
-  endRun(path: string, outcome: RunOutcome): void {
+  endRun(path: string, outcome: RunOutcome, now = path): void {
     const report = this.reports.findLast((one) => one.drive.path === path && one.outcome === null);
+    report!.drive.path = now;
     this.end(report!, outcome);
   }
 
@@ -259,6 +291,16 @@ export class Shelf implements RolloutVolumes, RunService {
       volumes: this,
       runs: this,
       taskFor: async () => done({ task: this.task(), transport: 'image' as const }),
+      findCommand: () => this.orphan,
+      taskOf: () => this.task(),
+      findDrive: async ({ serial }) => {
+        const here = [...this.drives.values()].find(
+          (drive) => drive.serial === serial && drive.answers,
+        );
+        if (here === undefined) return null;
+        const { path, transport } = here;
+        return { key: path, path, transport, parts: [path], sitsOn: [] };
+      },
       imageOf: async (path) => done({ path, sizeBytes: 1, sha256: this.imageSha }),
       waitForCommand: async () => null,
       announce: (volume, kind, severity, message) =>

@@ -446,6 +446,8 @@ test('a drive that comes back under another name is found by what it says of its
     run.steps.find(({ step }) => step === 'identify')?.note ?? '',
     /at \/dev\/moved now/,
   );
+  assert.equal(run.drive.path, '/dev/moved', 'everybody is told the new name');
+  assert.match(run.sentence, /\/dev\/moved now has/);
   const status = await machine.status('tank');
   assert.equal(status.drives[1]?.path, '/dev/moved');
   await machine.verify('tank');

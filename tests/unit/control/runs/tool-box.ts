@@ -36,6 +36,8 @@ export class ToolBox implements RunTools {
   /** The uuid of the member that is found at a path. */
   readonly membersAt = new Map<string, string>();
   used: Outcome<void> = done(undefined);
+  /** Opened by somebody else. */
+  readonly busy = new Set<string>();
   /** Every command that was begun: `stage /dev/x`. */
   readonly log: string[] = [];
   stageActivates = false;
@@ -146,9 +148,16 @@ export class ToolBox implements RunTools {
 
   contentOf: RunTools['contentOf'] = async (path) => done(this.contents.get(path) ?? null);
 
-  memberAt: RunTools['memberAt'] = async (path) => this.membersAt.get(path) ?? null;
+  memberAt: RunTools['memberAt'] = async (path) =>
+    this.busy.has(path) ? refuse('drive-busy', { path }) : done(this.membersAt.get(path) ?? null);
 
-  checkUnused: RunTools['checkUnused'] = () => this.used;
+  /** What was said to be ours when somebody asked last who else uses the drive. */
+  lastOurs: readonly string[] | null = [];
+
+  checkUnused: RunTools['checkUnused'] = (_, ours) => {
+    this.lastOurs = ours;
+    return this.used;
+  };
 
   #task(): DriveTask {
     return {

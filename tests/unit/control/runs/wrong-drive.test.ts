@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { RunStore } from '../../../../src/control/runs/run-store.ts';
 import { refuse } from '../../../../src/core/problems.ts';
 import { Machine } from './machine.ts';
@@ -131,4 +132,71 @@ test('damaged records are set aside and said, whatever is damaged', async (t) =>
   assert.deepEqual(store.all(), []);
   assert.equal(said.length, texts.length + 1);
   assert.ok(readdirSync(folder).every((name) => name.endsWith('.unreadable')));
+});
+
+test('the drive was mounted while the volume was freezing: nothing touches it', async (t) => {
+  const machine = await Machine.boot(t);
+  await machine.create('tank', 5);
+  const check = machine.tools.gateCheckAfterPlan();
+  const { id } = await machine.run('tank', '1');
+  await check.arrived;
+  machine.tools.used = refuse('drive-mounted', { path: '/dev/sdb', mountPoint: '/home' });
+  check.open();
+  const run = await machine.ended(id);
+  assert.equal(run.outcome, 'refused');
+  assert.match(run.sentence, /has come into use since the plan: .*\/home/);
+  assert.deepEqual(machine.tools.log, []);
+  assert.equal(machine.tools.lastOurs, null, 'nothing of it is ours while the server has let go');
+  assert.equal((await machine.status('tank')).state, 'optimal');
+});
+
+test('the drive was mounted between download and activation: it is not activated', async (t) => {
+  const machine = await Machine.boot(t);
+  const [, path] = await machine.create('tank', 5);
+  const gate = machine.tools.gate('stage');
+  const { id } = await machine.run('tank', '1');
+  await gate.arrived;
+  machine.tools.used = refuse('drive-mounted', { path: '/dev/sdb', mountPoint: '/home' });
+  gate.open();
+  const run = await machine.ended(id);
+  assert.equal(run.outcome, 'failed');
+  assert.match(run.sentence, /\/home/);
+  assert.deepEqual(machine.tools.log, [`stage ${path}`]);
+});
+
+test('another program opened the drive while it was away: nothing touches it', async (t) => {
+  const machine = await Machine.boot(t);
+  const [, path] = await machine.create('tank', 5);
+  machine.tools.busy.add(path!);
+  const run = await machine.ended((await machine.run('tank', '1')).id);
+  assert.equal(run.outcome, 'refused');
+  assert.match(run.sentence, /in use by another program/);
+  assert.deepEqual(machine.tools.log, []);
+  assert.equal((await machine.status('tank')).state, 'optimal');
+});
+
+test('a free part of the drive cannot be given to a volume while its members are away', async (t) => {
+  const machine = await Machine.boot(t);
+  machine.disks.set('/dev/sdb1', 'sdb');
+  machine.disks.set('/dev/sdb2', 'sdb');
+  await machine.create('tank', 5, ['/dev/a', '/dev/sdb1', '/dev/c', '/dev/d']);
+  await machine.create('other', 1);
+  machine.medium('/dev/sdb2');
+  const gate = machine.tools.gate('stage');
+  const { id } = await machine.run('tank', '1');
+  await gate.arrived;
+  const add = (volume: string) =>
+    machine.control.handlers.driveAdd({
+      params: { volume },
+      query: {},
+      body: { path: '/dev/sdb2', spare: true },
+    });
+  for (const volume of ['other', 'tank']) {
+    const refused = await add(volume);
+    assert.ok(!refused.ok, `it was given to ${volume}`);
+    assert.equal(refused.problem.code, 'drive-at-work');
+  }
+  gate.open();
+  assert.equal((await machine.ended(id)).outcome, 'done');
+  while (!(await add('other')).ok) await delay(5);
 });
