@@ -7,7 +7,8 @@
  *   @L3  only legs that failed, or of an epoch before the window           → log-stale
  *   @L4  a leg of an epoch after the window: the members here are too old  → drive-stale
  *   @L5  two of the same identity: one is a copy, and older or newer        → leg-cloned
- *   @L6  a path that carries no leg: with a window open damaged, otherwise a blank to be made one
+ *   @L6  a path that carries no leg, or one of a log that was never used: with a window open damaged (foreign), otherwise a
+ *        blank to be made one
  *
  * While the window is still `freezing`, the log's header may not be written yet: its old epoch is fine then,
  * nothing has been logged.
@@ -52,8 +53,16 @@ export function decideLegs(
 ): Outcome<DecidedLegs> {
   const log = authority.label?.log ?? null;
   const { window } = authority;
-  const held = found.filter((leg): leg is Held => leg.header !== null);
-  const blank = found.filter(({ header }) => header === null).map(({ path }) => path);
+  // A crash can come between a new log and the first label that knows it. Nothing was ever written to such a one.
+  const isUnknown = (header: LegHeader): boolean =>
+    window === null &&
+    log !== null &&
+    header.volumeUuid === volumeUuid &&
+    header.logUuid !== log.uuid &&
+    isUnused(header);
+  const isBlank = ({ header }: FoundLeg): boolean => header === null || isUnknown(header);
+  const held = found.filter((leg): leg is Held => !isBlank(leg));
+  const blank = found.filter(isBlank).map(({ path }) => path);
   for (const { path, header } of held) {
     const foreign =
       header.volumeUuid !== volumeUuid
@@ -123,6 +132,9 @@ export function decideLegs(
     usable: true,
   });
 }
+
+const isUnused = ({ epoch, state, sequence }: LegHeader): boolean =>
+  epoch === 0 && state === 'idle' && sequence === 1;
 
 const uuidOf = (header: LegHeader): Uuid => header.legs[header.legIndex]!.uuid;
 

@@ -89,6 +89,7 @@ export function chooseLegs(
       uuid: peer.uuid,
       drive,
       state: 'online',
+      joining: false,
       reason: '',
       reading: 0,
       readErrors: 0,

@@ -48,7 +48,8 @@ export async function formatLegs(
   };
   const all = drives.map((drive, index): Leg => {
     const { uuid } = header.legs[index]!;
-    return { index, uuid, drive, state: 'online', reason: '', reading: 0, readErrors: 0 };
+    const fresh = { joining: false, reason: '', reading: 0, readErrors: 0 };
+    return { index, uuid, drive, state: 'online', ...fresh };
   });
   const legs = new Legs(environment, header, all, onLegFailed);
   const written = await legs.update({});

@@ -212,7 +212,7 @@ export class LogStore {
   status(): LogStatus {
     const { layout } = this.#legs;
     const online = this.#legs.online().length;
-    const whole = online === this.#legs.all.length;
+    const whole = this.#legs.all.every(({ state, joining }) => state === 'online' && !joining);
     return {
       state: online === 0 || this.#window?.failed ? 'failed' : whole ? this.state : 'degraded',
       capacityBytes: layout.recordsBytes - reserveBytesOf(layout),
@@ -391,12 +391,15 @@ export class LogStore {
   }
 
   #legStatus(): LegStatus[] {
-    return this.#legs.all.map(({ drive, uuid, state, reason, readErrors }) => ({
-      path: drive?.path ?? uuid,
-      state: state === 'syncing' ? 'failed' : state,
-      errors: { read: readErrors },
-      reason: state === 'syncing' ? 'being copied' : reason,
-    }));
+    return this.#legs.all.map(({ drive, uuid, state, joining, reason, readErrors }) => {
+      const isCopied = state === 'syncing' || (state === 'online' && joining);
+      return {
+        path: drive?.path ?? uuid,
+        state: isCopied ? 'failed' : (state as Exclude<typeof state, 'syncing'>),
+        errors: { read: readErrors },
+        reason: isCopied ? 'being copied' : reason,
+      };
+    });
   }
 }
 

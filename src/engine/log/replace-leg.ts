@@ -84,6 +84,7 @@ export async function replaceLeg(
   if (errno !== OK) return failed(`flush failed with errno ${errno}`);
   if (parts.window() !== window) return failed('the window changed while the log was copied');
   leg.state = 'online';
+  leg.joining = true;
   await legs.update({});
   // The header update may have taken it out again.
   const state: Leg['state'] = legs.all[index]!.state;

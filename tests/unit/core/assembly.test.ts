@@ -771,6 +771,18 @@ test('the log of an open window is missing, foreign, stale or damaged', () => {
   assert.equal(assembled(world, { legs: world.legs.slice(1) }).missingLegs.join(), legUuid(0));
 });
 
+test('a log that no label knows and that was never used counts as blank; in a window it is foreign', () => {
+  const world = volume();
+  const unused = { logUuid: uuid(97), epoch: 0, sequence: 1, state: 'idle' } as const;
+  const decision = assembled(world, { legs: [leg(0, unused)] });
+  assert.deepEqual([decision.legs.length, decision.blankLegs], [0, ['/log0']]);
+  const elsewhere = { ...unused, volumeUuid: uuid(98) };
+  for (const used of [{ ...unused, sequence: 2 }, { ...unused, epoch: 1 }, elsewhere])
+    assert.equal(refused(world, { legs: [leg(0, used)] }).code, 'log-foreign');
+  openWindow(world, 1);
+  assert.equal(refused(world, { legs: [leg(0, unused)] }).code, 'log-foreign');
+});
+
 test('a leg that was given together with its copy is refused by name, window or not', () => {
   const world = volume();
   const copy = { path: '/copy', header: leg(1).header };

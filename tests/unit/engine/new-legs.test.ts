@@ -249,3 +249,48 @@ for (const power of [false, true]) {
     }
   });
 }
+
+test('a new leg counts only when a header says so: until then another one that is lost takes the log with it', async () => {
+  const scene = await inWindow({ seed: 90, operationMs: 1 });
+  const { world } = scene;
+  world.medium('new', LEG_BYTES);
+  world.at('leg0').vanish();
+  await world.pass(2_500);
+  let headers = 0;
+  world.at('new').intercept = ({ kind, offset }) => {
+    // The first write there erases what the drive was.
+    if (kind === 'write' && offset === 0 && ++headers === 2) world.at('new').hang('flush');
+    return 0;
+  };
+  const replacing = world.v.replaceLeg({ leg: '0', path: 'new', sizeBytes: null, force: false });
+  await world.pass(200);
+  assert.equal(headers, 2, 'its header is being written');
+  assert.deepEqual(legStates(scene), ['failed', 'online']);
+  assert.equal(world.v.status().log?.legs[0]?.reason, 'being copied');
+  world.at('new').intercept = null;
+  world.at('new').release();
+  assert.equal(codeOf(await world.until(replacing)), 'done');
+  assert.deepEqual(legStates(scene), ['online', 'online']);
+});
+
+test('killed between a new log and the first label that knows it: the volume starts, and the log is made anew', async () => {
+  const scene = await Scene.make(5, { seed: 91 });
+  const { world } = scene;
+  await scene.put(0, scene.model.sectors, true);
+  for (const path of ['leg0', 'leg1']) world.at(path).vanish();
+  for (const path of ['new0', 'new1']) world.medium(path, LEG_BYTES);
+  scene.crash(false);
+  withLegs(scene, 'new0', 'new1');
+  const members = world.drivePaths.map((path) => world.at(path));
+  for (let time = 0; time < 2; time++) {
+    for (const member of members) member.hang('write');
+    void world.tryAssemble().catch(() => {});
+    await world.pass(100);
+    assert.notEqual(world.at('new0').counts.write, 0, 'the log is made, no label is written');
+    scene.crash(true);
+    for (const member of members) member.release();
+  }
+  await world.assemble();
+  assert.deepEqual(legStates(scene), ['online', 'online']);
+  await scene.settle('with a new log');
+});
