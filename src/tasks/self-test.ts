@@ -3,7 +3,7 @@
  * self-test-tool.ts, a process of its own, because a long test takes hours and the server may be started again meanwhile.
  */
 
-import { done, type Outcome } from '../core/problems.ts';
+import { done, type Outcome, refuse } from '../core/problems.ts';
 import { type Answer, ask, askWell } from './ask.ts';
 import { parseSelfTestStatus } from './ata-format.ts';
 import type { TaskContext, Tool } from './context.ts';
@@ -24,7 +24,12 @@ export const selfTestTransports = ['nvme', 'scsi', 'ata'] as const;
 export type SelfTestTransport = (typeof selfTestTransports)[number];
 
 const RUNNING: Look = { state: 'running', share: null };
-const NO_LOG: Look = { state: 'unknown', note: 'the drive gives no result of its self-test' };
+
+/** One answer that says nothing is no end of a test of hours: it is asked for again, as one that did not come. */
+const lookOf = (path: string, look: Look | null): Outcome<Look> =>
+  look === null
+    ? refuse('drive-no-answer', { path, reason: 'it gives no result of its self-test' })
+    : done(look);
 
 export function selfTestOf(
   transport: SelfTestTransport,
@@ -58,7 +63,7 @@ function nvmeSelfTest(path: string, context: TaskContext): SelfTest {
     async look() {
       const args = ['self-test-log', path, '--output-format=binary'];
       const log = await askWell(context, path, 'nvme', args);
-      return log.ok ? done(parseSelfTestLog(log.value) ?? NO_LOG) : log;
+      return log.ok ? lookOf(path, parseSelfTestLog(log.value)) : log;
     },
     async abort() {
       await send('0xf');
@@ -97,7 +102,7 @@ function scsiSelfTest(path: string, context: TaskContext): SelfTest {
       if (!now.ok) return now;
       if (now.value.exitStatus !== 0) return done(RUNNING);
       if (before?.equals(now.value.bytes) === true) return done(RUNNING);
-      return done(parseSelfTestPage(now.value.bytes) ?? NO_LOG);
+      return lookOf(path, parseSelfTestPage(now.value.bytes));
     },
     async abort() {
       await send(['--selftest=4']);
@@ -120,7 +125,7 @@ function ataSelfTest(path: string, context: TaskContext): SelfTest {
     async look() {
       const answer = await ask(context, path, 'smartctl', ['-j', '-c', path]);
       if (!answer.ok) return answer;
-      return done(parseSelfTestStatus(answer.value.bytes.toString('utf8')) ?? NO_LOG);
+      return lookOf(path, parseSelfTestStatus(answer.value.bytes.toString('utf8')));
     },
     async abort() {
       await ask(context, path, 'smartctl', ['-j', '-X', path]);

@@ -103,7 +103,8 @@ export class Runner {
   /** What is on the drive beside its members: free, and to be given to nobody before the drive is back. */
   async #hold(): Promise<void> {
     const { drive, members, report, request } = this.record;
-    const paths = await this.do(this.world.drives.restOf(drive.path, members));
+    const ours = members.map(({ path }) => movedPath(this.record, path) ?? path);
+    const paths = await this.do(this.world.drives.restOf(drive.path, ours));
     const work = `${report.purpose} of ${report.drive.path}`;
     this.world.claims.hold(report.id, { volume: request.volume, paths, work });
   }

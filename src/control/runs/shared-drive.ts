@@ -108,13 +108,13 @@ export class SharedDrives {
     return unused.ok ? null : explain(unused.problem).message;
   }
 
-  /** Everything on the drive that is none of the members, itself included: nobody is to be given it meanwhile. */
-  async restOf(path: string, members: readonly GroupMember[]): Promise<string[]> {
+  /** Everything on the drive that is none of `members`, itself included: nobody is to be given it meanwhile. */
+  async restOf(path: string, members: readonly string[]): Promise<string[]> {
     const whole = await this.#tools.wholeDrive(path);
     if (!whole.ok) return [];
     const placeOf = async (one: string): Promise<string> =>
       (await this.#tools.placeOf(one)).identity;
-    const ours = new Set(await Promise.all(members.map((member) => placeOf(member.path))));
+    const ours = new Set(await Promise.all(members.map(placeOf)));
     const all = [...new Set([whole.value.path, ...whole.value.parts])];
     const places = await Promise.all(all.map(placeOf));
     return all.filter((_, index) => !ours.has(places[index]!));

@@ -4,7 +4,7 @@
  */
 
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import type { TaskRequest } from '../../../src/core/run-report.ts';
 import { findDrive, isSame } from '../../../src/tasks/find-drive.ts';
@@ -392,11 +392,14 @@ test('ATA self-test: started, followed, its end told; stopping it aborts it in t
   const r = rig(t);
   const { drive, file, did } = ata(r);
   const task = taskFor('ata', tested, { ...r.context, testEveryMs: 50 });
-  const status = (value: number): void =>
+  // In one go: the drive under test is asked all the time, and half an answer is none.
+  const status = (value: number): void => {
     writeFileSync(
-      file('health'),
+      file('health.new'),
       JSON.stringify({ ata_smart_data: { self_test: { status: { value } } } }),
     );
+    renameSync(file('health.new'), file('health'));
+  };
   valueOf(await task.check(drive, facts(), tested));
   for (const [end, result, exitStatus] of [
     [0x00, 'done', 0],
@@ -411,6 +414,18 @@ test('ATA self-test: started, followed, its end told; stopping it aborts it in t
     assert.deepEqual([ended.result, ended.exitStatus], [result, exitStatus], ended.output);
     r.progress.length = 0;
   }
+  // An answer that says nothing, as one that is cut off, is asked for again: the test goes on in the drive.
+  status(0xf9);
+  const asked = task.diagnose(drive, tested, r.control());
+  await until(() => r.progress.includes(0.1));
+  const looks = (): number => did().filter((line) => line.includes(' -c ')).length;
+  const before = looks();
+  writeFileSync(file('health.new'), '{');
+  renameSync(file('health.new'), file('health'));
+  await until(() => looks() >= before + 2);
+  status(0x00);
+  assert.equal((await asked).result, 'done');
+  r.progress.length = 0;
   status(0xf5);
   const stop = new AbortController();
   const running = task.diagnose(

@@ -447,7 +447,7 @@ test('a drive that comes back under another name is found by what it says of its
     /at \/dev\/moved now/,
   );
   assert.equal(run.drive.path, '/dev/moved', 'everybody is told the new name');
-  assert.match(run.sentence, /\/dev\/moved now has/);
+  assert.match(run.sentence, /^\/dev\/moved went from firmware A1 to B2/);
   const status = await machine.status('tank');
   assert.equal(status.drives[1]?.path, '/dev/moved');
   await machine.verify('tank');
