@@ -22,6 +22,8 @@ import { checkUnused, physicalDrive } from '../tasks/physical.ts';
 const LOOK_BYTES = 2 * 1024 * 1024;
 /** A path that does not answer within this time hangs. */
 const LOOK_MS = 2_000;
+/** For the few reads of a look; the kernel itself gives a command of a disk 30 s. */
+const READ_MS = 30_000;
 
 export function runTools(): RunTools {
   const context = systemContext();
@@ -55,17 +57,24 @@ export function runTools(): RunTools {
 
 /** A path that leads nowhere answers, too. */
 async function answers(path: string): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<boolean>((resolve) => {
-    timer = setTimeout(() => resolve(false), LOOK_MS);
-  });
-  const looked = stat(path).then(
+  const looking = stat(path).then(
     () => true,
     () => true,
   );
-  const isThere = await Promise.race([looked, late]);
-  clearTimeout(timer);
-  return isThere;
+  return within(LOOK_MS, looking, false);
+}
+
+/** What hangs goes on hanging, and is not waited for: `late` is the answer then. */
+async function within<T>(limitMs: number, waiting: Promise<T>, late: T): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const over = new Promise<T>((resolve) => {
+    timer = setTimeout(() => resolve(late), limitMs);
+  });
+  try {
+    return await Promise.race([waiting, over]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** Beyond the largest process number of Linux. */
@@ -86,7 +95,16 @@ const memberAt = (path: string): Promise<Outcome<string | null>> =>
     return superblock.kind === 'superblock' ? superblock.value.memberUuid : null;
   });
 
-async function looked<T>(
+/** A drive that opens and then does not answer its reads must not hold up whoever asks. */
+function looked<T>(
+  path: string,
+  look: (drive: Drive, buffers: BufferPool) => Promise<T>,
+): Promise<Outcome<T>> {
+  const reason = `its metadata could not be read within ${READ_MS / 1_000} s`;
+  return within(READ_MS, read(path, look), refuse('drive-no-answer', { path, reason }));
+}
+
+async function read<T>(
   path: string,
   look: (drive: Drive, buffers: BufferPool) => Promise<T>,
 ): Promise<Outcome<T>> {

@@ -10,7 +10,7 @@
  * Whatever it does, it does in one step; identifying and reading the drive is still done by the task of its transport.
  */
 
-import { existsSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import type { DriveFacts } from '../core/drive-facts.ts';
 import { done, type Outcome, refuse } from '../core/problems.ts';
 import type { TaskRequest } from '../core/run-report.ts';
@@ -40,7 +40,7 @@ export class CommandTask implements DriveTask {
 
   async check(_: TaskDrive, facts: DriveFacts, request: TaskRequest): Promise<Outcome<void>> {
     const value = request.commandDirectory;
-    if (value !== null && !existsSync(value)) {
+    if (value !== null && !(await isThere(value))) {
       const reason = 'the command was to run there, and the server does not see it';
       return refuse('argument-invalid', { name: 'The directory', value, reason });
     }
@@ -89,6 +89,13 @@ export class CommandTask implements DriveTask {
     );
   }
 }
+
+/** Not asked at once: it is a path of somebody's, on a file system that may hang, and the server's thread must not. */
+const isThere = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
 
 export function commandEnvironment(
   drive: TaskDrive,

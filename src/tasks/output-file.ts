@@ -1,22 +1,26 @@
 /**
  * What a command prints goes to a file, which it has open for appending, and which is kept small while the command runs:
  *
- *   the first 64 KiB │ "[… 123456789 bytes left out …]" │ the last 64 KiB or more
+ *   the first 64 KiB │ a hole that takes no room │ the last 64 KiB or more
  *
- * The file says itself how much was left out, so that a server that is started again goes on where the last one was.
- * Between the reading of the end and the cut, a few lines of a flood can be lost without being counted; nothing else can.
+ * The hole is punched behind the back of the command: nothing that it prints meanwhile is lost, and all is counted. Where a
+ * file system knows no holes the file is cut instead, and says itself how much was left out; between the reading of its end
+ * and the cut, a few lines of a flood can then be lost without being counted.
  */
 
-import { open, readFile } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
+import { native } from '../io/native.ts';
 
 export const KEPT_BYTES = 64 * 1024;
-/** The file is cut when it is longer than this. */
+/** The file is looked at when this much has come since. */
 const CUT_ABOVE_BYTES = 16 * KEPT_BYTES;
 const COUNT_DIGITS = 15;
+const FALLOC_KEEP_SIZE_PUNCH_HOLE = 3;
 
 const marker = (bytes: number): string =>
   `\n[… ${String(bytes).padStart(COUNT_DIGITS)} bytes left out …]\n`;
 const MARKER_BYTES = Buffer.byteLength(marker(0));
+const HEAD_BYTES = KEPT_BYTES + MARKER_BYTES;
 
 /** The three parts of a file: `omittedBytes` is 0 when nothing was left out, and then all is in `head` and `tail`. */
 interface Parts {
@@ -29,7 +33,7 @@ interface Parts {
 export function boundOutput(bytes: Buffer): Parts {
   const head = bytes.subarray(0, KEPT_BYTES);
   const found = /^\n\[… +(\d+) bytes left out …\]\n$/.exec(
-    bytes.subarray(KEPT_BYTES, KEPT_BYTES + MARKER_BYTES).toString('utf8'),
+    bytes.subarray(KEPT_BYTES, HEAD_BYTES).toString('utf8'),
   );
   const omittedBefore = found === null ? 0 : Number(found[1]);
   const rest = bytes.subarray(KEPT_BYTES + (found === null ? 0 : MARKER_BYTES));
@@ -40,27 +44,37 @@ export function boundOutput(bytes: Buffer): Parts {
 const joined = ({ head, omittedBytes, tail }: Parts): Buffer =>
   Buffer.concat([head, Buffer.from(omittedBytes > 0 ? marker(omittedBytes) : ''), tail]);
 
-/** Cuts the file when it has grown too long. A file that is not there is left alone. */
+/** Of a file of any size only the ends are read: there may be gigabytes, or a hole, between them. */
+async function partsOf(file: FileHandle, sizeBytes: number): Promise<Parts> {
+  const headBytes = Math.min(sizeBytes, HEAD_BYTES);
+  const tailBytes = Math.min(sizeBytes - headBytes, KEPT_BYTES);
+  const ends = Buffer.alloc(headBytes + tailBytes);
+  await file.read(ends, 0, headBytes, 0);
+  await file.read(ends, headBytes, tailBytes, sizeBytes - tailBytes);
+  const parts = boundOutput(ends);
+  return { ...parts, omittedBytes: parts.omittedBytes + sizeBytes - headBytes - tailBytes };
+}
+
+/** Makes room when the file has grown too long. A file that is not there is left alone. */
 export async function cutOutput(path: string): Promise<void> {
-  let file: Awaited<ReturnType<typeof open>>;
+  let file: FileHandle;
   try {
     file = await open(path, 'r+');
   } catch {
     return;
   }
   try {
-    const { size } = await file.stat();
-    if (size <= CUT_ABOVE_BYTES) return;
-    // A flood may have written gigabytes by now: only the ends of it are read.
-    const head = Buffer.alloc(KEPT_BYTES + MARKER_BYTES);
-    await file.read(head, 0, head.length, 0);
-    const tail = Buffer.alloc(KEPT_BYTES);
-    await file.read(tail, 0, tail.length, size - tail.length);
-    const parts = boundOutput(Buffer.concat([head, tail]));
-    const between = size - head.length - tail.length;
-    const omitted = marker(parts.omittedBytes + between);
+    const { size, blocks } = await file.stat();
+    // Some file systems count no blocks.
+    const usedBytes = blocks === 0 ? size : Math.min(size, blocks * STAT_BLOCK_BYTES);
+    if (usedBytes <= CUT_ABOVE_BYTES) return;
+    const between = size - HEAD_BYTES - KEPT_BYTES;
+    const punched = native()?.fallocate(file.fd, FALLOC_KEEP_SIZE_PUNCH_HOLE, HEAD_BYTES, between);
+    if (punched === 0) return;
+    const { omittedBytes, tail } = await partsOf(file, size);
     await file.truncate(KEPT_BYTES);
-    await file.write(Buffer.concat([Buffer.from(omitted), tail]), 0, undefined, KEPT_BYTES);
+    const rest = Buffer.concat([Buffer.from(marker(omittedBytes)), tail]);
+    await file.write(rest, 0, undefined, KEPT_BYTES);
   } catch {
     // A full disk: the tool is watched all the same, and the next cut tries again.
   } finally {
@@ -68,15 +82,25 @@ export async function cutOutput(path: string): Promise<void> {
   }
 }
 
+const STAT_BLOCK_BYTES = 512;
+
 /** The kept output as text for a record: bounded, without the colours and the cursor movements of a terminal. */
 export async function readOutput(path: string): Promise<string> {
-  let bytes: Buffer;
+  let file: FileHandle;
   try {
-    bytes = await readFile(path);
+    file = await open(path, 'r');
   } catch {
     return '';
   }
-  return withoutPercents(plainText(joined(boundOutput(bytes)).toString('utf8')));
+  try {
+    const { size } = await file.stat();
+    const parts = await partsOf(file, size);
+    return withoutPercents(plainText(joined(parts).toString('utf8')));
+  } catch {
+    return '';
+  } finally {
+    await file.close();
+  }
 }
 
 /** Of the percents that our own tools count in, a line each, the last one tells a reader enough. */
@@ -92,7 +116,7 @@ export const plainText = (text: string): string =>
 
 /** The last bytes of the file, for those who look for progress in it. */
 export async function readTail(path: string, lengthBytes: number): Promise<string> {
-  let file: Awaited<ReturnType<typeof open>>;
+  let file: FileHandle;
   try {
     file = await open(path, 'r');
   } catch {
