@@ -236,7 +236,8 @@ async function readFromOthers(
   const locked = v.mode !== 'frozen';
   if (locked && !v.locks.tryLock(stripe)) await v.locks.lock(stripe);
   try {
-    if (!v.parityTrusted(stripe)) return EIO;
+    // The write that held the lock may have halted the volume: the stripe does not add up then, and nobody is out for it.
+    if (v.halted || !v.parityTrusted(stripe)) return EIO;
     const unusable = v.members.unusable(stripe) | bad;
     const made = await reconstruct(v.sources, slot, unusable, offset, address, lengthBytes);
     if (made.errno === OK) {

@@ -183,6 +183,8 @@ async function join(v: VolumeCore, member: Member, recovery: Recovery): Promise<
     return true;
   });
   if (!joined) {
+    // Halted meanwhile: members are left as they are, this one too.
+    if (v.halted) return;
     v.members.fail(member, 'it could not be flushed after its rebuild', 'flush-error');
     return;
   }
@@ -233,9 +235,13 @@ export async function retryUnmade(
   recovery: Recovery,
 ): Promise<void> {
   for (const stripe of [...recovery.unmade].slice(0, RETRIED_AT_ONCE)) {
-    if (v.mode !== 'direct' || v.stopping || member.recovery !== recovery) return;
+    const mayTry = (): boolean =>
+      v.mode === 'direct' && !v.stopping && member.recovery === recovery;
+    if (!mayTry()) return;
     await v.locks.lockRange(stripe, stripe);
     try {
+      // Halted by the write that held the lock: the stripe does not add up.
+      if (!mayTry()) return;
       await retryStripe(v, member, recovery, stripe);
     } finally {
       v.locks.unlockRange(stripe, stripe);

@@ -43,6 +43,8 @@ export async function writeStripe(
     // An image that leaves a member out must not be in the journal of a volume that does not know it is gone.
     for (let record = v.members.settled(); record !== null; record = v.members.settled())
       await record;
+    // Halted by the writer before: what it left of the stripe must not be mended with, let alone built upon.
+    if (v.halted) return EIO;
     const absent = v.members.unusable(stripe) as SlotSet;
     const plan = planWrite(v.geometry, stripe, pieces, {
       absent,

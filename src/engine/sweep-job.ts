@@ -36,6 +36,8 @@ export function sweepOver(
     const buffer = await v.environment.buffers.takeLater(bytes, 'engine');
     try {
       if (buffer === 0) return { failed: 'no memory for a step' };
+      // The write that held the lock may have halted the volume, and left stripes that do not add up, on no record.
+      if (locked && v.halted) return { failed: 'the volume is halted' };
       return await step(first, count, offset, bytes, buffer);
     } finally {
       if (buffer !== 0) v.environment.buffers.give(buffer);

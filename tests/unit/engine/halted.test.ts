@@ -1,0 +1,66 @@
+/**
+ * A write that halts the volume leaves its stripe as it is: some members have it and one does not, on no record, so that
+ * the members can be put together again. Nothing that was waiting for that stripe may believe what it finds there.
+ */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { EIO } from '../../../src/base/errno.ts';
+import { SECTOR } from './flat-model.ts';
+import { KIB, MIB, Scene, SMALL_MEMBER_BYTES } from './scene.ts';
+
+/** Its labels can still be written. */
+const DATA_BYTES = SMALL_MEMBER_BYTES - MIB;
+
+/** Drive 1 is out, and drive 2 is about to miss a write. */
+async function degraded(level: number, seed: number): Promise<Scene> {
+  const limits = { sweepStepBytes: 4 * KIB, checkpointMs: 1 };
+  const scene = await Scene.make(level, { seed, operationMs: 1, limits });
+  await scene.put(0, scene.model.sectors);
+  await scene.flush();
+  assert.ok((await scene.world.until(scene.world.v.failDrive('1'))).ok);
+  return scene;
+}
+
+for (const level of [3, 4, 5]) {
+  test(`RAID ${level}: a read that waited behind the write is answered with the truth or an error`, async () => {
+    let refused = 0;
+    const scene = await degraded(level, 400 + level);
+    const { world } = scene;
+    world.at('d2').failWrites({ offset: MIB, lengthBytes: DATA_BYTES, errno: EIO });
+    const write = scene.begin(0, 24);
+    const reads = Array.from({ length: 24 }, async (_, sector) => {
+      const { errno, data } = await world.read(sector * SECTOR, SECTOR);
+      if (errno === 0) scene.model.check(sector, data, 'behind the write');
+      else refused++;
+    });
+    await world.until(Promise.all(reads));
+    assert.notEqual(await world.until(write.done), 0);
+    assert.ok(scene.core.halted, scene.recent);
+    assert.ok(refused > 0);
+  });
+
+  test(`RAID ${level}: a rebuild does not make a chunk of the stripe, and a start finds none`, async () => {
+    let halted = 0;
+    for (let afterMs = 0; afterMs < 120; afterMs += 6) {
+      const scene = await degraded(level, 410 + level);
+      const { world } = scene;
+      await scene.replace(1, 'new');
+      await world.pass(afterMs);
+      if (scene.state !== 'rebuilding') break;
+      world.at('d2').failWrites({ offset: MIB, lengthBytes: DATA_BYTES, errno: EIO });
+      // Far behind the rebuild.
+      const write = scene.begin(scene.model.sectors - 24, 24);
+      await world.until(write.done);
+      await world.pass(1_000);
+      const where = `${afterMs} ms after the rebuild began`;
+      halted += scene.core.halted ? 1 : 0;
+      world.at('d2').clearFaults();
+      scene.crash(false, () => 0);
+      await world.assemble();
+      await scene.checkWhatAnswers(where);
+      await scene.settle(where);
+    }
+    assert.ok(halted > 3, `halted ${halted} times`);
+  });
+}
