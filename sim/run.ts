@@ -325,6 +325,10 @@ class Run {
     const scene = this.#scene;
     await this.#quiet(where);
     if (!scene.server.running) return;
+    if (this.#isHeldByRule3()) {
+      scene.coverage.count('not at rest: the log is full and a second member absent');
+      return;
+    }
     const { server } = scene;
     await readAll(scene, where);
     // The reads took their time, in which a window may have run out and its drives be flushed for the thaw.
@@ -343,7 +347,9 @@ class Run {
   async #quiet(where: string): Promise<void> {
     const scene = this.#scene;
     const endUs = scene.world.nowUs + REST_LIMIT_US;
+    const longUs = scene.world.nowUs + HELD_LONG_US;
     while (scene.outstanding > 0 || this.#isStarting() || this.#isChanging()) {
+      if (scene.world.nowUs > longUs && this.#isHeldByRule3()) return;
       objectTo(
         'liveness',
         scene.world.nowUs >= endUs,
@@ -359,6 +365,20 @@ class Run {
     if (!server.running) return false;
     const { gate, locks, metadata } = server.volume.core;
     return gate.closed || locks.heldCount > 0 || metadata.busy;
+  }
+
+  /**
+   * With the log full and a second member absent writes are held until an operator brings a drive back, however long that
+   * takes (rule 3): in the end he does, and then they have to be answered.
+   */
+  #isHeldByRule3(): boolean {
+    const scene = this.#scene;
+    if (!scene.server.running || scene.outstanding === 0) return false;
+    const { core, server } = scene;
+    const isFull = server.said.some(({ kind }) => kind === 'log-95');
+    const isSecondAbsent = core.absentCount > 1;
+    const isOpen = core.mode === 'frozen' && core.window?.state === 'open';
+    return isFull && isSecondAbsent && isOpen && core.writesHeld === scene.outstanding;
   }
 
   #isStarting(): boolean {
@@ -419,6 +439,8 @@ class Run {
 
 const EVENTS_MAX = 3_000_000;
 const START_ATTEMPTS = 8;
+/** A write that is held so long waits for an operator: the limits of drives and reads are below. */
+const HELD_LONG_US = 60 * 1_000_000;
 
 function fateOf(word: CrashFate, chance: Stream): Fate {
   if (word === 'nothing') return nothingKept;

@@ -158,9 +158,8 @@ async function comeBack(
     }
     member.layout = identity.layout;
     member.superblock = identity.superblock;
-    readmit(v, member, drive, path);
-    await v.metadata.commit();
-    return done(undefined);
+    const isBack = await readmit(v, member, drive, path);
+    return isBack ? done(undefined) : refuse('io-error', { what: `drive ${path}` });
   }
   if (isDirect(v)) await emptyStripeLog(v);
   if (!isDirect(v)) return inWindow(v);
@@ -180,17 +179,29 @@ async function comeBack(
   return done(undefined);
 }
 
-/** A member of the frozen generation is whole: nothing was written to any member since. */
-export function readmit(v: VolumeCore, member: Member, drive: Drive, path: string): void {
+/**
+ * A member of the frozen generation is whole: nothing was written to any member since. False: it did not take the label that
+ * says so, and is out again.
+ */
+export async function readmit(
+  v: VolumeCore,
+  member: Member,
+  drive: Drive,
+  path: string,
+): Promise<boolean> {
+  const before = member.state;
   member.drive = drive;
   member.path = path;
   setMemberState(v.members, member, 'reappeared');
   tellWindow(v, 'second-returned');
+  v.changed.raise();
+  await v.members.joins(member, v.metadata.commit(), before);
+  if (member.drive !== drive) return false;
   v.emit('drive-readmitted', 'info', `Drive ${path} is back, as it was at the freeze`, {
     path,
     slot: member.slot,
   });
-  v.changed.raise();
+  return true;
 }
 
 export async function failDrive(v: VolumeCore, name: string): Promise<Outcome<void>> {

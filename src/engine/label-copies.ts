@@ -37,6 +37,26 @@ export async function newestCopy(
   return newest;
 }
 
+/** Does the drive take writes? What lies in the place of its older label is written there again. */
+export async function takesLabels(
+  buffers: Buffers,
+  drive: Drive,
+  layout: MemberLayout,
+): Promise<boolean> {
+  const older = (await newestCopy(buffers, drive, layout)) === 0 ? 1 : 0;
+  const offset = layout.labelOffsets[older] as DriveOffset;
+  const buffer = await buffers.takeLater(BLOCK_BYTES, 'engine');
+  try {
+    return (
+      (await drive.read(offset, buffer, BLOCK_BYTES)) === OK &&
+      (await drive.write(offset, buffer, BLOCK_BYTES)) === OK &&
+      (await drive.flush()) === OK
+    );
+  } finally {
+    buffers.give(buffer);
+  }
+}
+
 /**
  * Where a label with this number goes: to the place whose turn it is, and if the newest one lies there, to the other place
  * first (`spare`), flushed.

@@ -65,8 +65,8 @@ export class Members {
   frozen = false;
   /** Spares added to replace the member of a slot. Not on record: after a restart they are spares like any other. */
   readonly meantFor = new WeakMap<Member, number>();
-  /** Rebuilt, and not yet on record as such: a power cut now finds it being rebuilt. */
-  #joining: Member | null = null;
+  /** Online, and not yet on record as such: what a power cut now finds each of them as. */
+  readonly #joining = new Map<Member, DriveState>();
   /** Everything is flushed and on record; what fails from here on is only the closing itself. */
   closing = false;
   readonly #onFailed: OnFailed;
@@ -113,18 +113,19 @@ export class Members {
   }
 
   /** Everything is on the member; nobody is told that it counts until `recorded` is over. */
-  async joins(member: Member, recorded: Promise<void>): Promise<void> {
-    this.#joining = member;
+  async joins(member: Member, recorded: Promise<void>, before: DriveState): Promise<void> {
+    this.#joining.set(member, before);
     try {
       await recorded;
     } finally {
-      this.#joining = null;
+      this.#joining.delete(member);
     }
   }
 
   /** What an administrator may rely on: a member is online when a power cut would find it so. */
   stateOnRecord(member: Member): DriveState {
-    return member === this.#joining && member.state === 'online' ? 'rebuilding' : member.state;
+    const { state } = member;
+    return state === 'online' ? (this.#joining.get(member) ?? state) : state;
   }
 
   at(slot: number): Member {

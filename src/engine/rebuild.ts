@@ -177,7 +177,7 @@ async function join(v: VolumeCore, member: Member, recovery: Recovery): Promise<
     member.eventsAtChange = v.metadata.events;
     setMemberState(v.members, member, 'rebuilt');
     v.metadata.newGeneration();
-    await v.members.joins(member, v.metadata.commit());
+    await v.members.joins(member, v.metadata.commit(), 'rebuilding');
     await v.members.settled();
     if (!v.degraded && v.log) await v.log.stripes.releaseAll();
     return true;

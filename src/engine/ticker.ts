@@ -12,6 +12,7 @@ import { logFillPercent, logMarkOf, logMarks } from '../core/machines/log-fill.t
 import type { WindowEvent } from '../core/machines/window.ts';
 import { readmit } from './drive-commands.ts';
 import { identify, openMemberDrive } from './identify.ts';
+import { takesLabels } from './label-copies.ts';
 import type { Member } from './members.ts';
 import { retryUnmade } from './rebuild.ts';
 import type { VolumeCore, WindowFacts } from './volume-core.ts';
@@ -194,15 +195,17 @@ export class Ticker {
     const { window } = v;
     const opened = await openMemberDrive(v, member.path);
     if (!opened.ok) return;
-    const identity = await identify(v, opened.value, member);
+    const drive = opened.value;
+    const identity = await identify(v, drive, member);
+    // One that is only read would be called failed again at once, again and again.
+    const isFit =
+      identity.kind === 'same' &&
+      (await takesLabels(v.environment.buffers, drive, identity.layout));
     const isOver = v.mode !== 'frozen' || v.window !== window;
-    if (identity.kind !== 'same' || isOver || member.drive !== null) {
-      await opened.value.close();
-      return;
-    }
+    const isGone = member.state === 'failed' || member.state === 'missing';
+    if (!isFit || isOver || !isGone) return drive.close();
     member.layout = identity.layout;
     member.superblock = identity.superblock;
-    readmit(v, member, opened.value, member.path);
-    await v.metadata.commit();
+    await readmit(v, member, drive, member.path);
   }
 }

@@ -131,6 +131,45 @@ test('RAID 1 of three, one copy failed, one away for good: a blank drive is made
   await scene.settle('made from the third');
 });
 
+test('a second drive that is back but takes no writes stays out: it is not called failed again and again', async () => {
+  const scene = await inWindow(5, { seed: 48 });
+  const { world } = scene;
+  const said = (kind: string): number =>
+    world.events.filter((event) => event.startsWith(`${kind}:`)).length;
+  world.at('d3').vanish();
+  await world.pass(3_000);
+  world.at('d3').failWrites();
+  world.at('d3').reappear();
+  await world.pass(5 * 60_000);
+  assert.deepEqual([said('second-failure'), said('drive-readmitted')], [1, 0], scene.recent);
+  assert.equal(world.v.status().drives[3]?.state, 'failed');
+  assert.equal(world.at('d3').isOpen, false, 'and is closed in between');
+  world.at('d3').clearFaults();
+  await world.pass(60_000);
+  assert.deepEqual([said('second-failure'), said('drive-readmitted')], [1, 1], scene.recent);
+  await scene.closeAndWait();
+  await scene.settle('both are back');
+});
+
+test('a second drive that is back is online when that is on record, and not before', async () => {
+  const scene = await inWindow(5, { seed: 47 });
+  const { world } = scene;
+  assert.ok((await world.until(world.v.failDrive('3'))).ok);
+  // Of the survivors one is slow to take the label.
+  world.at('d0').hang('flush');
+  const added = world.v.addDrive('d3', false, false);
+  await world.pass(500);
+  assert.equal(scene.core.members.at(3).state, 'online', 'reads use it');
+  assert.equal(world.v.status().drives[3]?.state, 'failed');
+  assert.equal(scene.said('drive-readmitted'), false);
+  world.at('d0').release();
+  assert.ok((await world.until(added)).ok);
+  assert.equal(world.v.status().drives[3]?.state, 'online');
+  assert.ok(scene.said('drive-readmitted'));
+  await scene.closeAndWait();
+  await scene.settle('both are back');
+});
+
 test('a member of another volume comes back: refused, nothing is written to it, taken only when told to rebuild', async () => {
   const scene = await inWindow(5, { seed: 53 });
   const { world } = scene;
