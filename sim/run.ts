@@ -6,7 +6,7 @@
 import { SECTOR_BYTES } from '../src/base/units.ts';
 import type { Problem } from '../src/core/problems.ts';
 import { covers, coversCommand, harmOf } from './budget.ts';
-import { LabelWatch, nothingLeaks, ParityWatch, readAll } from './checks.ts';
+import { LabelWatch, missesBuffers, nothingLeaks, ParityWatch, readAll } from './checks.ts';
 import { Coverage } from './coverage.ts';
 import { byChance, crash, everythingKept, type Fate, nothingKept } from './fate.ts';
 import { withoutTheWorld } from './guards.ts';
@@ -333,6 +333,11 @@ class Run {
     await readAll(scene, where);
     // The reads took their time, in which a window may have run out and its drives be flushed for the thaw.
     await this.#quiet(where);
+    // What a check of the log holds meanwhile comes back when it ends; a leak is one however long it is waited for.
+    for (let turn = 0; turn < BUFFER_TURNS && missesBuffers(scene); turn++) {
+      await this.#pass(BUFFER_TURN_US);
+      await this.#quiet(where);
+    }
     if (!server.alive || scene.core.halted) return;
     this.#labels.look(scene, where);
     this.#parity.look(scene, where);
@@ -441,6 +446,8 @@ const EVENTS_MAX = 3_000_000;
 const START_ATTEMPTS = 8;
 /** A write that is held so long waits for an operator: the limits of drives and reads are below. */
 const HELD_LONG_US = 60 * 1_000_000;
+const BUFFER_TURNS = 600;
+const BUFFER_TURN_US = 100_000;
 
 function fateOf(word: CrashFate, chance: Stream): Fate {
   if (word === 'nothing') return nothingKept;

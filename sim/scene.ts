@@ -5,6 +5,7 @@
 
 import { assert } from '../src/base/assert.ts';
 import { SECTOR_BYTES, type StripeIndex } from '../src/base/units.ts';
+import type { Geometry } from '../src/core/geometry.ts';
 import { bit } from '../src/engine/members.ts';
 import type { VolumeCore } from '../src/engine/volume-core.ts';
 import { covers, HOPELESS_SLOWNESS, type Standing } from './budget.ts';
@@ -50,6 +51,9 @@ export class Scene {
   /** Free bytes of the pool when nothing was under way; −1: not known yet. */
   idleBytes = -1;
   #standing: Standing | null = null;
+  #geometry: Geometry | null = null;
+  /** Where the data of each member begins, by path. */
+  readonly #dataOffsets = new Map<string, number>();
   #processes = 0;
   /** Reads that failed once while a window was open; what needed them waits as for a drive that is away. */
   readonly #refusedReads: { path: string; window: string; from: number; to: number }[] = [];
@@ -202,6 +206,10 @@ export class Scene {
     const { core } = this;
     if (!core.stopping) this.#struckUnseen.clear();
     const { members } = core;
+    this.#geometry = core.geometry;
+    this.#dataOffsets.clear();
+    for (const { path, layout } of members.slots)
+      if (layout !== null) this.#dataOffsets.set(path, layout.dataOffset);
     this.#standing = {
       mode: core.mode,
       slots: members.slots.map((member) => ({
@@ -262,15 +270,15 @@ export class Scene {
 
   /**
    * Wrong data on a member that nothing but a checksum could find: the stripes it lies in are nobody's promise from here
-   * on. Everything else still is.
+   * on. Everything else still is. While no server runs, what was a member when one last did is one.
    */
   taint(path: string, offset: number, lengthBytes: number): void {
-    if (!this.server.running) return;
-    const { geometry, members } = this.core;
-    const member = members.slots.find((each) => each.path === path);
-    if (member === undefined || member.layout === null) return;
-    const from = Math.max(0, offset - member.layout.dataOffset);
-    const to = Math.min(geometry.memberDataBytes, offset + lengthBytes - member.layout.dataOffset);
+    if (this.server.running) this.remember();
+    const dataOffset = this.#dataOffsets.get(path);
+    if (this.#geometry === null || dataOffset === undefined) return;
+    const geometry = this.#geometry;
+    const from = Math.max(0, offset - dataOffset);
+    const to = Math.min(geometry.memberDataBytes, offset + lengthBytes - dataOffset);
     const { chunkBytes, stripeDataBytes } = geometry;
     for (let stripe = Math.floor(from / chunkBytes); stripe * chunkBytes < to; stripe++) {
       const first = (stripe * stripeDataBytes) / SECTOR_BYTES;
