@@ -35,6 +35,7 @@ export class Ticker {
   readonly #probing = new Set<Member>();
   #retrying = false;
   #retryUnmadeAtMs = 0;
+  #retryReplayAtMs = 0;
 
   constructor(v: VolumeCore, windows: WindowRunner) {
     this.#v = v;
@@ -60,6 +61,7 @@ export class Ticker {
       // Not awaited either, for the same reason.
       if (this.#v.log !== null) this.#v.own(this.#v.log.probe());
       this.#retryUnmade();
+      this.#retryReplay();
       await this.#v.intent.clearIdle();
       if (this.#v.window !== null) await this.#watchWindow();
     } finally {
@@ -103,6 +105,14 @@ export class Ticker {
         this.#retrying = false;
       }),
     );
+  }
+
+  #retryReplay(): void {
+    const v = this.#v;
+    const nowMs = v.environment.clock.nowMs();
+    if (v.replayStopped === '' || nowMs < this.#retryReplayAtMs) return;
+    this.#retryReplayAtMs = nowMs + v.limits.unmadeRetryMs;
+    this.#windows.retryReplay();
   }
 
   async #watchWindow(): Promise<void> {

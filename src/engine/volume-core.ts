@@ -126,6 +126,8 @@ export class VolumeCore {
   canPunch = true;
   writesHeld = 0;
   replayStartedMs = 0;
+  /** Why the log could not be applied any further; empty: nothing is in its way. It is tried again now and then. */
+  replayStopped = '';
   /** The replay under way; settles when it has ended or stopped. */
   replaying: Promise<void> = Promise.resolve();
   stopping = false;

@@ -53,6 +53,7 @@ function factsOf(v: VolumeCore, log: LogStatus | null): VolumeFacts {
     frozen,
     // Also between the record that ends the window and the change of mode: nothing that needs a direct volume is done yet.
     replaying: v.mode === 'replaying',
+    replayStopped: v.mode === 'replaying' ? v.replayStopped : '',
     resyncing: v.resync !== null,
     window: windowFactsOf(v),
     log,

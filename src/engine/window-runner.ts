@@ -48,6 +48,7 @@ export class WindowRunner {
   readonly #v: VolumeCore;
   /** One command on the window at a time; the second is told so. */
   #busy = false;
+  #replays = false;
   last: WindowReport | null = null;
 
   constructor(v: VolumeCore) {
@@ -442,10 +443,20 @@ export class WindowRunner {
     this.#startReplay();
   }
 
+  /** What is in the way of a replay may go away: a host writes anew what the log cannot be read for. */
+  retryReplay(): void {
+    const v = this.#v;
+    if (v.replayStopped === '' || v.mode !== 'replaying' || v.stopping || this.#replays) return;
+    this.#startReplay();
+  }
+
   /** `stop` waits for it, so that no drive is closed under a stripe that is being written. */
   #startReplay(): void {
     const v = this.#v;
-    v.replaying = this.#replayAndClose();
+    this.#replays = true;
+    v.replaying = this.#replayAndClose().finally(() => {
+      this.#replays = false;
+    });
     v.own(v.replaying);
   }
 
@@ -453,10 +464,14 @@ export class WindowRunner {
     const v = this.#v;
     const result = await replay(v);
     if (result.kind === 'stopped') {
-      if (!v.stopping)
+      const isNews = !v.stopping && v.replayStopped === '';
+      if (!v.stopping) v.replayStopped = result.reason;
+      v.changed.raise();
+      if (isNews)
         v.emit('replay-stopped', 'critical', `Replay of ${v.name} stopped: ${result.reason}`);
       return;
     }
+    v.replayStopped = '';
     const window = v.window;
     if (window === null) return;
     await v.gate.close(); // 11

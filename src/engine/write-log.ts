@@ -17,12 +17,16 @@ export function logRefuses(v: VolumeCore, errno: Errno): boolean {
   return logged && (errno === ENOSPC || v.log?.window?.failed === true);
 }
 
-/** Held writes are outside the gate, so that what frees them can pass it. */
+/**
+ * Held writes are outside the gate, so that what frees them can pass it. False: nothing will. The volume stops; or no leg
+ * takes a write, and the replay that would let them go to the members cannot go on either.
+ */
 export async function heldForLogSpace(v: VolumeCore): Promise<boolean> {
   v.writesHeld++;
   try {
     await v.changed.wait(v.environment.clock, v.limits.tickMs);
-    return !v.stopping;
+    const isStuck = v.replayStopped !== '' && v.log?.window?.failed === true;
+    return !v.stopping && !isStuck;
   } finally {
     v.writesHeld--;
   }

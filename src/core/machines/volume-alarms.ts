@@ -32,6 +32,7 @@ export const alarmCodes = [
   'writes-held',
   'log-lost',
   'leg-lost',
+  'replay-stopped',
   'log-70',
   'log-85',
   'log-95',
@@ -60,6 +61,10 @@ export function alarmsOf(facts: VolumeFacts, writeHole: VolumeStatus['writeHole'
   for (const drive of failedBesides(facts)) driveAlarm(facts, drive, add);
   if (facts.window !== null && facts.frozen) windowAlarms(facts, facts.window, add);
   logAlarms(facts, add);
+  if (facts.replayStopped !== '') {
+    const why = sentence(facts.replayStopped);
+    add('replay-stopped', 'critical', `The log cannot be applied: ${why} ${commands.goOn(facts)}`);
+  }
   if (writeHole === 'open' && isDegraded(facts)) {
     add(
       'write-hole',

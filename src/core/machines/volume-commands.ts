@@ -35,3 +35,11 @@ export const newLeg = ({ name }: VolumeFacts, index: number): string =>
 /** A new log where there is none, or no leg is left to copy from; with no window open only. */
 export const newLog = ({ name, log }: VolumeFacts): string =>
   `locum log add ${name} ${log?.legs.length === 1 ? 'NEW_LEG' : 'NEW_LEG NEW_LEG'}`;
+
+/** What ends the standstill of a replay. */
+export const goOn = (facts: VolumeFacts): string =>
+  facts.log?.state === 'failed'
+    ? 'No leg takes a write either, so what belongs there is refused. Bring the legs back as they were, then: ' +
+      restart(facts)
+    : 'What was only there is answered with an error; write it anew, or restore it, and the replay goes on by itself: ' +
+      watch(facts);

@@ -43,6 +43,8 @@ export interface VolumeFacts {
   readonly frozen: boolean;
   /** The log is being applied to the members, with or without a window that led to it. */
   readonly replaying: boolean;
+  /** Why the log cannot be applied any further; empty: nothing is in its way. */
+  readonly replayStopped: string;
   readonly resyncing: boolean;
   readonly window: WindowFactsForStatus | null;
   readonly log: LogStatus | null;

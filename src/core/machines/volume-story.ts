@@ -26,6 +26,13 @@ export function storyOf(
   writeHole: VolumeStatus['writeHole'],
 ): Story {
   const watch = `Wait; this shows the progress: ${commands.watch(facts)}`;
+  if (facts.replayStopped !== '' && state !== 'halted') {
+    return story(
+      'What is not in the log alone is served; moving it to the drives has stopped.',
+      sentence(capital(facts.replayStopped)),
+      commands.goOn(facts),
+    );
+  }
   switch (state) {
     case 'optimal':
       return optimal(facts);

@@ -289,6 +289,36 @@ test('no leg can be written and several writes are held: the replay that frees t
 });
 
 /** Writes until the log is at least this full. */
+test('what both legs cannot read stops the replay, until a host writes it anew: then it goes on by itself', async () => {
+  const scene = await inWindow({ seed: 95 });
+  const { world } = scene;
+  await scene.put(8, 1);
+  for (const leg of ['leg0', 'leg1']) world.at(leg).failReads();
+  await scene.close();
+  await world.pass(30_000);
+  assert.ok(scene.alarms().includes('replay-stopped'), scene.recent);
+  assert.equal(world.events.filter((event) => event.startsWith('replay-stopped')).length, 1);
+  for (let at = 0; at < scene.model.sectors; at += 64) await scene.put(at, 64);
+  await world.pass(30_000);
+  assert.ok(scene.alarms().includes('replay-stopped'), 'that cannot be read either');
+  for (const leg of ['leg0', 'leg1']) world.at(leg).clearFaults();
+  await scene.closed();
+  assert.ok(!scene.alarms().includes('replay-stopped'));
+  await scene.settle('replayed after all');
+});
+
+test('no leg can be written, and the replay cannot read them: what cannot be taken is refused, and not held for ever', async () => {
+  const scene = await inWindow({ seed: 96 });
+  const { world } = scene;
+  await world.until(world.v.failDrive('3'));
+  for (const leg of ['leg0', 'leg1']) world.at(leg).vanish();
+  const held = scene.begin(0, 8);
+  await scene.close();
+  assert.equal(await world.until(held.done), EIO);
+  assert.ok(scene.alarms().includes('replay-stopped'), scene.recent);
+  assert.match(world.v.status().story.next, /Bring the legs back/);
+});
+
 async function fillLog(scene: Scene, percent: number): Promise<void> {
   const sectors = Math.min(256, scene.model.sectors);
   for (let i = 0; i < 1_000; i++) {

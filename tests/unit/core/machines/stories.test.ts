@@ -49,6 +49,7 @@ const healthy: VolumeFacts = {
   haltReason: '',
   frozen: false,
   replaying: false,
+  replayStopped: '',
   resyncing: false,
   window: null,
   log: null,
@@ -189,6 +190,18 @@ describe('the story of', () => {
       storyOf(without).why,
       'Drive /dev/sdb is back. Out: slot 2 (/dev/sdc) is failed: it is gone.',
     );
+  });
+
+  test('a replay that stands still: what ends that', () => {
+    const window: WindowFactsForStatus = { ...open, state: 'replaying' };
+    const replayStopped = 'a stripe could not be replayed';
+    const stopped: VolumeFacts = { ...healthy, replaying: true, window, log, replayStopped };
+    assert.equal(storyOf(stopped).why, 'A stripe could not be replayed.');
+    assert.match(storyOf(stopped).next, /write it anew.*: locum status v --watch$/);
+    const { next } = storyOf({ ...stopped, log: failedLog });
+    assert.match(next, /legs back.*: locum volume stop v && locum volume assemble v$/);
+    assert.match(alarmOf(stopped, 'replay-stopped').message, / a stripe could not be replayed\. /);
+    assert.match(storyOf({ ...stopped, haltReason: 'x' }).state, /refused/);
   });
 
   test('a thaw', () => {

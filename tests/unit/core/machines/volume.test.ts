@@ -37,6 +37,7 @@ const healthy: VolumeFacts = {
   haltReason: '',
   frozen: false,
   replaying: false,
+  replayStopped: '',
   resyncing: false,
   window: null,
   log: null,
@@ -308,6 +309,7 @@ test('every alarm code is raised by something', () => {
       parityErrors: 1,
       scrub: { mismatches: 2, repairing: false, unreadableBytes: 4096 },
       legSharesFileSystem: true,
+      replayStopped: 'x',
     },
   ];
   const raised = new Map(
