@@ -206,7 +206,7 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
   ),
   'drive-foreign': entry(
     refused,
-    '{path} belongs to another array[: it carries {found}][, this volume is {expected}].',
+    '{path} is another drive than the one that left, or of another array[: it carries {found}][, {expected} is expected].',
     'Bring the right drive. To use this one as a blank replacement, close the window with `--rebuild`, ' +
       'or use `locum drive replace … --force`.',
   ),
@@ -411,7 +411,7 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
   'window-drive-absent': entry(
     refused,
     'The drive is not there[: nothing usable at {path}].',
-    'Plug it in. If it has another path now: `locum window close VOLUME --drive PATH`.',
+    'Plug it in. If it has another path now: `locum window close {volume} --drive PATH`.',
     ENODEV,
   ),
   'window-others-absent': entry(
@@ -502,8 +502,8 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
   ),
   'rollout-unknown': entry(
     notFound,
-    'There is no firmware update {rollout} on this server.',
-    '`locum firmware status` shows the latest one; `locum firmware update` begins one.',
+    'There is no firmware update[ {rollout}] on this server[, and none of a volume {rollout}].',
+    '`locum firmware update VOLUME --all --image FILE` begins one[; `locum firmware status` shows the latest one instead of {rollout}].',
   ),
   'rollout-wrong-state': entry(
     refused,

@@ -54,8 +54,8 @@ const verdict = (outcome: RunOutcome, sentence: string, next = ''): Verdict => (
   next,
 });
 
-/** What others say may end without a full stop. */
-const ended = (text: string): string => (/[.!?]$/.test(text) ? text : `${text}.`);
+/** What others say may end without a full stop, or with more than one. */
+const ended = (text: string): string => text.replace(/\.*$/, '.');
 
 export function verdictOf(facts: RunFacts): Verdict {
   if (facts.thawed) return withoutDrive(facts);
@@ -63,14 +63,14 @@ export function verdictOf(facts: RunFacts): Verdict {
   if (facts.refusal !== null && !facts.begun) {
     return verdict(
       'refused',
-      `Nothing was done to ${path}: ${facts.refusal}`,
+      `Nothing was done to ${path}: ${ended(facts.refusal)}`,
       `Clear the reason, then start it again. Volume ${volume} is whole.`,
     );
   }
   if (facts.recallWhy !== null && !facts.begun) {
     return verdict(
       'recalled',
-      `${path} was brought back before its task began: ${facts.recallWhy}`,
+      `${path} was brought back before its task began: ${ended(facts.recallWhy)}`,
       `Look at \`locum status ${volume}\`; start it again when the volume is well.`,
     );
   }
@@ -129,7 +129,7 @@ function failed({ path, volume, task, recallWhy }: RunFacts): Verdict {
   if (recallWhy !== null && task?.result !== 'failed') {
     return verdict(
       'recalled',
-      `${path} was called back before its task was through: ${recallWhy}`,
+      `${path} was called back before its task was through: ${ended(recallWhy)}`,
       `Look at \`locum status ${volume}\`; start it again when the volume is well.`,
     );
   }
@@ -146,7 +146,9 @@ function firmware(facts: RunFacts): Verdict {
   const is = after?.firmware ?? '';
   const well = task?.result === 'done';
   if (version !== null && is === version) {
-    const told = well ? '' : ` (the tool said otherwise: ${task?.reason ?? ''})`;
+    const told = well
+      ? ''
+      : ` (the tool said otherwise: ${(task?.reason ?? '').replace(/\.+$/, '')})`;
     return verdict('done', `${path} now has firmware ${is}${told}.`);
   }
   if (is !== '' && is !== was && version === null) {

@@ -298,10 +298,12 @@ export class WindowRunner {
     const prepared = v.metadata.adopt(member, drive, path);
     if (!prepared.ok) return prepared;
     v.members.refresh();
+    // Of a replacement nothing else was expected.
+    const expected = request.rebuild || v.window?.purpose === 'replacement';
     v.emit(
       'rebuild-started',
-      'info',
-      `Drive ${path} is blank: rebuilding it from the frozen drives`,
+      expected ? 'info' : 'warning',
+      `Drive ${path} ${blank ? 'is blank' : 'is taken as blank'}: rebuilding it from the frozen drives`,
       { path },
     );
     const job = rebuildFrozen(v, member);

@@ -165,7 +165,7 @@ async function supervise(
   let isKilled = false;
   for (;;) {
     await Promise.race([ended, sleep(LOOK_EVERY_MS)]);
-    await cutOutput(control.outputPath);
+    await cutOutput(control.outputPath, true);
     const nowMs = performance.now();
     const share = command.progress?.(await readTail(control.outputPath, PROGRESS_BYTES)) ?? null;
     if (share !== null) control.onProgress(share);
@@ -184,6 +184,7 @@ async function supervise(
       break;
     }
   }
+  if (end !== null) await cutOutput(control.outputPath, false);
   const output = await readOutput(control.outputPath);
   const lastLine = output.trimEnd().split('\n').at(-1)?.trim() ?? '';
   const result = howItEnded(end, cause, isKilled, control.limitMs, lastLine);

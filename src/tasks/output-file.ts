@@ -3,9 +3,9 @@
  *
  *   the first 64 KiB │ a hole that takes no room │ the last 64 KiB or more
  *
- * The hole is punched behind the back of the command: nothing that it prints meanwhile is lost, and all is counted. Where a
- * file system knows no holes the file is cut instead, and says itself how much was left out; between the reading of its end
- * and the cut, a few lines of a flood can then be lost without being counted.
+ * The hole is punched behind the back of the command: nothing that it prints meanwhile is lost, and all is counted. Once it
+ * has ended the file is cut, and says itself how much was left out. Where a file system knows no holes it is cut while the
+ * command runs, too; between the reading of the end and the cut, a few lines of a flood can then be lost, uncounted.
  */
 
 import { type FileHandle, open } from 'node:fs/promises';
@@ -55,8 +55,11 @@ async function partsOf(file: FileHandle, sizeBytes: number): Promise<Parts> {
   return { ...parts, omittedBytes: parts.omittedBytes + sizeBytes - headBytes - tailBytes };
 }
 
-/** Makes room when the file has grown too long. A file that is not there is left alone. */
-export async function cutOutput(path: string): Promise<void> {
+/**
+ * Makes room when the file has grown too long. A file that is not there is left alone. `isWritten`: a command still prints
+ * to it.
+ */
+export async function cutOutput(path: string, isWritten: boolean): Promise<void> {
   let file: FileHandle;
   try {
     file = await open(path, 'r+');
@@ -67,10 +70,8 @@ export async function cutOutput(path: string): Promise<void> {
     const { size, blocks } = await file.stat();
     // Some file systems count no blocks.
     const usedBytes = blocks === 0 ? size : Math.min(size, blocks * STAT_BLOCK_BYTES);
-    if (usedBytes <= CUT_ABOVE_BYTES) return;
-    const between = size - HEAD_BYTES - KEPT_BYTES;
-    const punched = native()?.fallocate(file.fd, FALLOC_KEEP_SIZE_PUNCH_HOLE, HEAD_BYTES, between);
-    if (punched === 0) return;
+    if ((isWritten ? usedBytes : size) <= CUT_ABOVE_BYTES) return;
+    if (isWritten && punched(file.fd, HEAD_BYTES, size - HEAD_BYTES - KEPT_BYTES)) return;
     const { omittedBytes, tail } = await partsOf(file, size);
     await file.truncate(KEPT_BYTES);
     const rest = Buffer.concat([Buffer.from(marker(omittedBytes)), tail]);
@@ -83,6 +84,9 @@ export async function cutOutput(path: string): Promise<void> {
 }
 
 const STAT_BLOCK_BYTES = 512;
+
+const punched = (fd: number, offsetBytes: number, lengthBytes: number): boolean =>
+  native()?.fallocate(fd, FALLOC_KEEP_SIZE_PUNCH_HOLE, offsetBytes, lengthBytes) === 0;
 
 /** The kept output as text for a record: bounded, without the colours and the cursor movements of a terminal. */
 export async function readOutput(path: string): Promise<string> {

@@ -1,9 +1,10 @@
 /** `locum window …`: plan, open, close, abort, extend, show, list, history. `run` has its own file. */
 
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { exitCodes } from '../../api/errors.ts';
 import { formatBytes } from '../../api/units.ts';
-import type { VerifyMode, WindowReport } from '../../core/status.ts';
+import type { VerifyMode, VolumeStatus, WindowReport } from '../../core/status.ts';
 import { absolute, duration } from '../arguments.ts';
 import {
   addWindowOptions,
@@ -89,7 +90,7 @@ function close(terminal: Terminal): Command {
     .addOption(outputOption())
     .action(async (volume: string, options: CloseOptions, command: Command) => {
       const session = sessionOf(terminal, command);
-      const { window } = await session.client.call('windowClose', {
+      const closing = session.client.call('windowClose', {
         params: { volume },
         body: {
           ...(options.drive === undefined ? {} : { drivePath: absolute(terminal, options.drive) }),
@@ -97,9 +98,44 @@ function close(terminal: Terminal): Command {
           rebuild: options.rebuild === true,
         },
       });
+      const { window } = await tellingOfRebuild(session, volume, closing);
       await conclude(session, volume, window, options);
     });
 }
+
+/** A drive that came back blank is rebuilt before it is taken, which may take hours: whoever waits is told why. */
+async function tellingOfRebuild<T>(
+  session: Session,
+  volume: string,
+  closing: Promise<T>,
+): Promise<T> {
+  const isOver = closing.then(
+    () => true,
+    () => true,
+  );
+  const later = (): Promise<boolean> => delay(LOOK_MS, false, { ref: false });
+  while (!(await Promise.race([isOver, later()]))) {
+    const status = await statusOf(session, volume);
+    const job = status?.jobs.find(({ kind, state }) => kind === 'rebuild' && state === 'running');
+    if (!status?.window || !job) continue;
+    const { slot, path } = status.window.drive;
+    session.note(
+      `Drive ${slot} (${path}) came back blank: it is being rebuilt from the frozen drives, and taken after that. ` +
+        `\`locum status ${volume}\` shows how far it is.`,
+    );
+    break;
+  }
+  return await closing;
+}
+
+const LOOK_MS = 1_000;
+
+/** Null: it does not answer; what was asked for is answered in any case. */
+const statusOf = (session: Session, volume: string): Promise<VolumeStatus | null> =>
+  session.client.call('volumeStatus', { params: { volume } }).then(
+    ({ volumes }) => volumes[0] ?? null,
+    () => null,
+  );
 
 function abort(terminal: Terminal): Command {
   return leaf('abort', 'give up: take the unchanged drive back and replay what was logged')
@@ -133,7 +169,10 @@ async function conclude(
 function returned({ window }: { window: WindowReport }): string {
   const progress =
     window.closedAt === null ? 'The log is being replayed.' : 'The window is closed.';
-  return `Drive ${window.drive.slot} (${window.drive.path}) is back${compared(window)}. ${progress}\n`;
+  const drive = `Drive ${window.drive.slot} (${window.drive.path})`;
+  return window.outcome === 'rebuilt'
+    ? `${drive} came back blank, and was rebuilt from the frozen drives. ${progress}\n`
+    : `${drive} is back${compared(window)}. ${progress}\n`;
 }
 
 function compared({ verify }: WindowReport): string {

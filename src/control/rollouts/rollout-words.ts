@@ -1,18 +1,27 @@
 /** What to do next, in sentences: the commands are a contract with the command line (cli/commands/firmware.ts). */
 
 import type { Verdict } from '../../core/machines/rollout-decisions.ts';
+import type { RolloutDriveState } from '../../core/rollout-report.ts';
 import type { RolloutRecord } from './rollout-record.ts';
 
 export const nextWhenPaused = ({ report: { id } }: RolloutRecord): string =>
   `\`locum firmware resume ${id}\` goes on, \`locum firmware stop ${id}\` ends it.`;
 
-/** `next`: what the run itself says should be done about its drive. */
-export function nextAfterBadResult({ report: { id } }: RolloutRecord, next: string): string {
-  const first = next === '' ? '' : `${next.replace(/\.$/, '')}. `;
-  return (
-    `${first}\`locum firmware resume ${id}\` goes on with the others (with --retry: with this one too), ` +
-    `\`locum firmware stop ${id}\` ends it.`
-  );
+/**
+ * `next`: what the run itself says should be done about its drive. One that was put off is begun again as it is; one that
+ * has a result only when that is asked for.
+ */
+export function nextAfterBadResult(
+  { report: { id } }: RolloutRecord,
+  next: string,
+  state: RolloutDriveState,
+): string {
+  const first = next === '' ? '' : `${next.replace(/\.+$/, '')}. `;
+  const resume =
+    state === 'pending'
+      ? 'tries it again and goes on with the others'
+      : 'goes on with the others (with --retry: with this one too)';
+  return `${first}\`locum firmware resume ${id}\` ${resume}, \`locum firmware stop ${id}\` ends it.`;
 }
 
 export function nextAfterTrouble(

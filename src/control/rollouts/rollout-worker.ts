@@ -210,7 +210,7 @@ export class RolloutWorker {
     this.#book.announce('rollout-drive', severity, `Firmware update: ${about(drive, what)}.`);
     if (isTrouble(event, this.#report.stopOnError)) {
       const reason = about(drive, note);
-      this.#book.driveTrouble(drive, reason, nextAfterBadResult(this.record, next));
+      this.#book.driveTrouble(drive, reason, nextAfterBadResult(this.record, next, drive.state));
     }
   }
 
@@ -233,7 +233,7 @@ export class RolloutWorker {
     if (why === null) return this.#book.drive(drive, 'soaked', '');
     this.#book.drive(drive, 'unwell', why);
     const reason = about(drive, why);
-    this.#book.driveTrouble(drive, reason, nextAfterBadResult(this.record, ''));
+    this.#book.driveTrouble(drive, reason, nextAfterBadResult(this.record, '', drive.state));
     this.#book.tellTrouble();
   }
 

@@ -33,6 +33,9 @@ export interface OrphanTool {
 export class LostRuns {
   readonly #options: LostRunsOptions;
   #orphans: OrphanTool[] = [];
+  /** Windows that were open when the volumes had been started: a later one is no business of a lost run. */
+  readonly #windows = new Set<string>();
+  readonly #silent = new Set<string>();
   #timer: NodeJS.Timeout | null = null;
 
   constructor(options: LostRunsOptions) {
@@ -48,10 +51,15 @@ export class LostRuns {
 
   /** Once the volumes have been started. */
   resume(): void {
+    for (const [volume, { handle }] of this.#options.table.entries) {
+      const status = handle?.last?.status;
+      if (status === undefined) this.#silent.add(volume);
+      else if (status.window !== null) this.#windows.add(status.window.id);
+    }
     for (const { id, path, isNews } of this.#options.lost) {
       const orphan = this.#orphans.find(({ run }) => run === id);
-      if (orphan) this.#announce('run-tool-lost', 'critical', atWork(orphan));
-      else if (isNews) this.#announce('run-record-lost', 'warning', forgotten(id, path));
+      if (orphan) this.#announce('run-tool-lost', 'critical', () => atWork(orphan));
+      else if (isNews) this.#announce('run-record-lost', 'warning', () => forgotten(id, path));
     }
     this.#look();
   }
@@ -76,7 +84,7 @@ export class LostRuns {
         const message = `${atWork(orphan)} ${next}`;
         return [{ alarm: { code: 'run-tool-lost', severity: 'critical', message }, next }];
       }
-      if (!existsSync(path)) return [];
+      if (!this.#wasOpen(volume) || !existsSync(path)) return [];
       const next = `Look at the drive that is away, then \`locum window close ${volume}\`, and remove ${path}.`;
       const message = `${forgotten(id, path)} ${next}`;
       return [{ alarm: { code: 'run-record-lost', severity: 'warning', message }, next }];
@@ -90,25 +98,37 @@ export class LostRuns {
     return status.window !== null && !this.#options.isOwned(status.window.id);
   }
 
+  #wasOpen(volume: string): boolean {
+    const window = this.#options.table.entries.get(volume)?.handle?.last?.status.window;
+    return this.#silent.has(volume) || (window ? this.#windows.has(window.id) : false);
+  }
+
   #look(): void {
     const { tools, lookMs } = this.#options;
     const ended = this.#orphans.filter(({ outputPath }) => tools.findCommand(outputPath) === null);
     this.#orphans = this.#orphans.filter((orphan) => !ended.includes(orphan));
     for (const { run, step, outputPath } of ended) {
-      const message =
-        `The tool of run ${run} (${step}) has ended. What it printed is in ${outputPath}. ` +
-        'Look at the drive, then close the window: `locum window close VOLUME`.';
-      this.#announce('run-tool-ended', 'warning', message);
+      this.#announce(
+        'run-tool-ended',
+        'warning',
+        (volume) =>
+          `The tool of run ${run} (${step}) has ended. What it printed is in ${outputPath}. ` +
+          `Look at the drive, then close the window: \`locum window close ${volume}\`.`,
+      );
     }
     if (this.#orphans.length === 0) return;
     this.#timer = setTimeout(() => this.#look(), lookMs);
     this.#timer.unref();
   }
 
-  #announce(kind: string, severity: 'warning' | 'critical', message: string): void {
+  #announce(
+    kind: string,
+    severity: 'warning' | 'critical',
+    message: (volume: string) => string,
+  ): void {
     const { table } = this.#options;
     for (const volume of table.entries.keys()) {
-      if (this.#mayConcern(volume)) table.announce(volume, kind, severity, message);
+      if (this.#mayConcern(volume)) table.announce(volume, kind, severity, message(volume));
     }
   }
 }

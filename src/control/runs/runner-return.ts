@@ -9,7 +9,7 @@ import { done, type Outcome, type Problem, type ProblemCode } from '../../core/p
 import type { CloseRequest } from '../../engine/contract.ts';
 import { movedPath } from './run-record.ts';
 import type { Activity, Runner } from './runner.ts';
-import { ask } from './runner-task.ts';
+import { ask, silent } from './runner-task.ts';
 import type { GroupMember } from './shared-drive.ts';
 import type { WindowSight } from './window-look.ts';
 
@@ -207,7 +207,7 @@ async function unknownDrive(run: Runner): Promise<Trouble | null> {
   }
   const sentence =
     typeof answer === 'string'
-      ? `${drive.path} does not answer since its task: ${answer}`
+      ? silent(drive.path, answer)
       : `What answers at ${drive.path} is not the drive that left, or not as it left: its ${answer.what} is ${answer.after}, it was ${answer.before}.`;
   return {
     sentence,

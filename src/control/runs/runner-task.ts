@@ -271,7 +271,8 @@ async function waitForTool(run: Runner): Promise<RunEvent> {
   const { stop, ...control } = controlOf(run, step.step);
   const former = {
     process: record.process,
-    shown: record.request.task.command ?? step.step,
+    // What Locum's own tools were given is not known any more; the step says enough.
+    shown: record.request.task.command ?? '',
     mayStop: step.step === 'diagnose',
   };
   const waiting = world.tools.waitForCommand(former, control);
@@ -368,6 +369,10 @@ async function askHere(run: Runner): Promise<DriveFacts | FactsDiffer | string> 
   return (before === null ? null : compareFacts(before, facts.value)) ?? facts.value;
 }
 
+/** What a drive is silent about is said once. */
+export const silent = (path: string, answer: string): string =>
+  `${path} does not answer since its task: ${answer.replace(`${path} does not answer: `, '')}`;
+
 async function sayWhatIsWrong(
   run: Runner,
   step: StepReport,
@@ -380,7 +385,7 @@ async function sayWhatIsWrong(
     step.note = answer;
     if (run.elapsedMs(step) < request.task.answerLimitMs) return;
     await run.waits(
-      `${path} does not answer since its task: ${answer}`,
+      silent(path, answer),
       `The volume is safe in its window. Power-cycle or reseat the drive; ${close}`,
     );
   } else if ('what' in answer) {

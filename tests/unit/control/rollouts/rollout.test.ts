@@ -319,3 +319,14 @@ test('a member that comes back from its run under another name is looked at ther
   const next = await until(id, (report) => driveOf(report, 'b').state === 'soaking', 'the next');
   assert.deepEqual(states(next), ['z done', 'b soaking']);
 });
+
+test('a drive that was put off is tried again by a plain resume, and told so', async (t) => {
+  const { shelf, start, until } = await scene(t);
+  shelf.addVolume('v1', ['a', 'b']);
+  shelf.plans.set('a', { outcome: 'refused' });
+  const { id } = await start(request(['v1']));
+  const putOff = await until(id, halted, 'halted');
+  assert.deepEqual(states(putOff), ['a pending', 'b pending']);
+  assert.match(putOff.next, new RegExp(`firmware resume ${id}\` tries it again`));
+  assert.doesNotMatch(putOff.next, /--retry/);
+});
