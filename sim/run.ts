@@ -287,6 +287,7 @@ class Run {
       if (!server.alive) return;
       coverage.count('starts');
       if (outcome.ok) {
+        scene.startedByForce();
         scene.world.trace.line(`started ${scene.state}`);
         return;
       }

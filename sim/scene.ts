@@ -250,6 +250,9 @@ export class Scene {
       latency: this.latencyOf(plan.config, plan.seed + number),
       randomName: `process ${number}`,
       limits: plan.config.limits,
+      heard: (kind) => {
+        if (kind === 'data-in-doubt') this.#doubt();
+      },
     });
   }
 
@@ -284,6 +287,25 @@ export class Scene {
       const first = (stripe * stripeDataBytes) / SECTOR_BYTES;
       const sectors = stripeDataBytes / SECTOR_BYTES;
       for (let i = 0; i < sectors; i++) this.oracle.tainted.add(first + i);
+    }
+  }
+
+  /** A volume that was started by force says itself what may be wrong; one that does not is held to everything. */
+  startedByForce(): void {
+    if (this.core.dataInDoubt !== null) this.#doubt();
+  }
+
+  /** Only beyond the promises: more is lost than they cover, and an alarm names the regions. */
+  #doubt(): void {
+    if (this.plan.promise === 'covered' || !this.server.running) return;
+    const { geometry, intent } = this.core;
+    const { stripeCount, stripeDataBytes } = geometry;
+    const sectors = stripeDataBytes / SECTOR_BYTES;
+    for (let stripe = 0; stripe < stripeCount; stripe++) {
+      const region = intent.firstRegion(stripe as StripeIndex);
+      if (!intent.bits.get(region) && !intent.bits.get(intent.lastRegion(stripe as StripeIndex)))
+        continue;
+      for (let i = 0; i < sectors; i++) this.oracle.tainted.add(stripe * sectors + i);
     }
   }
 

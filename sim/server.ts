@@ -27,6 +27,8 @@ export interface ServerOptions {
   /** Where its random identities come from; another one for each process. */
   readonly randomName: string;
   readonly limits?: Readonly<Record<string, number>>;
+  /** Told of each event of the volume. */
+  readonly heard?: (kind: string) => void;
 }
 
 export interface SaidEvent {
@@ -79,6 +81,7 @@ export class Server {
         if (!this.alive) return;
         world.trace.line(`${kind}: ${message}`);
         this.said.push({ atUs: world.nowUs, kind, severity, message });
+        options.heard?.(kind);
       },
       limits: options.limits ?? {},
     };

@@ -79,6 +79,8 @@ export interface AssemblyDecision {
   readonly rollForward: boolean;
   /** `force` was needed: a new generation begins. */
   readonly forced: boolean;
+  /** Of that: a stripe may be half written, a member of it is absent, and no log says what that one held. */
+  readonly inDoubt: boolean;
   readonly trail: readonly string[];
 }
 
@@ -176,6 +178,7 @@ export function decideAssembly(
     missingLegs: decidedLegs.value.missing,
     rollForward: members.some((member) => member.label?.sequence !== label?.sequence),
     forced: startable.value.forced || identified.value.leftOut > 0,
+    inDoubt: startable.value.inDoubt,
     trail,
   });
 }
@@ -255,7 +258,12 @@ interface StartFacts {
   readonly trail: string[];
 }
 
-function mayStart(facts: StartFacts): Outcome<{ readonly forced: boolean }> {
+interface MayStart {
+  readonly forced: boolean;
+  readonly inDoubt: boolean;
+}
+
+function mayStart(facts: StartFacts): Outcome<MayStart> {
   const { name, level, slots, window, unclean, logUsable, stripeLog, force, trail } = facts;
   const tolerated = level.tolerates(slots.length);
   // The drive of a window whose replay has only just begun is as good as the others.
@@ -265,7 +273,7 @@ function mayStart(facts: StartFacts): Outcome<{ readonly forced: boolean }> {
   ).length;
   const missing = slots.filter((slot) => slot.verdict === 'missing');
   const listed = missing.map((slot) => `slot ${slot.slot}${slot.uuid ? ` (${slot.uuid})` : ''}`);
-  const refused = (given: number, needed: number): Outcome<{ forced: boolean }> =>
+  const refused = (given: number, needed: number): Outcome<MayStart> =>
     refuse('members-missing', { volume: name, given, needed, missing: listed.join(', ') });
 
   const moving = window !== null && isMoving(window);
@@ -276,7 +284,7 @@ function mayStart(facts: StartFacts): Outcome<{ readonly forced: boolean }> {
     const needed = Math.max(slots.length - tolerated - 1, 1);
     if (frozen < needed) return refused(frozen, needed);
     trail.push(`@Q1 ${frozen} of ${slots.length} members of the frozen image, ${needed} needed`);
-    return done({ forced: false });
+    return done({ forced: false, inDoubt: false });
   }
 
   const needed = slots.length - tolerated;
@@ -297,10 +305,11 @@ function mayStart(facts: StartFacts): Outcome<{ readonly forced: boolean }> {
     level.parityChunks === 0 ||
     (logUsable &&
       (moving || stripeLog === 'whole' || (stripeLog === 'kept' && unrecorded.length === 0)));
-  if (unclean && degraded && !holeClosed) {
+  const inDoubt = unclean && degraded && !holeClosed;
+  if (inDoubt) {
     if (!force) return refuse('dirty-and-degraded', { volume: name });
     trail.push('@Q3 forced: unclean, degraded and without a log that covers it');
     forced = true;
   }
-  return done({ forced });
+  return done({ forced, inDoubt });
 }

@@ -9,6 +9,7 @@ import type { AssemblyDecision } from '../core/assembly.ts';
 import { LABEL_LEGS_MAX } from '../core/format/label.ts';
 import { done, type Outcome, refuse } from '../core/problems.ts';
 import type { Opened } from './assemble-core.ts';
+import { startedInDoubt } from './failure.ts';
 import { LogStore } from './log/log-store.ts';
 import { isZeroes, type StripeImage } from './log/stripe-image.ts';
 import { attachLog, refreshLogRecord } from './log-setup.ts';
@@ -132,6 +133,7 @@ export async function redoStripes(
   if (!redone.ok) return redone;
   v.stripeLogFound = null;
   v.parityUnknown = decision.unclean && !whole && v.resync === null && v.mode === 'direct';
+  if (decision.inDoubt || (lost > 0 && v.degraded)) startedInDoubt(v);
   return redone;
 }
 

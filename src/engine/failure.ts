@@ -107,6 +107,21 @@ export function halt(v: VolumeCore, reason: string): void {
   v.changed.raise();
 }
 
+/** Started by force, degraded, after an unclean stop that no log covers: never silently. */
+export function startedInDoubt(v: VolumeCore): void {
+  const absent = v.members.slots.find(({ state }) => state !== 'online');
+  const regions = v.intent.bits.setCount;
+  if (absent === undefined || regions === 0 || v.geometry.level.parityChunks === 0) return;
+  const path = absent.path || `of slot ${absent.slot}`;
+  v.dataInDoubt = { path, regions, byForce: true };
+  v.emit(
+    'data-in-doubt',
+    'critical',
+    `Volume ${v.name} was started by force without drive ${path}: data in ${regions} regions may be wrong`,
+    { path, regions },
+  );
+}
+
 /**
  * Lost after an unclean stop and before the resync: the chunk of this member exists only through parity, and in regions
  * that were being written that parity may be old. Two faults, which one parity cannot cover; but never silently.
@@ -114,7 +129,7 @@ export function halt(v: VolumeCore, reason: string): void {
 function noteDoubt(v: VolumeCore, member: Member): void {
   if (v.resync === null || v.geometry.level.parityChunks === 0 || member.slot < 0) return;
   const regions = v.intent.bits.setCount;
-  v.dataInDoubt = { path: member.path, regions };
+  v.dataInDoubt = { path: member.path, regions, byForce: false };
   v.emit(
     'data-in-doubt',
     'critical',

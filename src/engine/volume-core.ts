@@ -20,6 +20,7 @@ import { EIO, type Errno, OK } from '../base/errno.ts';
 import type { StripeIndex } from '../base/units.ts';
 import type { StripeLogWord, WindowOutcome } from '../core/format/label.ts';
 import type { Geometry } from '../core/geometry.ts';
+import type { VolumeFacts } from '../core/machines/volume-facts.ts';
 import type { DriveState, Purpose, VerifyMode, WindowState } from '../core/status.ts';
 import type { EngineEnvironment } from './contract.ts';
 import { Gate } from './gate.ts';
@@ -134,7 +135,7 @@ export class VolumeCore {
   /** Lockstep levels: reads whose stripe did not add up. */
   parityErrors = 0;
   /** A member was lost while the parity of written regions was in doubt: until the volume is started anew. */
-  dataInDoubt: { readonly path: string; readonly regions: number } | null = null;
+  dataInDoubt: VolumeFacts['dataInDoubt'] = null;
 
   constructor(
     environment: EngineEnvironment,

@@ -194,13 +194,17 @@ function contentAlarms(facts: VolumeFacts, add: Add): void {
   const { parityErrors, legSharesFileSystem } = facts;
   const { mismatches, repairing, unreadableBytes } = facts.scrub;
   if (facts.dataInDoubt !== null) {
-    const { path, regions } = facts.dataInDoubt;
+    const { path, regions, byForce } = facts.dataInDoubt;
     add(
       'data-in-doubt',
       'critical',
-      `Drive ${path} failed after an unclean stop and before the resync: in ${count(regions, 'region')} ` +
-        'that had been written to, what only it held may be wrong. Check or restore that data; ' +
-        `if the drive still works, stop the volume and assemble it with the drive: ${commands.restart(facts)}`,
+      byForce
+        ? `The volume was started by force after an unclean stop, without drive ${path} and without a log that covers ` +
+            `it: in ${count(regions, 'region')} that had been written to, what only that drive held may be wrong. ` +
+            `Check or restore that data; then start the volume anew: ${commands.restart(facts)}`
+        : `Drive ${path} failed after an unclean stop and before the resync: in ${count(regions, 'region')} ` +
+            'that had been written to, what only it held may be wrong. Check or restore that data; ' +
+            `if the drive still works, stop the volume and assemble it with the drive: ${commands.restart(facts)}`,
     );
   }
   if (facts.unmade !== null) {

@@ -53,8 +53,12 @@ export interface VolumeFacts {
   /** Host writes that wait for room in the log or for a drive. */
   readonly writesHeld: number;
   readonly legSharesFileSystem: boolean;
-  /** A member was lost while parity was in doubt; null when that did not happen. */
-  readonly dataInDoubt: { readonly path: string; readonly regions: number } | null;
+  /** A member was lost while parity was in doubt, or a start was forced without it; null when neither happened. */
+  readonly dataInDoubt: {
+    readonly path: string;
+    readonly regions: number;
+    readonly byForce: boolean;
+  } | null;
   /** Stripes of a member that a rebuild could not make; where the first begins in the volume. */
   readonly unmade: {
     readonly path: string;

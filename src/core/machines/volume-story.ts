@@ -106,9 +106,12 @@ function optimal(facts: VolumeFacts): Story {
   const { log, scrub } = facts;
   const members = 'Every member is online and in sync';
   if (facts.dataInDoubt !== null) {
+    const lost = facts.dataInDoubt.byForce
+      ? 'it was started by force after an unclean stop, without a drive and without a log'
+      : 'a drive was lost after an unclean stop, before the resync';
     return story(
       'Part of the data may be wrong.',
-      `${members}, but a drive was lost after an unclean stop, before the resync.`,
+      `${members}, but ${lost}.`,
       'Check or restore what was written last before the stop; then start the volume anew: ' +
         commands.restart(facts),
     );

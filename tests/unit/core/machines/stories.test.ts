@@ -113,7 +113,12 @@ describe('the story of', () => {
         'Restore those blocks, or write them anew; then check again: locum scrub start v',
       ],
       [
-        { dataInDoubt: { path: '/dev/sdb', regions: 1 } },
+        { dataInDoubt: { path: '/dev/sdb', regions: 1, byForce: false } },
+        'Check or restore what was written last before the stop; then start the volume anew: ' +
+          'locum volume stop v && locum volume assemble v',
+      ],
+      [
+        { dataInDoubt: { path: '/dev/sdb', regions: 1, byForce: true } },
         'Check or restore what was written last before the stop; then start the volume anew: ' +
           'locum volume stop v && locum volume assemble v',
       ],

@@ -247,7 +247,7 @@ test('every alarm of something wrong ends with a command, volume and drive fille
     log: failedLog,
     window: { ...open, recall: true, overdue: true, heldReads: 1 },
     writesHeld: 1,
-    dataInDoubt: { path: '/dev/sdd', regions: 3 },
+    dataInDoubt: { path: '/dev/sdd', regions: 3, byForce: false },
     parityErrors: 1,
     scrub: { mismatches: 2, repairing: false, unreadableBytes: 4096 },
   };
@@ -304,7 +304,7 @@ test('every alarm code is raised by something', () => {
     },
     {
       ...healthy,
-      dataInDoubt: { path: '/dev/sdd', regions: 3 },
+      dataInDoubt: { path: '/dev/sdd', regions: 3, byForce: false },
       unmade: { path: '/dev/sdd', stripes: 1, offset: 0 },
       parityErrors: 1,
       scrub: { mismatches: 2, repairing: false, unreadableBytes: 4096 },
