@@ -200,7 +200,7 @@ export function nothingLeaks(scene: Scene, where: string): void {
   );
 }
 
-/** More is taken than when nothing was under way. What the log does by itself, or is asked to check, ends; a leak does not. */
+/** More is taken than at rest before. What the log does by itself, or is asked to check, ends; a leak does not. */
 export const missesBuffers = ({ idleBytes, server }: Scene): boolean =>
   server.buffers.freeBytes < idleBytes - LOG_BUFFERS_BYTES;
 
