@@ -70,14 +70,17 @@ async function readBlocks(
   return errnos;
 }
 
-export function verifyPayload(
+/** Wrong is what was read wrong twice: a read may have gone astray. */
+export async function verifyPayload(
   environment: LogEnvironment,
   legs: Legs,
   leg: Leg,
   area: SegmentArea,
   segment: Segment,
 ): Promise<PayloadVerdict> {
-  return forEachPiece(environment, legs, leg, area, segment, async () => {});
+  const look = () => forEachPiece(environment, legs, leg, area, segment, async () => {});
+  const verdict = await look();
+  return verdict.bad.length === 0 || !verdict.readable ? verdict : look();
 }
 
 /**

@@ -77,8 +77,18 @@ export class SegmentCursor {
     this.#environment.buffers.give(this.#window);
   }
 
-  /** The segment that begins at this block of the area. */
+  /**
+   * The segment that begins at this block of the area. Nothing is believed only when it was read twice: to take one read
+   * that went astray for the end of the log would lose what was answered.
+   */
   async at(position: number): Promise<Found> {
+    const found = await this.#look(position);
+    if (found.segment !== null || !found.readable) return found;
+    this.#to = this.#from;
+    return this.#look(position);
+  }
+
+  async #look(position: number): Promise<Found> {
     const wanted = this.#lastBlocks >= LONG_BLOCKS ? 1 : WINDOW_BLOCKS;
     if (!(await this.#hold(position, 1, wanted))) return UNREADABLE;
     const { bytes } = this.#environment.buffers;
