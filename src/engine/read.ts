@@ -11,7 +11,7 @@
  * Never stale, mixed or made-up data: a read that cannot be answered waits or fails.
  */
 
-import { EIO, ENOMEM, type Errno, isDriveGone, OK } from '../base/errno.ts';
+import { EIO, ENOMEM, type Errno, ESHUTDOWN, isDriveGone, OK } from '../base/errno.ts';
 import {
   type Address,
   BLOCK_BYTES,
@@ -75,7 +75,7 @@ async function readPatiently(
   for (;;) {
     const errno = await readOnce(v, offset, address, lengthBytes);
     if (errno !== ABSENT) return errno;
-    if (!(await heldForDrive(v, startedMs))) return EIO;
+    if (!(await heldForDrive(v, startedMs))) return refusalOf(v);
   }
 }
 
@@ -94,6 +94,9 @@ export async function heldForDrive(v: VolumeCore, startedMs: number): Promise<bo
   window.heldReads--;
   return true;
 }
+
+/** Nothing of the volume is lost when it is stopped while somebody waits: whoever asks again later is answered. */
+export const refusalOf = (v: VolumeCore): Errno => (v.stopping ? ESHUTDOWN : EIO);
 
 export async function readOnce(
   v: VolumeCore,

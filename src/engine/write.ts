@@ -11,7 +11,7 @@
  *   8  answered
  */
 
-import { EIO, ENOMEM, type Errno, OK } from '../base/errno.ts';
+import { EIO, ENOMEM, type Errno, ESHUTDOWN, OK } from '../base/errno.ts';
 import {
   type Address,
   BLOCK_BYTES,
@@ -22,7 +22,7 @@ import {
   type VolumeOffset,
 } from '../base/units.ts';
 import { DATA } from '../core/overlay.ts';
-import { ABSENT, heldForDrive, readOnce } from './read.ts';
+import { ABSENT, heldForDrive, readOnce, refusalOf } from './read.ts';
 import type { VolumeCore } from './volume-core.ts';
 import { byCursor, heldForLogSpace, logRefuses, writeLog } from './write-log.ts';
 import { writeMembers } from './write-members.ts';
@@ -47,7 +47,7 @@ export async function write(
       v.gate.leave();
     }
     if (errno === OK || !logRefuses(v, errno)) return errno; // 8
-    if (!(await heldForLogSpace(v))) return errno;
+    if (!(await heldForLogSpace(v))) return v.stopping ? ESHUTDOWN : errno;
   }
 }
 
@@ -138,9 +138,12 @@ async function writeUnaligned(
         buffers.bytes.copyWithin(start, address, address + lengthBytes);
         return writeInside(v, from, whole, bytes);
       });
-      if (errno !== OK && logRefuses(v, errno) && (await heldForLogSpace(v))) continue;
       if (errno === ABSENT) {
-        if (!(await heldForDrive(v, startedMs))) return EIO;
+        if (!(await heldForDrive(v, startedMs))) return refusalOf(v);
+        continue;
+      }
+      if (errno !== OK && logRefuses(v, errno)) {
+        if (!(await heldForLogSpace(v))) return v.stopping ? ESHUTDOWN : errno;
         continue;
       }
       return errno === OK && fua ? await flush(v) : errno;

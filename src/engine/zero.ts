@@ -4,7 +4,7 @@
  * and changes nothing.
  */
 
-import { EIO, ENOMEM, ENOTSUP, type Errno, OK } from '../base/errno.ts';
+import { EIO, ENOMEM, ENOTSUP, type Errno, ESHUTDOWN, OK } from '../base/errno.ts';
 import {
   type Address,
   BLOCK_BYTES,
@@ -71,7 +71,7 @@ async function zeroStep(
       v.gate.leave();
     }
     if (errno === OK || !logRefuses(v, errno)) return errno;
-    if (!(await heldForLogSpace(v))) return errno;
+    if (!(await heldForLogSpace(v))) return v.stopping ? ESHUTDOWN : errno;
   }
 }
 
