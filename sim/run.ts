@@ -327,7 +327,7 @@ class Run {
     await this.#quiet(where);
     if (!scene.server.running) return;
     if (this.#isHeldByRule3()) {
-      scene.coverage.count('not at rest: the log is full and a second member absent');
+      scene.coverage.count('not at rest: the log takes nothing and a second member is absent');
       return;
     }
     const { server } = scene;
@@ -374,14 +374,15 @@ class Run {
   }
 
   /**
-   * With the log full and a second member absent writes are held until an operator brings a drive back, however long that
+   * With the log full or lost and a second member absent writes are held until an operator brings a drive back, however long that
    * takes (rule 3): in the end he does, and then they have to be answered.
    */
   #isHeldByRule3(): boolean {
     const scene = this.#scene;
     if (!scene.server.running || scene.outstanding === 0) return false;
     const { core, server } = scene;
-    const isFull = server.said.some(({ kind }) => kind === 'log-95');
+    const isLost = core.log?.status().state === 'failed';
+    const isFull = isLost || server.said.some(({ kind }) => kind === 'log-95');
     const isSecondAbsent = core.absentCount > 1;
     const isOpen = core.mode === 'frozen' && core.window?.state === 'open';
     return isFull && isSecondAbsent && isOpen && core.writesHeld === scene.outstanding;

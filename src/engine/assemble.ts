@@ -69,6 +69,7 @@ async function assemble(
   if (!decided.ok) return decided;
   const decision = decided.value;
   const v = coreFrom(environment, limits, decision, opened, request); // 3
+  v.assembling = true;
   v.legSharesFileSystem = places.value.sharesFileSystem;
 
   const logged = await openLog(v, decision, opened); // 4
@@ -143,6 +144,7 @@ const isMissing = ({ code }: Problem): boolean =>
 
 /** 7: whatever was under way goes on. */
 function goOn(v: VolumeCore, volume: Volume, decision: AssemblyDecision): void {
+  v.assembling = false;
   if (v.mode === 'frozen') return;
   // In a replay every stripe of parity is in the journal first, so nothing is in doubt before this.
   if (

@@ -22,6 +22,7 @@ export async function startRebuildOfSpare(v: VolumeCore): Promise<void> {
     v.mode === 'direct' &&
     v.window === null &&
     v.rebuildJob?.running !== true &&
+    !v.assembling &&
     v.members.spares.length > 0 &&
     v.members.slots.some(({ state }) => state === 'failed' || state === 'missing');
   if (!wanted()) return;

@@ -132,6 +132,8 @@ export class VolumeCore {
   /** The replay under way; settles when it has ended or stopped. */
   replaying: Promise<void> = Promise.resolve();
   stopping = false;
+  /** A start is putting it together: what a crash left half-written is not made good yet, so no drive takes a slot. */
+  assembling = false;
   /** Lockstep levels: reads whose stripe did not add up. */
   parityErrors = 0;
   /** A member was lost while the parity of written regions was in doubt: until the volume is started anew. */

@@ -777,7 +777,8 @@ test('a log that no label knows and that was never used counts as blank; in a wi
   const decision = assembled(world, { legs: [leg(0, unused)] });
   assert.deepEqual([decision.legs.length, decision.blankLegs], [0, ['/log0']]);
   const elsewhere = { ...unused, volumeUuid: uuid(98) };
-  for (const used of [{ ...unused, sequence: 2 }, { ...unused, epoch: 1 }, elsewhere])
+  const logging = { ...unused, state: 'logging' } as const;
+  for (const used of [{ ...unused, sequence: 2 }, { ...unused, epoch: 1 }, logging, elsewhere])
     assert.equal(refused(world, { legs: [leg(0, used)] }).code, 'log-foreign');
   openWindow(world, 1);
   assert.equal(refused(world, { legs: [leg(0, unused)] }).code, 'log-foreign');
