@@ -164,6 +164,12 @@ export class Scene {
     return false;
   }
 
+  anySlow(): boolean {
+    for (const medium of this.machine.media.values())
+      if (medium.slowness >= HOPELESS_SLOWNESS) return true;
+    return false;
+  }
+
   /** Some drive has been pulled out; the volume may not have had the time to put that on record. */
   anyGone(): boolean {
     for (const medium of this.machine.media.values()) if (medium.isVanished) return true;
