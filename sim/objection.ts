@@ -29,3 +29,7 @@ export class Objection extends Error {
 export const objectTo = (checker: Checker, when: boolean, message: () => string): void => {
   if (when) throw new Objection(checker, message());
 };
+
+/** Of an error that is no objection, for whoever looks for the bug. */
+export const stackOf = (error: unknown): string =>
+  error instanceof Error ? (error.stack ?? error.message) : String(error);

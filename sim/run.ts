@@ -11,7 +11,7 @@ import { Coverage } from './coverage.ts';
 import { byChance, crash, everythingKept, type Fate, nothingKept } from './fate.ts';
 import { withoutTheWorld } from './guards.ts';
 import { ask, recent } from './hosts.ts';
-import { Objection, objectTo } from './objection.ts';
+import { Objection, objectTo, stackOf } from './objection.ts';
 import { bringBack, command } from './operator.ts';
 import { Oracle } from './oracle.ts';
 import type { Action, CrashFate, Plan, Step } from './plan.ts';
@@ -460,6 +460,3 @@ function fateOf(word: CrashFate, chance: Stream): Fate {
   if (word === 'nothing') return nothingKept;
   return word === 'everything' ? everythingKept : byChance(chance.next);
 }
-
-const stackOf = (error: unknown): string =>
-  error instanceof Error ? (error.stack ?? error.message) : String(error);
