@@ -578,7 +578,7 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
   ),
   'state-unusable': entry(
     failed,
-    'The state directory {path} cannot be used[: {reason}].',
+    'The state directory[ {path}] cannot be used[: {reason}].',
     'Give another one with `--state`, or repair it. What is on the drives is not concerned.',
   ),
   'listen-failed': entry(

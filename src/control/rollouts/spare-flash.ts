@@ -279,8 +279,9 @@ async function verdict(
   if (found.ok) {
     const { task, target } = found.value;
     const read = await step(job, work, 'verify', (control) => task.verify(target, control));
+    const how = read.result === 'not-started' ? 'could not be made' : 'failed';
     if (read.result !== 'done')
-      return { event: 'went-wrong', firmwareAfter, note: `the read test failed: ${read.reason}` };
+      return { event: 'went-wrong', firmwareAfter, note: `the read test ${how}: ${read.reason}` };
   }
   const { version } = job.record.task;
   const isNew = version === null ? firmwareAfter !== before.firmware : firmwareAfter === version;

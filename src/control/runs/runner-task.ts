@@ -412,6 +412,8 @@ async function readTest(run: Runner): Promise<void> {
   step.command = result.command;
   step.exitStatus = result.exitStatus;
   step.output = result.output;
-  record.readTest = result.result === 'done' ? '' : result.reason || 'the read test failed.';
+  // One that could not be begun says nothing of the drive; its step says why.
+  const isBad = result.result !== 'done' && result.result !== 'not-started';
+  record.readTest = isBad ? result.reason || 'the read test failed.' : '';
   await run.endStep(step, stepResultOf(result), result.reason);
 }

@@ -425,6 +425,16 @@ test('a command of the user is told everything, and runs under the name of its s
   });
 });
 
+test('a read test that cannot even be begun says nothing of the drive, and nobody is told to replace it', async (t) => {
+  const machine = await Machine.boot(t);
+  await machine.create('tank', 5);
+  machine.tools.noReadTest = 'its output cannot be written: EACCES';
+  const run = await machine.ended((await machine.run('tank', '1')).id);
+  assert.equal(run.outcome, 'done', JSON.stringify(run));
+  assert.doesNotMatch(run.next, /replace/);
+  assert.match(run.steps.find(({ step }) => step === 'verify')?.note ?? '', /EACCES/);
+});
+
 test('a drive that comes back under another name is found by what it says of itself', async (t) => {
   const machine = await Machine.boot(t);
   const [, path] = await machine.create('tank', 5);

@@ -41,6 +41,8 @@ export class ToolBox implements RunTools {
   /** Every command that was begun: `stage /dev/x`. */
   readonly log: string[] = [];
   stageActivates = false;
+  /** Why no read test can be begun. */
+  noReadTest = '';
   /** Refuses `check`; set between plan and stage for an image that vanishes. */
   checkRefusal: string | null = null;
   imageSha256 = 'ab';
@@ -189,6 +191,13 @@ export class ToolBox implements RunTools {
         this.#command('diagnose', drive, request, control, () => {}),
       verify: async (drive) => {
         await this.gates.get('verify')?.pass();
+        if (this.noReadTest !== '')
+          return {
+            ...well('verify'),
+            result: 'not-started',
+            exitStatus: null,
+            reason: this.noReadTest,
+          };
         return this.drive(drive.path).isUnreadable
           ? {
               ...well('verify'),
