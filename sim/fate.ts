@@ -8,6 +8,7 @@
 
 import { SECTOR_BYTES } from '../src/base/units.ts';
 import type { SimMedium } from './medium.ts';
+import type { CrashFate } from './plan.ts';
 
 export interface Unflushed {
   readonly sequence: number;
@@ -41,6 +42,12 @@ export function byChance(next: () => number): Fate {
     }
     return kind === 1 || (kind === 2 && next() < 0.5);
   };
+}
+
+/** What the word of a plan means. */
+export function fateOf(word: CrashFate, next: () => number): Fate {
+  if (word === 'nothing') return nothingKept;
+  return word === 'everything' ? everythingKept : byChance(next);
 }
 
 /** The process is gone, and with `power` all that only a cache held; returns how many writes were unsafe. */

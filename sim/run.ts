@@ -8,7 +8,7 @@ import type { Problem } from '../src/core/problems.ts';
 import { covers, coversCommand, harmOf } from './budget.ts';
 import { LabelWatch, missesBuffers, nothingLeaks, ParityWatch, readAll } from './checks.ts';
 import { Coverage } from './coverage.ts';
-import { byChance, crash, everythingKept, type Fate, nothingKept } from './fate.ts';
+import { crash, fateOf, nothingKept } from './fate.ts';
 import { withoutTheWorld } from './guards.ts';
 import { ask, recent } from './hosts.ts';
 import { Objection, objectTo, stackOf } from './objection.ts';
@@ -258,7 +258,7 @@ class Run {
     scene.killServer();
     scene.oracle.crashed(kind);
     const chance = new Stream(this.#plan.seed, `fate of step ${this.#step}`);
-    crash(scene.machine.media.values(), kind === 'power', fateOf(fateWord, chance));
+    crash(scene.machine.media.values(), kind === 'power', fateOf(fateWord, chance.next));
     world.trace.line(`${kind} in step ${this.#step}`);
     await this.#pass(downUs + 1);
     this.#start();
@@ -379,8 +379,8 @@ class Run {
   }
 
   /**
-   * With the log full or lost and a second member absent writes are held until an operator brings a drive back, however long that
-   * takes (rule 3): in the end he does, and then they have to be answered.
+   * With the log full or lost and a second member absent writes are held until an operator brings a drive back, however
+   * long that takes (rule 3): in the end he does, and then they have to be answered.
    */
   #isHeldByRule3(): boolean {
     const scene = this.#scene;
@@ -455,8 +455,3 @@ const START_ATTEMPTS = 8;
 const HELD_LONG_US = 60 * 1_000_000;
 const BUFFER_TURNS = 600;
 const BUFFER_TURN_US = 100_000;
-
-function fateOf(word: CrashFate, chance: Stream): Fate {
-  if (word === 'nothing') return nothingKept;
-  return word === 'everything' ? everythingKept : byChance(chance.next);
-}

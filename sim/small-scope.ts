@@ -10,7 +10,7 @@ import { SECTOR_BYTES } from '../src/base/units.ts';
 import { covers } from './budget.ts';
 import type { Coverage } from './coverage.ts';
 import { crashStates } from './crash-states.ts';
-import { Objection } from './objection.ts';
+import { Objection, stackOf } from './objection.ts';
 import type { Pools } from './pools.ts';
 import { probe } from './probe.ts';
 import { Script, smallPlan } from './script.ts';
@@ -213,6 +213,3 @@ class SmallScope {
     }
   }
 }
-
-const stackOf = (error: unknown): string =>
-  error instanceof Error ? (error.stack ?? error.message) : String(error);
