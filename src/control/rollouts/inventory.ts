@@ -6,8 +6,8 @@
 import { explain } from '../../api/errors.ts';
 import { done, type Outcome } from '../../core/problems.ts';
 import type { InventoryDrive } from '../../core/rollout-report.ts';
-import type { TaskRequest } from '../../core/run-report.ts';
 import type { DriveStatus } from '../../core/status.ts';
+import { plainRequest } from '../../core/task-request.ts';
 import { askDrive } from './rollout-planner.ts';
 import type { RolloutTools } from './rollout-tools.ts';
 
@@ -43,23 +43,8 @@ async function entryOf(
   if (path === '') return { ...entry, facts: null, note: 'no drive is there' };
   if (state === 'away') return { ...entry, facts: null, note: 'it is away: a window is open' };
   const { wholePath } = await tools.volumes.wholeOf(path);
-  const asked = await askDrive(tools, wholePath, asking);
+  const asked = await askDrive(tools, wholePath, plainRequest);
   return asked.ok
     ? { ...entry, facts: asked.value.facts, note: asked.value.facts.healthNote }
     : { ...entry, facts: null, note: explain(asked.problem).message };
 }
-
-/** A request of nothing: the drive is only asked. */
-const asking: TaskRequest = {
-  purpose: 'firmware',
-  imagePath: null,
-  imageSha256: null,
-  version: null,
-  model: null,
-  command: null,
-  commandDirectory: null,
-  test: null,
-  newDrivePath: null,
-  commandLimitMs: 60_000,
-  answerLimitMs: 60_000,
-};

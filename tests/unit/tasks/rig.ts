@@ -19,6 +19,7 @@ import type { TestContext } from 'node:test';
 import type { DriveFacts } from '../../../src/core/drive-facts.ts';
 import type { Outcome, ProblemCode } from '../../../src/core/problems.ts';
 import type { TaskRequest } from '../../../src/core/run-report.ts';
+import { plainRequest } from '../../../src/core/task-request.ts';
 import { isRunning, type ProcessIdentity } from '../../../src/tasks/command.ts';
 import type { TaskContext } from '../../../src/tasks/context.ts';
 import type { StepControl, TaskDrive } from '../../../src/tasks/task.ts';
@@ -83,17 +84,7 @@ export function rig(t: TestContext): Rig {
 }
 
 export const request = (change: Partial<TaskRequest> = {}): TaskRequest => ({
-  purpose: 'firmware',
-  imagePath: null,
-  imageSha256: null,
-  version: null,
-  model: null,
-  command: null,
-  commandDirectory: null,
-  test: null,
-  newDrivePath: null,
-  commandLimitMs: 60_000,
-  answerLimitMs: 60_000,
+  ...plainRequest,
   ...change,
 });
 

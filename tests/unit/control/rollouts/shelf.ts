@@ -20,6 +20,7 @@ import { done, type Outcome, type Problem, refuse } from '../../../../src/core/p
 import type { RolloutDrive, RolloutReport } from '../../../../src/core/rollout-report.ts';
 import type { RunOutcome, RunReport, TaskRequest } from '../../../../src/core/run-report.ts';
 import type { Check, DriveStatus, VolumeStatus } from '../../../../src/core/status.ts';
+import { plainRequest } from '../../../../src/core/task-request.ts';
 import type { CommandResult, DriveTask, TaskDrive } from '../../../../src/tasks/task.ts';
 
 export const NEW = 'B2';
@@ -406,15 +407,8 @@ export const request = (
     ...change.window,
   },
   task: {
-    purpose: 'firmware',
+    ...plainRequest,
     imagePath: '/fw',
-    imageSha256: null,
-    version: null,
-    model: null,
-    command: null,
-    commandDirectory: null,
-    test: null,
-    newDrivePath: null,
     commandLimitMs: 1000,
     answerLimitMs: 20,
     ...change.task,
