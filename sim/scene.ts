@@ -131,6 +131,18 @@ export class Scene {
     return isChanged && left.every(({ path }) => this.isHarmed(path));
   }
 
+  /**
+   * Lost with its last leg is also the record that the other one had missed something, when no member is open to keep it:
+   * the other then looks like a leg that has everything. Only beyond the promises, which leave a member to write on.
+   */
+  forgetsLeg(lost: string | null): boolean {
+    if (this.plan.promise === 'covered' || this.#standing === null) return false;
+    const { legs, slots } = this.#standing;
+    const online = legs.filter(({ state }) => state === 'online');
+    const isLast = online.length === 1 && online[0]?.path === lost && legs.length > 1;
+    return isLast && !slots.some(({ path, state }) => state === 'online' && !this.isHarmed(path));
+  }
+
   /** Copies of members and legs that somebody has plugged in, and what each is a copy of. */
   readonly clones = new Map<string, string>();
 
