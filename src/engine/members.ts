@@ -151,7 +151,11 @@ export class Members {
   }
 
   readData(slot: number, offset: MemberOffset, address: Address, length: number): Promise<Errno> {
-    const member = this.at(slot);
+    return this.readFrom(this.at(slot), offset, address, length);
+  }
+
+  /** From this member, whoever has its slot by now. */
+  readFrom(member: Member, offset: MemberOffset, address: Address, length: number): Promise<Errno> {
     const drive = member.drive;
     if (!drive) return GONE;
     return drive.read(this.#driveOffset(member, offset), address, length);

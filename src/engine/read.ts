@@ -317,12 +317,14 @@ async function readChecked(
   const scratch = await buffers.takeLater(lengthBytes, 'engine');
   try {
     if (scratch === 0) return ENOMEM;
-    const own = g.dataSlot(stripe, index);
+    // While lock and buffer were waited for a drive may have gone, and one that is still blank have its slot.
+    if (v.members.absentMask !== 0 || v.mode !== 'direct' || !v.parityTrusted(stripe)) return EIO;
+    const own = v.members.at(g.dataSlot(stripe, index));
     const check = await consistent(v.sources, offset, scratch, lengthBytes, 0);
     if (check.errno !== OK) {
       // The member that holds the data is read again, and mended, by the caller; any other would go unnoticed.
       const { member } = check;
-      const isOther = member !== null && member.slot !== own;
+      const isOther = member !== null && member !== own;
       if (isOther) await mendOther(v, member, check.errno, offset, scratch, lengthBytes);
       return check.errno;
     }
@@ -333,7 +335,7 @@ async function readChecked(
       });
       return EIO;
     }
-    return await v.members.readData(own, offset, address, lengthBytes);
+    return await v.members.readFrom(own, offset, address, lengthBytes);
   } finally {
     if (scratch !== 0) buffers.give(scratch);
     v.locks.unlock(stripe);
@@ -351,7 +353,8 @@ async function mendOther(
 ): Promise<void> {
   const { slot } = member;
   noteReadError(v, member, errno);
-  if (isDriveGone(errno) || member.state !== 'online') return;
+  const isAlone = (v.members.absentMask & ~bit(slot)) === 0;
+  if (isDriveGone(errno) || member.state !== 'online' || !isAlone) return;
   const made = await reconstruct(v.sources, slot, bit(slot), offset, scratch, lengthBytes);
   if (made.errno === OK) await repairRange(v, member, offset, scratch, lengthBytes);
 }

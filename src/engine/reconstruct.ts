@@ -59,10 +59,11 @@ async function copyFromMirror(
   lengthBytes: number,
 ): Promise<Reconstructed> {
   let failed: Reconstructed = { errno: EIO, member: null };
-  for (let other = 0; other < from.members.count; other++) {
-    if (other === slot || (unusable & bit(other)) !== 0) continue;
-    const member = from.members.at(other);
-    const errno = await from.members.readData(other, offset, address, lengthBytes);
+  const sources = from.members.slots.filter(
+    (other) => other.slot !== slot && (unusable & bit(other.slot)) === 0,
+  );
+  for (const member of sources) {
+    const errno = await from.members.readFrom(member, offset, address, lengthBytes);
     if (errno === OK) return { errno: OK, member: null };
     failed = { errno, member };
   }
@@ -77,23 +78,22 @@ async function xorOfOthers(
   lengthBytes: number,
 ): Promise<Reconstructed> {
   const { members, buffers, kernels } = from;
-  const others: number[] = [];
-  for (let other = 0; other < members.count; other++) if (other !== slot) others.push(other);
+  // Those who are the members now: while a buffer is waited for, a slot may get a drive that holds nothing yet.
+  const others = members.slots.filter((other) => other.slot !== slot);
   // The first source is read straight into the result; the rest into one scratch buffer.
   const scratch = await buffers.takeLater(lengthBytes * Math.max(1, others.length - 1), 'engine');
   if (scratch === 0) return { errno: ENOMEM, member: null };
   try {
-    const asked = others.map((other) => members.at(other));
     const addresses = others.map((_, index) =>
       index === 0 ? address : ((scratch + (index - 1) * lengthBytes) as Address),
     );
     const results = await Promise.all(
       others.map((other, index) =>
-        members.readData(other, offset, addresses[index] as Address, lengthBytes),
+        members.readFrom(other, offset, addresses[index] as Address, lengthBytes),
       ),
     );
     const bad = results.findIndex((errno) => errno !== OK);
-    if (bad >= 0) return { errno: results[bad] as Errno, member: asked[bad] as Member };
+    if (bad >= 0) return { errno: results[bad] as Errno, member: others[bad] as Member };
     kernels.xor(address, addresses, lengthBytes);
     return { errno: OK, member: null };
   } finally {
@@ -114,18 +114,17 @@ export async function consistent(
 ): Promise<Reconstructed & { readonly equal: boolean }> {
   const { members, buffers, kernels, mirrored } = from;
   if (!mirrored && unusable !== 0) return { errno: EIO, member: null, equal: false };
-  const slots: number[] = [];
-  for (let slot = 0; slot < members.count; slot++)
-    if ((unusable & bit(slot)) === 0) slots.push(slot);
-  const scratch = await buffers.takeLater(lengthBytes * Math.max(1, slots.length - 1), 'engine');
+  const asked = members.slots.filter(({ slot }) => (unusable & bit(slot)) === 0);
+  const scratch = await buffers.takeLater(lengthBytes * Math.max(1, asked.length - 1), 'engine');
   if (scratch === 0) return { errno: ENOMEM, member: null, equal: false };
   try {
-    const asked = slots.map((slot) => members.at(slot));
-    const addresses = slots.map((_, i) =>
+    const addresses = asked.map((_, i) =>
       i === 0 ? address : ((scratch + (i - 1) * lengthBytes) as Address),
     );
     const results = await Promise.all(
-      slots.map((slot, i) => members.readData(slot, offset, addresses[i] as Address, lengthBytes)),
+      asked.map((member, i) =>
+        members.readFrom(member, offset, addresses[i] as Address, lengthBytes),
+      ),
     );
     const bad = results.findIndex((errno) => errno !== OK);
     if (bad >= 0)
