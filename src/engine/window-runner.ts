@@ -299,10 +299,9 @@ export class WindowRunner {
     if (!prepared.ok) return prepared;
     v.members.refresh();
     // Of a replacement nothing else was expected.
-    const expected = request.rebuild || v.window?.purpose === 'replacement';
     v.emit(
       'rebuild-started',
-      expected ? 'info' : 'warning',
+      request.rebuild || v.window?.purpose === 'replacement' ? 'info' : 'warning',
       `Drive ${path} ${blank ? 'is blank' : 'is taken as blank'}: rebuilding it from the frozen drives`,
       { path },
     );

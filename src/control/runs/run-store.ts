@@ -15,6 +15,7 @@ import { type LostRecord, readKept, removeKept, writeKept } from '../kept-record
 import { copyOf, type RunRecord } from './run-record.ts';
 
 export const RUNS_MAX = 1_000;
+const RETRY_MS = 5_000;
 
 export class RunStore {
   readonly #folder: string;
@@ -25,6 +26,12 @@ export class RunStore {
   /** Ended ones, without what their commands printed. */
   readonly #light = new Set<string>();
   readonly #writing = new Map<string, Promise<boolean>>();
+  /** Records that could not be written, and are tried again: the last one of a run has nobody else to do it. */
+  readonly #waiting = new Map<string, NodeJS.Timeout>();
+  readonly #retryMs: number;
+  #isClosed = false;
+  /** Why the last one could not be written; null: it could. */
+  unwritten: string | null = null;
 
   /** Their records are gone for good; nobody knows what they were about. */
   readonly lost: readonly LostRecord[];
@@ -35,15 +42,21 @@ export class RunStore {
     folder: string,
     onTrouble: (reason: string) => void,
     lost: readonly LostRecord[],
+    retryMs: number,
   ) {
     this.#folder = folder;
     this.#onTrouble = onTrouble;
     this.lost = lost;
+    this.#retryMs = retryMs;
   }
 
-  static async open(folder: string, onTrouble: (reason: string) => void): Promise<RunStore> {
+  static async open(
+    folder: string,
+    onTrouble: (reason: string) => void,
+    retryMs = RETRY_MS,
+  ): Promise<RunStore> {
     const { kept, lost } = await readKept(folder, parse);
-    const store = new RunStore(folder, onTrouble, lost);
+    const store = new RunStore(folder, onTrouble, lost, retryMs);
     for (const { id, path } of lost)
       onTrouble(`the record of run ${id} cannot be read, and neither can its copy: ${path}`);
     const records = kept.map(({ record }) => record);
@@ -101,10 +114,14 @@ export class RunStore {
       try {
         await writeKept(this.#folder, id, text);
         this.#written.set(id, text);
+        this.unwritten = null;
         if (isLast) this.#lighten(record);
         return true;
       } catch (error) {
-        this.#onTrouble(`the record of run ${id} cannot be written: ${(error as Error).message}`);
+        const reason = `the record of run ${id} cannot be written: ${(error as Error).message}`;
+        if (this.unwritten !== reason) this.#onTrouble(reason);
+        this.unwritten = reason;
+        this.#tryAgain(record);
         return false;
       }
     });
@@ -112,7 +129,21 @@ export class RunStore {
     return writing;
   }
 
-  async flush(): Promise<void> {
+  #tryAgain(record: RunRecord): void {
+    const { id } = record.report;
+    if (this.#isClosed || this.#waiting.has(id)) return;
+    const timer = setTimeout(() => {
+      this.#waiting.delete(id);
+      if (this.#records.has(id)) void this.save(record);
+      else this.unwritten = null;
+    }, this.#retryMs);
+    this.#waiting.set(id, timer.unref());
+  }
+
+  /** Nothing is tried again after this. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    for (const timer of this.#waiting.values()) clearTimeout(timer);
     await Promise.all(this.#writing.values());
   }
 

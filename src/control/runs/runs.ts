@@ -145,12 +145,23 @@ export class Runs implements RunService {
 
   /** A run of this volume that waits for somebody, or one that nobody knows any more. */
   concerns(volume: string): Concern[] {
-    const lost = this.#lost.concerns(volume);
+    const lost = [...this.#lost.concerns(volume), ...this.#unwritten(volume)];
     const report = this.#of(volume)?.record.report;
     if (report?.state !== 'waiting') return lost;
     const { sentence, next } = report;
     const message = `${sentence} ${next}`.trim();
     return [...lost, { alarm: { code: 'run-waiting', severity: 'warning', message }, next }];
+  }
+
+  /** What is done to a drive must be on record; said where a run is, or was the last. */
+  #unwritten(volume: string): Concern[] {
+    const { store } = this.#options;
+    const why = store.unwritten;
+    if (why === null || !store.all().some(({ report }) => report.volumes.includes(volume)))
+      return [];
+    const next = 'Make room there, or make it writable; it is tried again every few seconds.';
+    const message = `${why.charAt(0).toUpperCase()}${why.slice(1)}. ${next}`;
+    return [{ alarm: { code: 'run-unrecorded', severity: 'warning', message }, next }];
   }
 
   onChange(listener: (report: RunReport) => void): () => void {
@@ -177,7 +188,7 @@ export class Runs implements RunService {
     this.#isClosing = true;
     this.#lost.close();
     for (const runner of this.#runners.values()) runner.abandon();
-    await this.#options.store.flush();
+    await this.#options.store.close();
   }
 
   #runner(record: RunRequestRecord): Runner {

@@ -1,10 +1,13 @@
 /** The record of a run is damaged while its tool is at work: the run goes on from the copy, or nobody touches the drive. */
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { readKept, removeKept, writeKept } from '../../../../src/control/kept-records.ts';
+import type { RunRecord } from '../../../../src/control/runs/run-record.ts';
+import { RunStore } from '../../../../src/control/runs/run-store.ts';
 import { Machine } from './machine.ts';
 
 const closing = (machine: Machine) =>
@@ -130,4 +133,32 @@ test('records kept twice: either file will do, neither is lost and said, at ever
   await removeKept(folder, 'c');
   assert.deepEqual(await look(), [['a'], []]);
   assert.deepEqual(readdirSync(folder).toSorted(), ['a', 'a.json']);
+});
+
+test('the last record of a run that could not be written is written as soon as it can be', async (t) => {
+  const machine = await Machine.boot(t);
+  await machine.create('tank', 5);
+  const { id } = await machine.run('tank', '1');
+  await machine.ended(id);
+  await machine.untilOnFile(id);
+  const record = JSON.parse(readFileSync(machine.recordFile(id), 'utf8')) as RunRecord;
+  const folder = mkdtempSync('/tmp/locum-retry-');
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const said: string[] = [];
+  const store = await RunStore.open(folder, (reason) => void said.push(reason), 10);
+  mkdirSync(join(folder, `${id}.json.new`));
+  record.phase = 'replaying';
+  assert.equal(await store.add(record), false, 'it is not begun');
+  rmSync(join(folder, `${id}.json.new`), { recursive: true });
+  assert.ok(await store.add(record));
+  mkdirSync(join(folder, `${id}.json.new`));
+  record.phase = 'ended';
+  assert.equal(await store.save(record), false);
+  assert.match(store.unwritten ?? '', /cannot be written/);
+  rmSync(join(folder, `${id}.json.new`), { recursive: true });
+  while (store.unwritten !== null) await delay(5);
+  const kept = JSON.parse(readFileSync(join(folder, `${id}.json`), 'utf8')) as RunRecord;
+  assert.equal(kept.phase, 'ended');
+  assert.equal(said.length, 2, said.join());
+  await store.close();
 });

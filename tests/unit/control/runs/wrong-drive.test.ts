@@ -112,9 +112,14 @@ test('the record of a step cannot be written: the step is not begun', async (t) 
   const late = machine.tools.gate('verify');
   gate.open();
   await late.arrived;
+  const { alarms } = await machine.status('tank');
+  assert.ok(alarms.some(({ code }) => code === 'run-unrecorded'));
   rmSync(inTheWay, { recursive: true });
   late.open();
   const run = await machine.ended(id);
+  await machine.untilStatus('tank', (status) =>
+    status.alarms.every(({ code }) => code !== 'run-unrecorded'),
+  );
   assert.equal(run.outcome, 'failed', JSON.stringify(run));
   assert.match(run.sentence, /record cannot be written/);
   assert.equal(machine.tools.log.length, 1, 'the activation was not begun');
