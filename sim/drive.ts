@@ -2,13 +2,17 @@
  * A handle on a simulated drive: the engine's `Drive`. Every operation takes its time in the world of the process that
  * opened the handle, and takes effect when it completes. A handle dies with its process; what is called on a dead handle
  * never answers.
+ *
+ * Reads and writes can call back instead of making a promise, as real drives do: an operation is one object, and a run has
+ * a hundred thousand of them.
  */
 
 import { assert } from '../src/base/assert.ts';
 import { EBADF, EIO, type Errno, OK } from '../src/base/errno.ts';
 import { type Address, type DriveOffset, SECTOR_BYTES } from '../src/base/units.ts';
 import type { Buffers } from '../src/io/buffers.ts';
-import type { Drive, Part } from '../src/io/drive.ts';
+import type { DirectDrive, Settle } from '../src/io/direct-drive.ts';
+import type { Part } from '../src/io/drive.ts';
 import { type DriveFault, type Operation, type OperationKind, operationKinds } from './faults.ts';
 import type { Pending, SimMedium } from './medium.ts';
 import type { World } from './world.ts';
@@ -26,9 +30,55 @@ function besideOf(fault: DriveFault | null, offset: number): number {
   return offset + shift < 0 ? -shift : shift;
 }
 
-const nothing = (): Uint8Array => new Uint8Array(0);
+const NOTHING = new Uint8Array(0);
 
-export class SimDrive implements Drive {
+/** Where an operation has its data, and what a flush covers. */
+interface Subject {
+  readonly address?: Address;
+  readonly parts?: readonly Part[];
+  /** Writes up to this one. */
+  readonly through?: number;
+}
+
+/** An operation under way. */
+class Started implements Pending, Operation {
+  readonly handle: SimDrive;
+  readonly kind: OperationKind;
+  readonly offset: number;
+  readonly lengthBytes: number;
+  readonly subject: Subject;
+  readonly settle: Settle;
+
+  constructor(
+    handle: SimDrive,
+    kind: OperationKind,
+    offset: number,
+    lengthBytes: number,
+    subject: Subject,
+    settle: Settle,
+  ) {
+    this.handle = handle;
+    this.kind = kind;
+    this.offset = offset;
+    this.lengthBytes = lengthBytes;
+    this.subject = subject;
+    this.settle = settle;
+  }
+
+  get operation(): Operation {
+    return this;
+  }
+
+  data(): Uint8Array {
+    return this.handle.dataOf(this);
+  }
+
+  run(): void {
+    this.handle.finish(this);
+  }
+}
+
+export class SimDrive implements DirectDrive {
   readonly path: string;
   readonly sizeBytes: number;
   readonly blockBytes: number;
@@ -51,46 +101,44 @@ export class SimDrive implements Drive {
     medium.attach(this);
   }
 
+  readDirect(offset: DriveOffset, address: Address, lengthBytes: number, settle: Settle): void {
+    this.#start('read', offset, lengthBytes, { address }, settle);
+  }
+
+  writeDirect(offset: DriveOffset, address: Address, lengthBytes: number, settle: Settle): void {
+    this.#start('write', offset, lengthBytes, { address }, settle);
+  }
+
+  writePartsDirect(offset: DriveOffset, parts: readonly Part[], settle: Settle): void {
+    assert(parts.length > 0, 'a gathered write has parts');
+    let lengthBytes = 0;
+    for (const part of parts) lengthBytes += part.lengthBytes;
+    this.#start('write', offset, lengthBytes, { parts }, settle);
+  }
+
   read(offset: DriveOffset, address: Address, lengthBytes: number): Promise<Errno> {
-    return this.#run('read', offset, lengthBytes, nothing, (fault) => {
-      const from = offset + besideOf(fault, offset);
-      const { bytes } = this.medium;
-      this.#buffers.bytes.set(bytes.subarray(from, from + lengthBytes), address);
-    });
+    return new Promise((resolve) => this.readDirect(offset, address, lengthBytes, resolve));
   }
 
   write(offset: DriveOffset, address: Address, lengthBytes: number): Promise<Errno> {
-    const data = (): Uint8Array => this.#buffers.slice(address, lengthBytes);
-    return this.#run('write', offset, lengthBytes, data, (fault) =>
-      this.#store(offset, data(), fault),
-    );
+    return new Promise((resolve) => this.writeDirect(offset, address, lengthBytes, resolve));
   }
 
   writeParts(offset: DriveOffset, parts: readonly Part[]): Promise<Errno> {
-    assert(parts.length > 0, 'a gathered write has parts');
-    const lengthBytes = parts.reduce((sum, part) => sum + part.lengthBytes, 0);
-    const data = (): Uint8Array => this.#gather(parts, lengthBytes);
-    return this.#run('write', offset, lengthBytes, data, (fault) =>
-      this.#store(offset, data(), fault),
-    );
+    return new Promise((resolve) => this.writePartsDirect(offset, parts, resolve));
   }
 
   flush(): Promise<Errno> {
     const through = this.medium.sequence;
-    return this.#run('flush', 0, 0, nothing, (fault) => {
-      if (fault?.effect !== 'lost') this.medium.applyFlush(through);
-    });
+    return new Promise((resolve) => this.#start('flush', 0, 0, { through }, resolve));
   }
 
   punch(offset: DriveOffset, lengthBytes: number): Promise<Errno> {
-    const data = (): Uint8Array => new Uint8Array(lengthBytes);
-    return this.#run('punch', offset, lengthBytes, data, (fault) =>
-      this.#store(offset, data(), fault),
-    );
+    return new Promise((resolve) => this.#start('punch', offset, lengthBytes, {}, resolve));
   }
 
   probe(): Promise<Errno> {
-    return this.#run('probe', 0, 0, nothing, () => {});
+    return new Promise((resolve) => this.#start('probe', 0, 0, {}, resolve));
   }
 
   close(): Promise<void> {
@@ -98,58 +146,58 @@ export class SimDrive implements Drive {
     return this.#closing;
   }
 
-  #store(offset: number, data: Uint8Array, fault: DriveFault | null): void {
-    if (fault?.effect === 'lost') return;
-    this.medium.applyWrite(offset + besideOf(fault, offset), data);
+  /** What an operation is about to store, as its buffers are now; borrowed, until the next one is asked. */
+  dataOf({ kind, lengthBytes, subject }: Started): Uint8Array {
+    const { address, parts } = subject;
+    if (kind === 'punch') return new Uint8Array(lengthBytes);
+    if (kind !== 'write') return NOTHING;
+    if (parts !== undefined) return this.#gather(parts, lengthBytes);
+    assert(address !== undefined, 'a write has its data somewhere');
+    return this.#buffers.slice(address, lengthBytes);
   }
 
-  #run(
+  finish(started: Started): void {
+    const { medium } = this;
+    if (!medium.end(started)) return;
+    medium.countOperation();
+    const errno = this.#complete(started);
+    const { trace } = this.#world;
+    trace.number(medium.index * 8 + operationKinds.indexOf(started.kind));
+    trace.number(started.offset / SECTOR_BYTES);
+    trace.number(started.lengthBytes + errno);
+    this.#inFlight--;
+    started.settle(errno);
+    if (this.#inFlight === 0) this.#drained?.();
+  }
+
+  #start(
     kind: OperationKind,
     offset: number,
     lengthBytes: number,
-    data: () => Uint8Array,
-    effect: (fault: DriveFault | null) => void,
-  ): Promise<Errno> {
+    subject: Subject,
+    settle: Settle,
+  ): void {
     const whole = offset % SECTOR_BYTES === 0 && lengthBytes % SECTOR_BYTES === 0;
     assert(whole, 'drives are used in whole sectors');
     assert(offset >= 0 && offset + lengthBytes <= this.sizeBytes, 'a transfer lies on the drive');
-    if (this.#closing) return Promise.resolve(EBADF);
     const { medium } = this;
-    if (!medium.isAlive(this)) return new Promise(() => {});
+    if (this.#closing) {
+      // Not before the caller has gone on, as from any drive.
+      void Promise.resolve(EBADF).then(settle);
+      return;
+    }
+    if (!medium.isAlive(this)) return;
     this.#inFlight++;
-    const operation: Operation = { kind, offset, lengthBytes };
-    return new Promise((resolve) => {
-      const pending: Pending = {
-        handle: this,
-        operation,
-        data,
-        run: () => {
-          if (!medium.end(pending)) return;
-          medium.countOperation();
-          const errno = this.#complete(operation, data, effect);
-          const { trace } = this.#world;
-          trace.number(medium.index * 8 + operationKinds.indexOf(kind));
-          trace.number(offset / SECTOR_BYTES);
-          trace.number(lengthBytes + errno);
-          this.#inFlight--;
-          resolve(errno);
-          if (this.#inFlight === 0) this.#drained?.();
-        },
-      };
-      medium.begin(pending);
-      const delayUs = this.#latency(medium, kind, lengthBytes) * medium.pace(medium.slowness);
-      this.#world.after(delayUs, () => medium.due(pending));
-    });
+    const started = new Started(this, kind, offset, lengthBytes, subject, settle);
+    medium.begin(started);
+    const delayUs = this.#latency(medium, kind, lengthBytes) * medium.pace(medium.slowness);
+    this.#world.later(delayUs, () => medium.due(started));
   }
 
-  #complete(
-    operation: Operation,
-    data: () => Uint8Array,
-    effect: (fault: DriveFault | null) => void,
-  ): Errno {
-    const verdict = this.medium.verdict(operation);
+  #complete(started: Started): Errno {
+    const verdict = this.medium.verdict(started);
     if (verdict === OK) {
-      effect(null);
+      this.#takeEffect(started, null);
       return OK;
     }
     if (typeof verdict === 'number') return verdict;
@@ -158,14 +206,39 @@ export class SimDrive implements Drive {
       case 'latent':
         return verdict.errno ?? EIO;
       case 'torn': {
-        const half = data().subarray(0, Math.floor(operation.lengthBytes / 1024) * SECTOR_BYTES);
-        if (half.length > 0) this.medium.applyWrite(operation.offset, half);
+        const half = started
+          .data()
+          .subarray(0, Math.floor(started.lengthBytes / 1024) * SECTOR_BYTES);
+        if (half.length > 0) this.medium.applyWrite(started.offset, half);
         return verdict.errno ?? EIO;
       }
       case 'lost':
       case 'misdirected':
-        effect(verdict);
+        this.#takeEffect(started, verdict);
         return OK;
+    }
+  }
+
+  #takeEffect(started: Started, fault: DriveFault | null): void {
+    const { kind, offset, lengthBytes, subject } = started;
+    const { medium } = this;
+    const at = offset + besideOf(fault, offset);
+    const isLost = fault?.effect === 'lost';
+    switch (kind) {
+      case 'read':
+        assert(subject.address !== undefined, 'a read has a place to go to');
+        this.#buffers.bytes.set(medium.bytes.subarray(at, at + lengthBytes), subject.address);
+        return;
+      case 'write':
+      case 'punch':
+        if (!isLost) medium.applyWrite(at, started.data());
+        return;
+      case 'flush':
+        assert(subject.through !== undefined, 'a flush knows what it covers');
+        if (!isLost) medium.applyFlush(subject.through);
+        return;
+      case 'probe':
+        return;
     }
   }
 

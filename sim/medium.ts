@@ -32,8 +32,8 @@ export interface Pending {
   readonly handle: SimDrive;
   readonly operation: Operation;
   /** What a write is about to store, as its buffers are now. */
-  readonly data: () => Uint8Array;
-  readonly run: () => void;
+  data(): Uint8Array;
+  run(): void;
 }
 
 /** Everything about a drive but its contents. */
@@ -276,9 +276,10 @@ export class SimMedium {
   /** Writes that were on their way when the process died: what they were about to store. */
   inFlightWrites(): Unflushed[] {
     const writes: Unflushed[] = [];
-    for (const { operation, data } of this.#now.inFlight) {
-      if (operation.kind === 'write' || operation.kind === 'punch')
-        writes.push({ sequence: 0, offset: operation.offset, data: data().slice() });
+    for (const pending of this.#now.inFlight) {
+      const { kind, offset } = pending.operation;
+      if (kind === 'write' || kind === 'punch')
+        writes.push({ sequence: 0, offset, data: pending.data().slice() });
     }
     return writes;
   }

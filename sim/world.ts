@@ -52,18 +52,17 @@ export class World {
     this.trace = trace;
   }
 
+  /** What it returns takes it back. */
   after(delayUs: number, run: () => void): () => void {
-    const order = this.#order++;
-    const event: Event = {
-      atUs: this.nowUs + Math.max(0, Math.round(delayUs)),
-      tie: mix(this.seed, TIES, order),
-      order,
-      run,
-    };
-    this.#push(event);
+    const event = this.#enter(delayUs, run);
     return () => {
       event.run = null;
     };
+  }
+
+  /** The same, of what nobody takes back. */
+  later(delayUs: number, run: () => void): void {
+    this.#enter(delayUs, run);
   }
 
   /**
@@ -153,6 +152,18 @@ export class World {
           if (alive()) run();
         }),
     };
+  }
+
+  #enter(delayUs: number, run: () => void): Event {
+    const order = this.#order++;
+    const event: Event = {
+      atUs: this.nowUs + Math.max(0, Math.round(delayUs)),
+      tie: mix(this.seed, TIES, order),
+      order,
+      run,
+    };
+    this.#push(event);
+    return event;
   }
 
   #push(event: Event): void {

@@ -21,6 +21,8 @@ import type { SliceEnd } from './run-record.ts';
 const sliceProgram = join(import.meta.dirname, 'slice.js');
 /** A slice ends by itself soon after its time; one that takes this much longer hangs. */
 const patienceSeconds = 420;
+/** As `npm run sim` has it: most of what the simulator allocates is garbage soon, and slices have one core each. */
+const nodeFlags = ['--enable-source-maps', '--max-semi-space-size=64', '--single-threaded-gc'];
 const outputKeptBytes = 16_384;
 /** Scratch files of this many failed slices are kept; images are large. */
 const keptMost = 6;
@@ -93,7 +95,7 @@ export class Slices {
     resultPath: string,
   ): Promise<{ how: string; output: string }> {
     const words = [part, String(seed), String(seconds), folder, resultPath];
-    const args = ['--enable-source-maps', sliceProgram, ...words];
+    const args = [...nodeFlags, sliceProgram, ...words];
     return new Promise((resolve) => {
       const child = spawn(process.execPath, args, {
         detached: true,
