@@ -80,9 +80,13 @@ export function decideLegs(
   const failed = new Set<Uuid>();
   for (const leg of newest?.legs ?? []) if (leg.state === 'failed') failed.add(leg.uuid);
   for (const leg of log?.legs ?? []) if (leg.state === 'failed') failed.add(leg.uuid);
+  // One that was replaced knows nothing of it, if it is all that is given: the newest label does.
+  const isReplaced = (uuid: Uuid): boolean =>
+    log !== null && log.legs.length > 0 && log.legs.every((leg) => leg.uuid !== uuid);
   const legs = held.map(({ path, header }): AssembledLeg => {
     const uuid = uuidOf(header);
-    return { path, uuid, state: failed.has(uuid) ? 'failed' : 'online', header };
+    const isOut = failed.has(uuid) || isReplaced(uuid);
+    return { path, uuid, state: isOut ? 'failed' : 'online', header };
   });
   const expected = (log?.legs ?? newest?.legs ?? []).filter(({ uuid }) => !failed.has(uuid));
   const missing = expected

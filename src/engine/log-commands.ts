@@ -68,6 +68,7 @@ async function replace(v: VolumeCore, request: ReplaceLegRequest): Promise<Outco
   v.legSharesFileSystem = places.value.sharesFileSystem;
   refreshLogRecord(v);
   await v.metadata.commit();
+  log.joined();
   tellWindow(v, 'leg-restored');
   const message = `Log leg ${path} is in the place of ${former}: the log of ${v.name} has two copies again`;
   v.emit('leg-replaced', 'info', message, { path, former });

@@ -20,7 +20,7 @@ export function attachLog(v: VolumeCore, log: LogStore): void {
   log.onLegFailed = async (index, reason) => {
     const leg = v.metadata.log?.legs[index];
     // In a frozen volume the last leg has missed nothing that was answered: it stays the one to start from.
-    const last = !log.status().legs.some(({ state }) => state === 'online');
+    const last = !log.legStates.includes('online');
     if (leg && !(last && v.mode === 'frozen')) leg.state = 'failed';
     const path = log.status().legs[index]?.path ?? '';
     v.emit('leg-failed', 'critical', `Log leg ${path} failed: ${reason}`, { path, reason });
@@ -35,12 +35,12 @@ export function attachLog(v: VolumeCore, log: LogStore): void {
 export function refreshLogRecord(v: VolumeCore): void {
   const log = v.log;
   if (log === null) return;
-  const states = log.status().legs;
+  const states = log.legStates;
   v.metadata.log = {
     uuid: log.uuid,
     epoch: log.epoch,
     lastSequence: log.report().lastSequence,
-    legs: log.legUuids.map((uuid, index) => ({ uuid, state: states[index]?.state ?? 'missing' })),
+    legs: log.legUuids.map((uuid, index) => ({ uuid, state: states[index] ?? 'missing' })),
   };
 }
 

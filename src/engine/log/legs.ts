@@ -43,7 +43,7 @@ export interface Leg {
    * not trusted yet.
    */
   state: 'online' | 'failed' | 'missing' | 'syncing';
-  /** Online, and no header says so yet: a start would not know it, so nobody may count on it. */
+  /** Online, and no header or no label says so yet: a start would not know it, so nobody may count on it. */
   joining: boolean;
   reason: string;
   /** Reads under way, to spread them. */
@@ -208,7 +208,6 @@ export class Legs {
     this.#header = { ...this.#header, ...change, legs, sequence: this.#header.sequence + 1 };
     const targets = this.online();
     const written = await Promise.all(targets.map((leg) => this.#writeHeaderTo(leg, this.#header)));
-    for (const [i, leg] of targets.entries()) if (written[i]) leg.joining = false;
     return written.some((done) => done);
   }
 

@@ -268,6 +268,16 @@ export class LogStore {
     return this.#legs.all.flatMap(({ drive }) => (drive === null ? [] : [drive.path]));
   }
 
+  /** The labels know the new leg too. */
+  joined(): void {
+    for (const leg of this.#legs.all) leg.joining = false;
+  }
+
+  /** Of each leg, as the labels are to say it. */
+  get legStates(): LegStatus['state'][] {
+    return this.#legs.all.map(({ state }) => (state === 'syncing' ? 'failed' : state));
+  }
+
   holds(drive: Drive): boolean {
     return this.#legs.all.some((leg) => leg.drive === drive);
   }

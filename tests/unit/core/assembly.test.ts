@@ -771,6 +771,18 @@ test('the log of an open window is missing, foreign, stale or damaged', () => {
   assert.equal(assembled(world, { legs: world.legs.slice(1) }).missingLegs.join(), legUuid(0));
 });
 
+test('a leg that was replaced is out, also when it is all that is given and knows nothing of it', () => {
+  const world = volume();
+  const former = leg(0);
+  assert.ok(former.header);
+  const legs = former.header.legs.map((peer, i) => (i === 0 ? { ...peer, uuid: uuid(96) } : peer));
+  const decision = assembled(world, { legs: [leg(0, { legs })] });
+  assert.deepEqual(
+    decision.legs.map(({ state }) => state),
+    ['failed'],
+  );
+});
+
 test('a log that no label knows and that was never used counts as blank; in a window it is foreign', () => {
   const world = volume();
   const unused = { logUuid: uuid(97), epoch: 0, sequence: 1, state: 'idle' } as const;
