@@ -3,17 +3,23 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import type { RolloutRecord } from '../../../../src/control/rollouts/rollout-record.ts';
 import { driveOf, ended, halted, request, scene, states } from './shelf.ts';
 
-test('killed while a run is at work: the run goes on by itself, the rollout after it', async (t) => {
+/** Drive a of two was at work when the server died; the next one runs. */
+async function killedInTheFirstRun(t: TestContext) {
   const { shelf, start, until, restart } = await scene(t);
   shelf.addVolume('v1', ['a', 'b']);
   shelf.plans.set('a', { outcome: 'done', waits: true });
   const { id } = await start(request(['v1']));
   await until(id, () => shelf.reports.length === 1, 'begun');
   await restart();
+  return { shelf, until, id };
+}
+
+test('killed while a run is at work: the run goes on by itself, the rollout after it', async (t) => {
+  const { shelf, until, id } = await killedInTheFirstRun(t);
   shelf.endRun('a', 'done');
   const report = await until(id, ended, 'ended');
   assert.deepEqual(states(report), ['a done', 'b done']);
@@ -26,12 +32,7 @@ for (const [outcome, what] of [
   ['failed', 'in a step of the task'],
 ] as const) {
   test(`broken off by the restart ${what}: the drive is begun anew`, async (t) => {
-    const { shelf, start, until, restart } = await scene(t);
-    shelf.addVolume('v1', ['a', 'b']);
-    shelf.plans.set('a', { outcome: 'done', waits: true });
-    const { id } = await start(request(['v1']));
-    await until(id, () => shelf.reports.length === 1, 'begun');
-    await restart();
+    const { shelf, until, id } = await killedInTheFirstRun(t);
     shelf.plans.delete('a');
     shelf.endRun('a', outcome);
     const report = await until(id, ended, 'ended');
@@ -41,23 +42,13 @@ for (const [outcome, what] of [
 }
 
 test('the same outcome without a restart, or of a drive that is lost, halts', async (t) => {
-  const { shelf, start, until, restart } = await scene(t);
-  shelf.addVolume('v1', ['a', 'b']);
-  shelf.plans.set('a', { outcome: 'done', waits: true });
-  const { id } = await start(request(['v1']));
-  await until(id, () => shelf.reports.length === 1, 'begun');
-  await restart();
+  const { shelf, until, id } = await killedInTheFirstRun(t);
   shelf.endRun('a', 'drive-lost');
   assert.deepEqual(states(await until(id, halted, 'halted')), ['a failed', 'b pending']);
 });
 
 test('begun anew after a restart, a bad end is a bad end', async (t) => {
-  const { shelf, start, until, restart } = await scene(t);
-  shelf.addVolume('v1', ['a', 'b']);
-  shelf.plans.set('a', { outcome: 'done', waits: true });
-  const { id } = await start(request(['v1']));
-  await until(id, () => shelf.reports.length === 1, 'begun');
-  await restart();
+  const { shelf, until, id } = await killedInTheFirstRun(t);
   shelf.plans.set('a', { outcome: 'failed' });
   shelf.endRun('a', 'recalled');
   assert.deepEqual(states(await until(id, halted, 'halted')), ['a failed', 'b pending']);
