@@ -131,8 +131,9 @@ export class StripeLog {
     this.#segmentBlocks = Math.min(4 * limits.stripeBlocks, this.#halfBlocks - HEADER_BLOCKS_MAX);
     this.#sequence = found.lastSequence;
     this.#committedThrough = found.lastSequence;
-    this.#releasedThrough = found.releasedThrough;
     this.#pending = found.pending.length;
+    // With nothing to redo, what was found beyond was never answered. The next segment must not call it committed and owed.
+    this.#releasedThrough = this.#pending === 0 ? found.lastSequence : found.releasedThrough;
     assert(limits.stripeBlocks <= this.#segmentBlocks, 'one call fits into a half');
   }
 
