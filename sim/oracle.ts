@@ -180,7 +180,11 @@ export class Oracle {
         const before = other.answeredAt < found.calledAt || other.answeredAt < calledAt;
         if (other !== found && !sameZeroes && before && other.goneAt === NEVER) other.goneAt = at;
       }
-      if (found.answeredAt < calledAt) found.certain = true;
+      const isOnlyOne = !list.some(
+        (other) => other !== found && other.zero && found.zero && legalFor(other, list, calledAt),
+      );
+      // A trim that did nothing is not the one whose zeroes these are when a later one wrote them.
+      if (found.answeredAt < calledAt && isOnlyOne) found.certain = true;
     }
   }
 
