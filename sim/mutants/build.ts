@@ -20,7 +20,7 @@ import type { Mutant, Patch } from './mutant.ts';
 
 /** dist, where this file was built to. */
 export const distRoot = fileURLToPath(new URL('../../', import.meta.url));
-const copied = ['src', 'sim', 'tests'];
+const copied = ['src', 'sim', 'tests', 'scripts'];
 
 export interface Applied {
   readonly file: string;

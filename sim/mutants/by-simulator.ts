@@ -16,6 +16,8 @@ export interface Seeds {
 
 const main = join('sim', 'main.js');
 const hungAfterMs = 5 * 60_000;
+/** Not a word about a seed: it did not come to that. */
+const ENDED = 'the simulator ended with';
 
 export const hasSimulator = (): boolean => existsSync(join(distRoot, main));
 
@@ -29,8 +31,10 @@ export async function killBySeed(
   for (let seed = seeds.from; seed <= seeds.to && mayGoOn(); seed++) {
     const why = await failureOf(root, seed);
     if (why === null) continue;
-    if ((await failureOf(control, seed)) === null)
-      return { by: `simulator, seed ${seed}`, file: main, why };
+    const ofControl = await failureOf(control, seed);
+    if (ofControl === null) return { by: `simulator, seed ${seed}`, file: main, why };
+    // Then no seed would ever notice anything.
+    if (ofControl.startsWith(ENDED)) throw new Error(`without any mutant, ${ofControl}`);
   }
   return null;
 }
@@ -48,7 +52,7 @@ function failureOf(root: string, seed: number): Promise<string | null> {
     child.on('close', (code) => {
       clearTimeout(limit);
       const said = /^seed \d+: (.*)$/m.exec(out)?.[1]?.slice(0, 200);
-      resolve(said ?? (code === 0 ? null : `the simulator ended with ${code}`));
+      resolve(said ?? (code === 0 ? null : `${ENDED} ${code}`));
     });
   });
 }

@@ -32,3 +32,14 @@ test('every mutant is killed by the test that is there for it', async (t) => {
   assert.deepEqual(survivors, []);
   assert.equal(verdicts.length, mutants.length);
 });
+
+test('the simulator runs in a copy of the build, and a seed of it notices a mutant', async () => {
+  const chosen = mutants.filter(({ name }) => name === 'no-redo');
+  const [verdict] = await hunt(chosen, {
+    atOnce: 1,
+    whole: false,
+    seeds: { from: 1, to: 8 },
+    onVerdict: () => {},
+  });
+  assert.notEqual(verdict?.bySeed ?? null, null);
+});
