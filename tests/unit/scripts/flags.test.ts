@@ -1,4 +1,4 @@
-/** The programs for developers: their first comment says what they can do; misuse is one sentence, and nothing is done. */
+/** The programs for developers say what they can do; misuse is one sentence, and nothing is done. */
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
