@@ -783,6 +783,17 @@ test('a leg that was replaced is out, also when it is all that is given and know
   );
 });
 
+test('a label that lists no leg says nothing of those that are there', () => {
+  const world = volume();
+  for (const { label } of world.drives)
+    if (label?.log != null) Object.assign(label, { log: { ...label.log, legs: [] } });
+  const decision = assembled(world, { legs: [leg(0)] });
+  assert.deepEqual(
+    decision.legs.map(({ state }) => state),
+    ['online'],
+  );
+});
+
 test('a log that no label knows and that was never used counts as blank; in a window it is foreign', () => {
   const world = volume();
   const unused = { logUuid: uuid(97), epoch: 0, sequence: 1, state: 'idle' } as const;
