@@ -16,10 +16,10 @@ for (const level of [1, 5]) {
     const asked = members.at(0);
     const buffer = await buffers.takeLater(4 * KIB, 'engine');
     // The slot has another member before the answer is there.
-    const read = members.readData.bind(members);
-    members.readData = async (slot, ...rest) => {
-      const errno = await read(slot, ...rest);
-      if (slot !== 0) return errno;
+    const read = members.readFrom.bind(members);
+    members.readFrom = async (member, ...rest) => {
+      const errno = await read(member, ...rest);
+      if (member !== asked) return errno;
       members.slots[0] = { ...asked, path: 'another' };
       return EIO;
     };
