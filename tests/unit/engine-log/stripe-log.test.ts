@@ -6,7 +6,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { EIO, OK } from '../../../src/base/errno.ts';
-import { type Address, KIB, type MemberOffset, type Slot } from '../../../src/base/units.ts';
+import {
+  type Address,
+  type DriveOffset,
+  KIB,
+  type MemberOffset,
+  type Slot,
+} from '../../../src/base/units.ts';
 import { decodeLegHeader } from '../../../src/core/format/leg-header.ts';
 import { LogStore } from '../../../src/engine/log/log-store.ts';
 import type { StripeImage } from '../../../src/engine/log/stripe-image.ts';
@@ -355,4 +361,37 @@ test('the stripe log works beside a window and outlives its epochs', async () =>
   const again = await idleStore(world, images);
   assert.equal(again.stripes.pendingSegments, 2);
   await again.close();
+});
+
+test('a torn image that a start finds alone was never answered, and is not owed by what comes after it', async () => {
+  const world = new World(40);
+  const drives = legs(world);
+  const store = await format(world, drives);
+  const members = new Members();
+  store.stripes.flushMembers = members.flush;
+  let segmentAt = 0;
+  world.fault = (_, operation, offset) => {
+    if (operation === 'write') segmentAt = offset;
+    return OK;
+  };
+  await writeStripe(store, members, { row: 0, value: 1 });
+  world.fault = () => OK;
+  const garbage = sharedPool.take(UNIT, 'engine');
+  sharedPool.slice(garbage, UNIT).fill(0x5a);
+  const torn = drives.map((drive) => drive.copy());
+  for (const drive of torn) await drive.write((segmentAt + UNIT) as DriveOffset, garbage, UNIT);
+  sharedPool.give(garbage);
+  await store.close();
+
+  const second = await idleStore(world, torn);
+  assert.equal(second.stripes.pendingSegments, 0);
+  second.stripes.flushMembers = members.flush;
+  await writeStripe(second, members, { row: 1, value: 2 });
+  const crashed = torn.map((drive) => drive.copy());
+  await second.close();
+
+  const third = await idleStore(world, crashed);
+  assert.equal(third.stripes.lostSegments, 0);
+  assert.equal(third.stripes.pendingSegments, 1);
+  await third.close();
 });
