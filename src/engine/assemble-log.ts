@@ -6,9 +6,10 @@
 import { EIO, type Errno, OK } from '../base/errno.ts';
 import { BLOCK_BYTES, type MemberOffset, SECTOR_BYTES } from '../base/units.ts';
 import type { AssemblyDecision } from '../core/assembly.ts';
-import { LABEL_LEGS_MAX } from '../core/format/label.ts';
+import { LABEL_LEGS_MAX, type Label } from '../core/format/label.ts';
 import { done, type Outcome, refuse } from '../core/problems.ts';
 import type { Opened } from './assemble-core.ts';
+import { catchUp, catchUpOne } from './catch-up.ts';
 import { startedInDoubt } from './failure.ts';
 import { LogStore } from './log/log-store.ts';
 import { isZeroes, type StripeImage } from './log/stripe-image.ts';
@@ -89,10 +90,16 @@ async function formatLog(
 
 /**
  * A crash in the middle of a freeze: the newest label says that the window is open, the drive that was to leave has not been
- * told, and no write was admitted yet. The freeze is completed, so that the drive will be known when it comes back. A flush
- * that fails changes nothing: whether the drive is known is asked again when it is back.
+ * told, and no write was admitted yet. The freeze is completed, with the numbers that it has on the others (catch-up.ts) and
+ * the leaving drive last, so that the drive will be known when it comes back. A flush that fails changes nothing: whether the
+ * drive is known is asked again when it is back.
  */
-export async function completeFreeze(v: VolumeCore, opened: Opened): Promise<void> {
+export async function completeFreeze(
+  v: VolumeCore,
+  decision: AssemblyDecision,
+  opened: Opened,
+  labels: ReadonlyMap<string, Label>,
+): Promise<void> {
   const window = v.window;
   if (window === null || v.mode !== 'frozen' || v.log === null || v.log.report().records > 0)
     return;
@@ -108,11 +115,10 @@ export async function completeFreeze(v: VolumeCore, opened: Opened): Promise<voi
     return;
   }
   if (events < window.frozenEvents - 1) return;
-  member.drive = found.drive;
   v.metadata.labelsOnly = false;
-  window.frozenEvents = v.metadata.events + 1;
-  member.eventsAtChange = window.frozenEvents;
-  await v.metadata.commit(member);
+  await catchUp(v, decision, labels);
+  member.drive = found.drive;
+  await catchUpOne(v, decision, member);
   await v.members.settled();
   v.metadata.labelsOnly = true;
   member.drive = null;

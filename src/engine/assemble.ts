@@ -76,7 +76,8 @@ async function assemble(
   if (!logged.ok) return logged;
   const redone = await redoStripes(v, decision, request.force); // 5
   if (!redone.ok) return redone;
-  await completeFreeze(v, opened);
+  const labels = labelsOf(opened);
+  await completeFreeze(v, decision, opened, labels);
   const closing = [...opened.drives.values()]
     .filter(({ drive }) => !v.members.present().some((member) => member.drive === drive))
     .map(({ drive }) => drive.close());
@@ -84,7 +85,7 @@ async function assemble(
   const volume = new Volume(v);
   await v.intent.writeAll();
   if (decision.forced) v.metadata.newGeneration();
-  await catchUp(v, decision, labelsOf(opened));
+  await catchUp(v, decision, labels);
   await v.metadata.commit(); // 6
   await v.members.settled();
   goOn(v, volume, decision); // 7

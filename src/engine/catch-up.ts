@@ -14,6 +14,7 @@ import type { Label } from '../core/format/label.ts';
 import { encodeLabel } from '../core/format/label-codec.ts';
 import {
   encodeSuperblock,
+  FEATURE_LOCUM_WINDOW,
   FEATURE_RECOVERY_OFFSET,
   type Superblock,
 } from '../core/format/superblock.ts';
@@ -42,6 +43,18 @@ export async function catchUp(
   await Promise.all(writes);
 }
 
+/** The same for one member, whatever it has. */
+export async function catchUpOne(
+  v: VolumeCore,
+  decision: AssemblyDecision,
+  member: Member,
+): Promise<void> {
+  const { label } = decision;
+  if (label === null || member.superblock === null) return;
+  const superblock = superblockOf(decision, member.superblock);
+  await write(v, member, labelOf(label, member), superblock);
+}
+
 const labelOf = (truth: Label, member: Member): Label => ({
   ...truth,
   memberUuid: member.uuid,
@@ -51,9 +64,11 @@ const labelOf = (truth: Label, member: Member): Label => ({
 /** What all members have alike in the newest superblock; the rest is the drive's own. */
 function superblockOf(decision: AssemblyDecision, own: Superblock): Superblock {
   const { features, roles, resyncBytes, updatedUs } = decision.superblock;
+  // Of the step that opens a window there may be labels and no superblock.
+  const windowBit = decision.label?.window == null ? 0 : FEATURE_LOCUM_WINDOW;
   return {
     ...own,
-    features: (features & ~FEATURE_RECOVERY_OFFSET) >>> 0,
+    features: ((features & ~FEATURE_RECOVERY_OFFSET) | windowBit) >>> 0,
     roles: [...roles],
     resyncBytes,
     updatedUs,
