@@ -74,9 +74,11 @@ async function assemble(
 
   const logged = await openLog(v, decision, opened); // 4
   if (!logged.ok) return logged;
+  const labels = labelsOf(opened);
+  // First of all that is written: a member that fails in the redo is put on record at once, with a number of its own.
+  await catchUp(v, decision, labels);
   const redone = await redoStripes(v, decision, request.force); // 5
   if (!redone.ok) return redone;
-  const labels = labelsOf(opened);
   await completeFreeze(v, decision, opened, labels);
   const closing = [...opened.drives.values()]
     .filter(({ drive }) => !v.members.present().some((member) => member.drive === drive))
@@ -85,7 +87,6 @@ async function assemble(
   const volume = new Volume(v);
   await v.intent.writeAll();
   if (decision.forced) v.metadata.newGeneration();
-  await catchUp(v, decision, labels);
   await v.metadata.commit(); // 6
   await v.members.settled();
   goOn(v, volume, decision); // 7

@@ -30,7 +30,7 @@ export async function catchUp(
 ): Promise<void> {
   const truth = decision.label;
   if (truth === null) return;
-  const writes: Promise<void>[] = [];
+  const writes: Promise<() => void>[] = [];
   for (const member of v.members.present()) {
     // One that is being rebuilt is far behind anyway, and must never be ahead; spares hold nothing.
     if (member.state !== 'online' || member.superblock === null) continue;
@@ -40,7 +40,8 @@ export async function catchUp(
     const superblock = isOlder ? superblockOf(decision, member.superblock) : null;
     if (label !== null || superblock !== null) writes.push(write(v, member, label, superblock));
   }
-  await Promise.all(writes);
+  // One that does not take it is failed when all others have it: that is a step of its own.
+  for (const tell of await Promise.all(writes)) tell();
 }
 
 /** The same for one member, whatever it has. */
@@ -52,7 +53,8 @@ export async function catchUpOne(
   const { label } = decision;
   if (label === null || member.superblock === null) return;
   const superblock = superblockOf(decision, member.superblock);
-  await write(v, member, labelOf(label, member), superblock);
+  const tell = await write(v, member, labelOf(label, member), superblock);
+  tell();
 }
 
 const labelOf = (truth: Label, member: Member): Label => ({
@@ -76,15 +78,18 @@ function superblockOf(decision: AssemblyDecision, own: Superblock): Superblock {
   };
 }
 
-/** Its newest label is never overwritten: torn by a power cut, the member would be as far behind as it was. */
+/**
+ * Its newest label is never overwritten: torn by a power cut, the member would be as far behind as it was. Returns what is
+ * to be done about it when the others are written too.
+ */
 async function write(
   v: VolumeCore,
   member: Member,
   label: Label | null,
   superblock: Superblock | null,
-): Promise<void> {
+): Promise<() => void> {
   const { drive, layout } = member;
-  if (drive === null || layout === null) return;
+  if (drive === null || layout === null) return () => {};
   const { buffers } = v.environment;
   const buffer = await buffers.takeLater(2 * BLOCK_BYTES, 'engine');
   let errno: Errno = ENOMEM;
@@ -114,8 +119,9 @@ async function write(
     if (buffer !== 0) buffers.give(buffer);
   }
   if (errno === OK && superblock !== null) member.superblock = superblock;
-  if (errno !== OK && member.drive === drive) {
+  return () => {
+    if (errno === OK || member.drive !== drive) return;
     const reason = `its metadata could not be written (errno ${errno})`;
     v.members.fail(member, reason, 'write-error');
-  }
+  };
 }

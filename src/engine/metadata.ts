@@ -200,14 +200,18 @@ export class Metadata {
       const { spare, turn } = copiesFor(content.sequence, newest);
       const put = (copy: Copy): Promise<Errno> =>
         drive.write(layout.labelOffsets[copy] as DriveOffset, buffer, BLOCK_BYTES);
-      let first: Errno = OK;
-      if (spare !== null) {
-        first = await put(spare);
-        if (first === OK) first = await drive.flush();
-      }
+      const durably = async (copy: Copy): Promise<Errno> => {
+        const written = await put(copy);
+        return written === OK ? drive.flush() : written;
+      };
       // Without the first of two the second must not be touched: it is the newest.
-      const writes = first === OK ? [put(turn)] : [Promise.resolve(first)];
-      if (superblock !== null) {
+      let labelled: Errno = spare === null ? OK : await durably(spare);
+      // Of starts that die one after the other each could leave a superblock that no label knows; more than one step of
+      // those looks like the work of somebody else.
+      const inOrder = this.#v.assembling;
+      if (inOrder && labelled === OK) labelled = await durably(turn);
+      const writes = [inOrder || labelled !== OK ? Promise.resolve(labelled) : put(turn)];
+      if (superblock !== null && labelled === OK) {
         const superAddress = (buffer + BLOCK_BYTES) as Address;
         buffers.slice(superAddress, BLOCK_BYTES).set(superblock);
         writes.push(drive.write(layout.superOffset as DriveOffset, superAddress, BLOCK_BYTES));
