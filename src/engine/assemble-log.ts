@@ -90,9 +90,9 @@ async function formatLog(
 
 /**
  * A crash in the middle of a freeze: the newest label says that the window is open, the drive that was to leave has not been
- * told, and no write was admitted yet. The freeze is completed, with the numbers that it has on the others (catch-up.ts) and
- * the leaving drive last, so that the drive will be known when it comes back. A flush that fails changes nothing: whether the
- * drive is known is asked again when it is back.
+ * told, and no write was admitted yet. The freeze is completed, with the numbers that it has on the others (catch-up.ts)
+ * and the leaving drive last, so that the drive will be known when it comes back. A flush that fails changes nothing:
+ * whether the drive is known is asked again when it is back.
  */
 export async function completeFreeze(
   v: VolumeCore,
