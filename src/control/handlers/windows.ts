@@ -55,7 +55,8 @@ export function windowHandlers(
     windowClose: async ({ params: { volume }, body }) => {
       const { drivePath } = body;
       const drives = drivePath === undefined ? [] : [drivePath];
-      const free = await table.claims.check(volume, drives);
+      const owner = runs.ofVolume(volume)?.id ?? null;
+      const free = await table.claims.check(volume, drives, owner);
       if (!free.ok) return free;
       const run = runs.isAtWork(volume);
       if (run !== null) {
@@ -63,11 +64,12 @@ export function windowHandlers(
       }
       const left = untouched(runs, groups.frozenWith(volume));
       if (!left.ok) return left;
-      const closed = await groups.close(volume, {
+      const request = {
         drivePath: drivePath ?? null,
         verify: body.verify ?? 'recent',
         rebuild: body.rebuild === true,
-      });
+      };
+      const closed = await groups.close(volume, request, owner);
       return closed.ok ? asking.report(volume, closed.value) : closed;
     },
     // With a run on it this is the run's business: what has not begun is left out, and it brings the drive back.

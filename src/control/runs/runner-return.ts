@@ -96,7 +96,8 @@ async function takeBack(
       };
     case 'open': {
       const request = closeRequestOf(run, member);
-      const closed = await run.during(run.world.groups.closeOne(member.volume, request));
+      const { id } = run.record.report;
+      const closed = await run.during(run.world.groups.closeOne(member.volume, request, id));
       return closed.ok || closed.problem.code === 'window-none'
         ? null
         : refusedBy(run, member, closed.problem);

@@ -119,12 +119,16 @@ export class WindowGroups {
   }
 
   /** Every volume takes its member back. The answer is that of `volume`, or the first refusal of another. */
-  async close(volume: string, request: CloseRequest): Promise<Outcome<WindowReport>> {
+  async close(
+    volume: string,
+    request: CloseRequest,
+    owner: string | null = null,
+  ): Promise<Outcome<WindowReport>> {
     const volumes = this.frozenWith(volume);
     // Another path is that of this volume's member; the others have theirs on record.
-    const own = await this.closeOne(volume, request);
+    const own = await this.closeOne(volume, request, owner);
     const rest = await this.#others(volumes.slice(1), (one) =>
-      this.closeOne(one, { ...request, drivePath: null }),
+      this.closeOne(one, { ...request, drivePath: null }, owner),
     );
     if (own.ok || own.problem.code === 'window-none') await this.#prune();
     return own.ok && rest !== null ? { ok: false, problem: rest } : own;
@@ -138,10 +142,17 @@ export class WindowGroups {
     return own.ok && rest !== null ? { ok: false, problem: rest } : own;
   }
 
-  /** One volume alone; for runs, which ask each by itself until it has the drive. */
-  async closeOne(volume: string, request: CloseRequest): Promise<Outcome<WindowReport>> {
+  /**
+   * One volume alone; for runs, which ask each by itself until it has the drive. `owner`: the run that holds the rest of the
+   * drive that left. The one that comes instead may have got its name.
+   */
+  async closeOne(
+    volume: string,
+    request: CloseRequest,
+    owner: string | null,
+  ): Promise<Outcome<WindowReport>> {
     const drives = request.drivePath === null ? [] : [request.drivePath];
-    const free = await this.#table.claims.check(volume, drives);
+    const free = await this.#table.claims.check(volume, drives, owner);
     if (!free.ok) return free;
     return this.#table.expecting(volume, { drives, logs: [] }, () =>
       this.#reported(volume, 'closeWindow', request),
