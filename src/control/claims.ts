@@ -45,6 +45,8 @@ interface Hold {
   readonly paths: readonly string[];
   /** What is done to it, for a sentence. */
   readonly work: string;
+  /** From a record, at a start: names may have moved since, and nobody has looked yet. */
+  readonly isRemembered?: boolean;
 }
 
 export interface ClaimedPaths {
@@ -89,14 +91,22 @@ export class Claims {
     owner: string | null = null,
   ): Promise<Outcome<void>> {
     const identities = await this.#look(volume, paths);
-    return this.#decide(volume, paths, identities, owner);
+    return this.#decide(volume, paths, identities, ([holder]) => holder !== owner);
   }
 
-  /** The same, and the volume has them from then on. */
-  async take(volume: string, paths: ClaimedPaths): Promise<Outcome<void>> {
+  /**
+   * The same, and the volume has them from then on. `isKnown`: they are where it was seen last. That a name of them may be
+   * held for its own drive, or was held before the server was started, is no reason not to start it.
+   */
+  async take(volume: string, paths: ClaimedPaths, isKnown = false): Promise<Outcome<void>> {
     const all = [...paths.drives, ...paths.logs];
     const identities = await this.#look(volume, all);
-    const free = this.#decide(volume, all, identities, null);
+    const free = this.#decide(
+      volume,
+      all,
+      identities,
+      ([, hold]) => !isKnown || (hold.volume !== volume && hold.isRemembered !== true),
+    );
     if (free.ok) this.set(volume, paths);
     return free;
   }
@@ -147,11 +157,10 @@ export class Claims {
     volume: string,
     paths: readonly string[],
     identities: ReadonlyMap<string, string>,
-    owner: string | null,
+    heeds: (held: readonly [owner: string, hold: Hold]) => boolean,
   ): Outcome<void> {
     const held = new Map<string, Hold>();
-    for (const [holder, hold] of this.#holds) {
-      if (holder === owner) continue;
+    for (const [, hold] of [...this.#holds].filter(heeds)) {
       for (const path of hold.paths) held.set(identities.get(path)!, hold);
     }
     const taken = new Map<string, Claim>();

@@ -64,15 +64,21 @@ export class VolumeTable {
 
   /** `name` is the volume's, or a stand-in for an assembly that learns it from the drives. */
   start(name: string, method: 'create', request: CreateRequest): Promise<Outcome<VolumeStatus>>;
-  start(name: string, method: 'assemble', request: AssembleRequest): Promise<Outcome<VolumeStatus>>;
+  start(
+    name: string,
+    method: 'assemble',
+    request: AssembleRequest,
+    isKnown?: boolean,
+  ): Promise<Outcome<VolumeStatus>>;
   async start(
     name: string,
     method: 'create' | 'assemble',
     request: CreateRequest | AssembleRequest,
+    isKnown = false,
   ): Promise<Outcome<VolumeStatus>> {
     const before = this.options.known.get(name);
     const paths: ClaimedPaths = { drives: request.drivePaths, logs: request.logPaths };
-    const free = await this.claims.take(name, paths);
+    const free = await this.claims.take(name, paths, isKnown);
     if (!free.ok) return free;
 
     // Until the drives have said it, the name may be a stand-in; notices come only after the start.
@@ -120,10 +126,11 @@ export class VolumeTable {
         drivePaths: [...new Set([...drives, ...coming.drives])],
         logPaths: [...new Set([...logs, ...coming.logs])],
       };
-      const outcome = await this.start(name, 'assemble', { name, ...both, force: false });
+      const outcome = await this.start(name, 'assemble', { name, ...both, force: false }, true);
       if (outcome.ok) return outcome;
     }
-    return this.start(name, 'assemble', { name, drivePaths: drives, logPaths: logs, force });
+    const request = { name, drivePaths: drives, logPaths: logs, force };
+    return this.start(name, 'assemble', request, true);
   }
 
   /** Runs `change` with the paths that it may add on the list. */

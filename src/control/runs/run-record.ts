@@ -23,6 +23,8 @@ export interface RunRecord {
     readonly leftFrom: string;
     /** Where it is now: the kernel gives names as they come. */
     path: string;
+    /** What was held of it beside its members, as of then; a record of before knows only the drive. */
+    rest?: readonly string[];
     readonly transport: Transport;
   };
   /** Steps of the task that are still to be begun. */

@@ -102,11 +102,22 @@ export class Runner {
 
   /** What is on the drive beside its members: free, and to be given to nobody before the drive is back. */
   async #hold(): Promise<void> {
-    const { drive, members, report, request } = this.record;
+    const { drive, members } = this.record;
     const ours = members.map(({ path }) => movedPath(this.record, path) ?? path);
-    const paths = await this.do(this.world.drives.restOf(drive.path, ours));
+    drive.rest = await this.do(this.world.drives.restOf(drive.path, ours));
+    this.#claim(drive.rest, false);
+  }
+
+  /** As it was on record, until `live` has looked: a tool of the server before this one may be at work on it. */
+  holdAsRecorded(): void {
+    const { path, rest } = this.record.drive;
+    this.#claim(rest ?? [path], true);
+  }
+
+  #claim(paths: readonly string[], isRemembered: boolean): void {
+    const { report, request } = this.record;
     const work = `${report.purpose} of ${report.drive.path}`;
-    this.world.claims.hold(report.id, { volume: request.volume, paths, work });
+    this.world.claims.hold(report.id, { volume: request.volume, paths, work, isRemembered });
   }
 
   abandon(): void {

@@ -32,13 +32,16 @@ export class Runs implements RunService {
 
   /**
    * What had not ended is known from here on: a volume may be asked for its drive before the others have been started, and
-   * the tool of a run does not wait for them either.
+   * the tool of a run does not wait for them either. So is what it holds.
    */
   constructor(options: RunsOptions) {
     this.#options = options;
     const { store, table, tools, timing } = options;
     for (const record of store.all()) {
-      if (record.phase !== 'ended') this.#runners.set(record.report.id, this.#runner(record));
+      if (record.phase === 'ended') continue;
+      const runner = this.#runner(record);
+      this.#runners.set(record.report.id, runner);
+      runner.holdAsRecorded();
     }
     const isOwned = (id: string): boolean =>
       store.all().some(({ report }) => report.windowIds.includes(id));

@@ -205,3 +205,29 @@ test('a free part of the drive cannot be given to a volume while its members are
   assert.equal((await machine.ended(id)).outcome, 'done');
   while (!(await add('other')).ok) await delay(5);
 });
+
+test('nor while a server is started that finds the tool still at work, and its volumes are not there yet', async (t) => {
+  const machine = await Machine.boot(t);
+  machine.disks.set('/dev/sdb1', 'sdb');
+  machine.disks.set('/dev/sdb2', 'sdb');
+  await machine.create('tank', 5, ['/dev/a', '/dev/sdb1', '/dev/c', '/dev/d']);
+  await machine.create('other', 1);
+  machine.medium('/dev/sdb2');
+  const gate = machine.tools.gate('stage');
+  const { id } = await machine.run('tank', '1');
+  await gate.arrived;
+  machine.kill();
+  const given: string[] = [];
+  await machine.start(async ({ handlers }) => {
+    for (const path of ['/dev/sdb2', '/dev/sdb']) {
+      const on = { params: { volume: 'other' }, query: {} };
+      const added = await handlers.driveAdd({ ...on, body: { path, force: true } });
+      given.push(added.ok ? 'added' : added.problem.code);
+    }
+  });
+  assert.deepEqual(given, ['drive-at-work', 'drive-at-work']);
+  gate.open();
+  assert.equal((await machine.ended(id)).outcome, 'done');
+  for (const volume of ['tank', 'other'])
+    assert.equal((await machine.status(volume)).state, 'optimal');
+});
