@@ -28,23 +28,39 @@ export interface RolloutRecord {
   window: RunWindow;
   /** What each volume is held against; by name. */
   baselines: Record<string, VolumeBaseline>;
-  /** What each drive said before it was begun; by path, as everything here that is about a drive. */
+  /** What each drive said before it was begun; by `keyOf`, as everything here that is about a drive. */
   readonly before: Record<string, DriveFacts>;
-  /** Spares that are out of their volume at the moment; by path. */
+  /** Spares that are out of their volume at the moment. */
   readonly spares: Record<string, SpareWork>;
-  /** How often a drive was begun, by path: a server that dies again and again must not try for ever. */
+  /** How often a drive was begun: a server that dies again and again must not try for ever. */
   readonly tries: Record<string, number>;
 }
 
-/** A drive that is found under another name from now on. */
-export function moveDrive(record: RolloutRecord, drive: RolloutDrive, path: string): void {
-  const old = drive.path;
-  if (old === path) return;
-  drive.path = path;
-  for (const by of [record.before, record.spares, record.tries] as Record<string, unknown>[]) {
-    if (!(old in by)) continue;
-    by[path] = by[old];
-    delete by[old];
+/** Of a drive, for good: its place in the list. Its path may become another one's, and a spare gets a new uuid. */
+export const keyOf = ({ report }: RolloutRecord, drive: RolloutDrive): string =>
+  String(report.drives.indexOf(drive));
+
+/** Of the hold on the drive of a spare. */
+export const ownerOf = (record: RolloutRecord, drive: RolloutDrive): string =>
+  `${record.report.id} spare-${keyOf(record, drive)}`;
+
+/** Spares that were out of their volume when the server before this one ended. */
+export function sparesAtWork(record: RolloutRecord): [RolloutDrive, SpareWork][] {
+  if (record.report.endedAt !== null) return [];
+  return record.report.drives.flatMap((drive): [RolloutDrive, SpareWork][] => {
+    const work = record.spares[keyOf(record, drive)];
+    return work && drive.state === 'running' && drive.slot === null ? [[drive, work]] : [];
+  });
+}
+
+/** Records were keyed by path once. */
+export function keyAnew({ report, before, spares, tries }: RolloutRecord): void {
+  for (const by of [before, spares, tries] as Record<string, unknown>[]) {
+    for (const path of Object.keys(by).filter((key) => !/^\d+$/.test(key))) {
+      const index = report.drives.findIndex((drive) => drive.path === path);
+      if (index >= 0) by[index] = by[path];
+      delete by[path];
+    }
   }
 }
 

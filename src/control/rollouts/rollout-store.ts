@@ -7,7 +7,7 @@
 import { join } from 'node:path';
 import { rolloutStates } from '../../core/rollout-report.ts';
 import { type LostRecord, readKept, removeKept, writeKept } from '../kept-records.ts';
-import type { RolloutRecord } from './rollout-record.ts';
+import { keyAnew, type RolloutRecord } from './rollout-record.ts';
 
 export const ROLLOUTS_MAX = 200;
 
@@ -104,7 +104,9 @@ export class RolloutStore {
 function parse(text: string): RolloutRecord | null {
   try {
     const record = JSON.parse(text) as RolloutRecord;
-    return isWhole(record) ? record : null;
+    if (!isWhole(record)) return null;
+    keyAnew(record);
+    return record;
   } catch {
     return null;
   }

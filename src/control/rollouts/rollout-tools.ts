@@ -38,6 +38,8 @@ export interface RolloutVolumes {
   memberAt(path: string): Promise<Outcome<string | null>>;
   /** Nobody but `owner` is given the drive of this path, or a part of it, until it lets go. Replaces its last hold. */
   hold(owner: string, volume: string, path: string): Promise<void>;
+  /** The same as far as a record says it, at a start; nobody has looked yet whether names have moved. */
+  holdAsRecorded(owner: string, volume: string, path: string): void;
   letGo(owner: string): void;
   removeSpare(volume: string, path: string): Promise<Outcome<void>>;
   /** `owner` may hold the drive. */

@@ -32,7 +32,7 @@ import type { RunReport } from '../../core/run-report.ts';
 import type { DriveStatus, VolumeStatus } from '../../core/status.ts';
 import { RolloutBook } from './rollout-book.ts';
 import { askDrive, knownRevisions } from './rollout-planner.ts';
-import { moveDrive, nameOf, type RolloutRecord } from './rollout-record.ts';
+import { keyOf, nameOf, ownerOf, type RolloutRecord } from './rollout-record.ts';
 import type { ResumeRequest } from './rollout-request.ts';
 import type { RolloutStore } from './rollout-store.ts';
 import type { RolloutTools } from './rollout-tools.ts';
@@ -112,7 +112,7 @@ export class RolloutWorker {
       if (request.retry) {
         for (const drive of this.#report.drives) {
           this.#book.drive(drive, 'retry', drive.note);
-          if (drive.state === 'pending') delete this.record.tries[drive.path];
+          if (drive.state === 'pending') delete this.record.tries[keyOf(this.record, drive)];
         }
       }
       await this.#watch.takeAsItIs();
@@ -185,7 +185,7 @@ export class RolloutWorker {
     if (run.outcome === null || run.state !== 'ended') return;
     drive.firmwareAfter = run.after?.firmware ?? '';
     // Its name may have become another one's since: it is looked at again after the soak.
-    if (run.after !== null) moveDrive(this.record, drive, run.after.path);
+    if (run.after !== null) drive.path = run.after.path;
     const event = eventOfOutcome[run.outcome];
     this.#ended(drive, event, event === 'applied' ? '' : run.sentence, run.next);
   }
@@ -197,7 +197,8 @@ export class RolloutWorker {
   #ended(drive: RolloutDrive, event: RolloutDriveEvent, note: string, next: string): void {
     const isNews = drive.firmwareAfter !== '' && drive.firmwareAfter !== drive.firmwareBefore;
     const wasInterrupted = this.#interrupted.delete(drive);
-    const wasBrokenOff = wasInterrupted && this.record.tries[drive.path]! < TRIES_MAX;
+    const wasBrokenOff =
+      wasInterrupted && this.record.tries[keyOf(this.record, drive)]! < TRIES_MAX;
     if (wasBrokenOff && event !== 'applied' && !isNews && this.#isBack(drive)) {
       return this.#book.drive(drive, 'put-off', 'broken off by a restart of the server');
     }
@@ -240,7 +241,7 @@ export class RolloutWorker {
   #unwell(drive: RolloutDrive, { firmware, health, healthNote }: DriveFacts): string | null {
     if (firmware !== drive.firmwareAfter)
       return `after the soak it has ${firmware}, not ${drive.firmwareAfter}`;
-    const wasFailing = this.record.before[drive.path]?.health === 'failing';
+    const wasFailing = this.record.before[keyOf(this.record, drive)]?.health === 'failing';
     return health === 'failing' && !wasFailing
       ? `after the soak it says that it is failing: ${healthNote}`
       : null;
@@ -301,8 +302,9 @@ export class RolloutWorker {
     // Known before it begins: after a restart it is found, or there is none.
     drive.runId = here.slot === null ? null : randomUUID();
     drive.startedAt = this.#book.now();
-    this.record.before[drive.path] = facts;
-    this.record.tries[drive.path] = (this.record.tries[drive.path] ?? 0) + 1;
+    const key = keyOf(this.record, drive);
+    this.record.before[key] = facts;
+    this.record.tries[key] = (this.record.tries[key] ?? 0) + 1;
     if (!(await this.#book.save())) {
       return this.#ended(drive, 'put-off', 'the record of the update cannot be written', '');
     }
@@ -329,13 +331,13 @@ export class RolloutWorker {
 
   #jobFor(drive: RolloutDrive, memberPath: string): SpareJob {
     const { id } = this.#report;
-    const name = `spare-${this.#report.drives.indexOf(drive)}`;
+    const name = `spare-${keyOf(this.record, drive)}`;
     return {
       tools: this.#tools,
       record: this.record,
       drive,
       memberPath,
-      owner: `${id} ${name}`,
+      owner: ownerOf(this.record, drive),
       outputPath: (step) => this.#store.outputPath(id, `${name}-${step}`),
       save: () => this.#book.save(),
     };
@@ -356,7 +358,7 @@ export class RolloutWorker {
     this.#watch.countersBeganAgain();
     for (const drive of this.#report.drives) {
       if (drive.state !== 'running' || drive.slot !== null) continue;
-      const work = this.record.spares[drive.path];
+      const work = this.record.spares[keyOf(this.record, drive)];
       if (work) this.#onSpare(drive, resumeSpare(this.#jobFor(drive, work.memberPath), work));
       else this.#spares.set(drive, { event: 'put-off', firmwareAfter: '', note: '' });
     }

@@ -51,6 +51,7 @@ function volumesOf({ table, asking, drives, groups, tools }: RolloutWorld): Roll
   const { driveRemove } = driveHandlers(table, asking);
   const { claims } = table;
   const ask = { query: {} } as const;
+  const work = 'firmware update of a spare';
   return {
     names: () => [...table.entries.keys()],
     status: async (volume): Promise<Outcome<VolumeStatus>> => {
@@ -74,11 +75,12 @@ function volumesOf({ table, asking, drives, groups, tools }: RolloutWorld): Roll
     whyInUse: (path) => drives.whyInUse(path, []),
     memberAt: tools.memberAt,
     hold: async (owner, volume, path) => {
-      const work = 'firmware update of a spare';
       claims.hold(owner, { volume, paths: [path], work });
       const rest = await drives.restOf(path, []);
       claims.hold(owner, { volume, paths: [...new Set([path, ...rest])], work });
     },
+    holdAsRecorded: (owner, volume, path) =>
+      claims.hold(owner, { volume, paths: [path], work, isRemembered: true }),
     letGo: (owner) => claims.letGo(owner),
     addSpare: async (volume, path, force, owner) => {
       const free = await claims.check(volume, [path], owner);

@@ -18,7 +18,13 @@ import type { Concern } from '../concerns.ts';
 import type { LostRecord } from '../kept-records.ts';
 import { inventoryOf } from './inventory.ts';
 import { type Planned, planRollout, refusedPlan } from './rollout-planner.ts';
-import { type RolloutRecord, reportOf, volumesOf } from './rollout-record.ts';
+import {
+  ownerOf,
+  type RolloutRecord,
+  reportOf,
+  sparesAtWork,
+  volumesOf,
+} from './rollout-record.ts';
 import type { ResumeRequest, RolloutRequest } from './rollout-request.ts';
 import type { RolloutStore } from './rollout-store.ts';
 import type { RolloutTools } from './rollout-tools.ts';
@@ -35,6 +41,12 @@ export class Rollouts {
   constructor(tools: RolloutTools, store: RolloutStore) {
     this.#tools = tools;
     this.#store = store;
+    // A drive may be asked for before the volumes have been started, and the tools on spares do not wait for them either.
+    for (const record of store.all()) {
+      for (const [drive, { memberPath }] of sparesAtWork(record)) {
+        tools.volumes.holdAsRecorded(ownerOf(record, drive), drive.volumes[0]!, memberPath);
+      }
+    }
     this.#unsubscribe = tools.runs.onChange(({ rolloutId }) => {
       if (rolloutId !== null) this.#workers.get(rolloutId)?.wake();
     });

@@ -15,7 +15,7 @@ import type { RolloutDriveEvent } from '../../core/machines/rollout.ts';
 import { done, type Outcome, type Problem } from '../../core/problems.ts';
 import type { RolloutDrive } from '../../core/rollout-report.ts';
 import type { CommandResult, DriveTask, StepControl, TaskDrive } from '../../tasks/task.ts';
-import { moveDrive, type RolloutRecord, type SpareWork } from './rollout-record.ts';
+import { keyOf, type RolloutRecord, type SpareWork } from './rollout-record.ts';
 import type { RolloutTools } from './rollout-tools.ts';
 
 export interface SpareEnd {
@@ -63,7 +63,7 @@ async function flash(job: SpareJob): Promise<SpareEnd> {
   const found = await open(job);
   if (!found.ok) return putOff(found.problem);
   const { task, target } = found.value;
-  const fits = await task.check(target, record.before[drive.path]!, record.task);
+  const fits = await task.check(target, record.before[keyOf(record, drive)]!, record.task);
   if (!fits.ok) return putOff(fits.problem);
   const checks = await tools.volumes.checksOfSpare(drive.volumes[0]!, job.memberPath);
   const blocking = checks.find(({ result }) => result === 'block');
@@ -75,12 +75,12 @@ async function flash(job: SpareJob): Promise<SpareEnd> {
     phase: 'released',
     step: '',
   };
-  record.spares[drive.path] = work;
+  record.spares[keyOf(record, drive)] = work;
   if (!(await job.save())) return unrecorded(job);
   const [volume] = drive.volumes;
   const released = await tools.volumes.removeSpare(volume!, job.memberPath);
   if (!released.ok) {
-    delete record.spares[drive.path];
+    delete record.spares[keyOf(record, drive)];
     return putOff(released.problem);
   }
   work.phase = 'begun';
@@ -116,8 +116,8 @@ const putOff = (problem: Problem): SpareEnd => ({
 
 async function unrecorded(job: SpareJob): Promise<SpareEnd> {
   const note = 'the record of the rollout cannot be written, so nothing was begun';
-  if (job.record.spares[job.drive.path]?.phase === 'released')
-    delete job.record.spares[job.drive.path];
+  if (job.record.spares[keyOf(job.record, job.drive)]?.phase === 'released')
+    delete job.record.spares[keyOf(job.record, job.drive)];
   return { event: 'put-off', firmwareAfter: '', note };
 }
 
@@ -184,7 +184,7 @@ async function judge(
   last: CommandResult | null,
 ): Promise<SpareEnd> {
   const { tools, record, drive } = job;
-  const before = record.before[drive.path]!;
+  const before = record.before[keyOf(record, drive)]!;
   drive.step = 'identify';
   const untilMs = performance.now() + record.task.answerLimitMs;
   let why = 'it does not answer';
@@ -200,7 +200,7 @@ async function judge(
     if (performance.now() >= untilMs) break;
     await delay(tools.lookMs);
   }
-  delete record.spares[drive.path];
+  delete record.spares[keyOf(record, drive)];
   const [volume] = drive.volumes;
   const note =
     `${why}; it is no spare of ${volume} any more. When it is right again: ` +
@@ -217,7 +217,7 @@ async function isElsewhere(job: SpareJob, work: SpareWork, before: DriveFacts): 
   if (here === null || here.path === drive.path) return false;
   const inDrive = work.memberPath.startsWith(drive.path);
   if (inDrive) work.memberPath = here.path + work.memberPath.slice(drive.path.length);
-  moveDrive(record, drive, here.path);
+  drive.path = here.path;
   await tools.volumes.hold(job.owner, drive.volumes[0]!, work.memberPath);
   await job.save();
   return true;
@@ -250,7 +250,7 @@ async function whyNotOurs(job: SpareJob, { memberPath, memberUuid }: SpareWork) 
 async function whyNotItself(job: SpareJob): Promise<string | null> {
   const asked = await ask(job);
   if (!asked.ok) return explain(asked.problem).message;
-  const differs = compareFacts(job.record.before[job.drive.path]!, asked.value);
+  const differs = compareFacts(job.record.before[keyOf(job.record, job.drive)]!, asked.value);
   return differs && `its ${differs.what} was ${differs.before} and is ${differs.after} now`;
 }
 
@@ -274,7 +274,7 @@ async function verdict(
   after: DriveFacts,
 ): Promise<SpareEnd> {
   const firmwareAfter = after.firmware;
-  const before = job.record.before[job.drive.path]!;
+  const before = job.record.before[keyOf(job.record, job.drive)]!;
   const found = await open(job);
   if (found.ok) {
     const { task, target } = found.value;
@@ -299,7 +299,7 @@ async function bringBack(job: SpareJob, work: SpareWork, end: SpareEnd): Promise
   const volume = drive.volumes[0]!;
   drive.step = 'return';
   const added = await addAgain(job, work);
-  delete record.spares[drive.path];
+  delete record.spares[keyOf(record, drive)];
   if (!added.ok) {
     const note =
       `it could not be added to ${volume} again: ${explain(added.problem).message} ` +

@@ -84,7 +84,7 @@ test('what begins is on record before: a run, the release of a spare, each step 
   const seen: string[] = [];
   shelf.onBegin = (what) => {
     const { report, spares } = onRecord(folder);
-    const { phase, step } = spares['s'] ?? { phase: 'none', step: '' };
+    const { phase, step } = spares['0'] ?? { phase: 'none', step: '' };
     seen.push(`${what}: ${report.drives.map(({ state }) => state).join()} ${phase} ${step}`.trim());
   };
   const { id } = await start(request(['v1']));

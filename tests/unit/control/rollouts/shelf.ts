@@ -144,6 +144,10 @@ export class Shelf implements RolloutVolumes, RunService {
     this.holds.set(owner, path);
   }
 
+  holdAsRecorded(owner: string, _: string, path: string): void {
+    this.holds.set(owner, path);
+  }
+
   letGo(owner: string): void {
     this.holds.delete(owner);
   }
@@ -431,10 +435,12 @@ export async function scene(t: TestContext, shelf = new Shelf()) {
     folder,
     rollouts: () => all.current,
     /** Killed: nothing more is written or begun by the old one. */
-    restart: async () => {
+    restart: async (early: () => void = () => {}, meanwhile: () => void = () => {}) => {
       await all.current.close();
       shelf.listeners.clear();
+      meanwhile();
       all.current = await open();
+      early();
       all.current.goOn();
     },
     start: async (asked: RolloutRequest): Promise<RolloutReport> => {

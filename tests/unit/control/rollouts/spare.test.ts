@@ -1,7 +1,10 @@
 /** A spare is in no volume while it is flashed: what could happen to it meanwhile, and what must not. */
 
 import assert from 'node:assert/strict';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import type { RolloutRecord } from '../../../../src/control/rollouts/rollout-record.ts';
 import { driveOf, ended, halted, request, scene, states } from './shelf.ts';
 
 test('a released spare is held until it is a spare again: nobody else is given it', async (t) => {
@@ -27,7 +30,9 @@ test('a spare that was being flashed when the server ended is held by the next o
   await until(id, () => shelf.story.includes('stage s'), 'at work');
   shelf.holds.clear();
   shelf.drive('s').answers = false;
-  await restart();
+  await restart(() =>
+    assert.deepEqual([...shelf.holds.values()], ['s'], 'before anything has been started'),
+  );
   await until(id, () => shelf.holds.size === 1, 'held again');
   shelf.whileFlashing = async () => {};
   shelf.drive('s').answers = true;
@@ -85,3 +90,55 @@ test('the spare came back under another name: it is found, and is a spare again 
   assert.deepEqual(shelf.story, ['release s', 'stage s', 'activate s', 'add z', 'run a']);
   assert.equal(shelf.volumes.get('v1')!.drives.at(-1)!.path, 'z');
 });
+
+for (const how of ['as it is written now', 'as it was once'] as const) {
+  test(`two spares at work swapped their names over a restart, ${how}: each is known as itself`, async (t) => {
+    const { shelf, folder, start, until, restart } = await scene(t);
+    shelf.addVolume('v0', [], ['c']);
+    shelf.addVolume('v1', [], ['s']);
+    shelf.addVolume('v2', [], ['u']);
+    shelf.whileFlashing = async () => {
+      if (shelf.story.includes('add c')) await new Promise<void>(() => {});
+    };
+    const all = request(['v0', 'v1', 'v2'], { task: { answerLimitMs: 60_000 } });
+    const { id } = await start(all);
+    await until(id, () => shelf.holds.size === 2 && shelf.story.length === 8, 'both at work');
+    const [s, u] = [shelf.drive('s'), shelf.drive('u')];
+    shelf.drives.set('s', { ...u, path: 's', firmware: u.becomes });
+    shelf.drives.set('u', { ...s, path: 'u', firmware: s.becomes });
+    shelf.carried.set('s', 'uuid-u').set('u', 'uuid-s');
+    await restart(
+      () => {},
+      () => {
+        if (how === 'as it was once') keyByPath(join(folder, 'rollouts'));
+      },
+    );
+    const report = await until(id, ended, 'ended');
+    const seen = report.drives.map(({ volumes, path, serial, state }) => [
+      ...volumes,
+      path,
+      serial,
+      state,
+    ]);
+    assert.deepEqual(seen.slice(1), [
+      ['v1', 'u', 'S-s', 'done'],
+      ['v2', 's', 'S-u', 'done'],
+    ]);
+    assert.deepEqual(shelf.story.slice(8).sort(), ['add s', 'add u']);
+  });
+}
+
+/** As a server before this one wrote it. */
+function keyByPath(folder: string): void {
+  for (const name of readdirSync(folder).filter((file) => file.endsWith('.json'))) {
+    const record = JSON.parse(readFileSync(join(folder, name), 'utf8')) as RolloutRecord;
+    for (const by of [record.before, record.spares, record.tries] as Record<string, unknown>[]) {
+      for (const [index, { path }] of record.report.drives.entries()) {
+        if (!(index in by)) continue;
+        by[path] = by[index];
+        delete by[index];
+      }
+    }
+    writeFileSync(join(folder, name), JSON.stringify(record));
+  }
+}
