@@ -239,7 +239,10 @@ export class Metadata {
     this.#fresh.add(member);
   }
 
-  /** On a new member: labels of an earlier life go, then comes the superblock, and only then, as usual, the label. */
+  /**
+   * On a new member: first the superblock, which makes labels of an earlier life somebody else's; then those go, and only
+   * then, as usual, comes the label. The other way round a kill would leave the superblock of an open window without one.
+   */
   async #writeFirst(
     content: Content,
     drive: Drive,
@@ -259,13 +262,10 @@ export class Metadata {
     buffers
       .slice(superAddress, BLOCK_BYTES)
       .set(plain ? encodeSuperblock(plain) : content.superblock);
-    const writes = [
-      ...layout.labelOffsets.map((offset) =>
-        drive.write(offset as DriveOffset, buffer, BLOCK_BYTES),
-      ),
-      drive.write(layout.superOffset as DriveOffset, superAddress, BLOCK_BYTES),
-    ];
-    const errno = (await Promise.all(writes)).find((result) => result !== OK) ?? OK;
+    let errno = await drive.write(layout.superOffset as DriveOffset, superAddress, BLOCK_BYTES);
+    if (errno === OK) errno = await drive.flush();
+    for (const offset of layout.labelOffsets)
+      if (errno === OK) errno = await drive.write(offset as DriveOffset, buffer, BLOCK_BYTES);
     return errno === OK ? drive.flush() : errno;
   }
 
