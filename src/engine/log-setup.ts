@@ -18,9 +18,14 @@ export function attachLog(v: VolumeCore, log: LogStore): void {
   v.log = log;
   log.stripes.flushMembers = () => v.flushMembers();
   log.onLegFailed = async (index, reason) => {
-    const leg = v.metadata.log?.legs[index];
+    const states = log.legStates;
+    const legs = v.metadata.log?.legs ?? [];
+    // One that joins in this moment is in the headers already: labels that do not list it would call it replaced.
+    for (const [i, uuid] of log.legUuids.entries())
+      if (legs[i]?.uuid !== uuid) legs[i] = { uuid, state: states[i] ?? 'missing' };
+    const leg = legs[index];
     // In a frozen volume the last leg has missed nothing that was answered: it stays the one to start from.
-    const last = !log.legStates.includes('online');
+    const last = !states.includes('online');
     if (leg && !(last && v.mode === 'frozen')) leg.state = 'failed';
     const path = log.status().legs[index]?.path ?? '';
     v.emit('leg-failed', 'critical', `Log leg ${path} failed: ${reason}`, { path, reason });

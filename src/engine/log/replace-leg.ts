@@ -7,14 +7,15 @@
  *      counts on it.
  *   3. What was written before that is copied: the record area up to where it had come, which never
  *      changes; and the stripe segments in use, while the stripe log waits.
- *   4. It is flushed, becomes `online`, and all headers say so.
+ *   4. It is flushed. What it was copied from takes a header once more: it was there to the end.
+ *   5. It becomes `online`, and all headers say so.
  *
- * An error on the new leg ends it: the leg is out, as before. A crash before 4 leaves the old
- * state; in 4, the newest header decides, and what it says is true of both legs. Checkpoints are
+ * An error on the new leg ends it: the leg is out, as before. A crash before 5 leaves the old
+ * state; in 5, the newest header decides, and what it says is true of both legs. Checkpoints are
  * not copied: the next one goes to all legs.
  */
 
-import { type Errno, OK } from '../../base/errno.ts';
+import { EIO, type Errno, OK } from '../../base/errno.ts';
 import { type Address, BLOCK_BYTES, type DriveOffset, KIB } from '../../base/units.ts';
 import { uuidFromBytes } from '../../base/uuid.ts';
 import { HEADER_COPIES } from '../../core/format/leg-header-layout.ts';
@@ -82,6 +83,9 @@ export async function replaceLeg(
   if (!copied || leg.state !== 'syncing') return failed('copying the log to it failed');
   const errno = await drive.flush();
   if (errno !== OK) return failed(`flush failed with errno ${errno}`);
+  // A drive that is gone reads like bad blocks: what the copy came from must still be there, and says so by a header.
+  if (!(await legs.update({}))) return failed('no leg is left that has everything');
+  if (leg.state !== 'syncing') return failed('writing to it failed');
   if (parts.window() !== window) return failed('the window changed while the log was copied');
   leg.state = 'online';
   leg.joining = true;
@@ -136,7 +140,7 @@ async function readPiece(
   address: Address,
   lengthBytes: number,
 ): Promise<Errno> {
-  let errno: Errno = OK;
+  let errno: Errno = EIO;
   for (const leg of legs.online()) {
     errno = await driveOf(leg).read(offset as DriveOffset, address, lengthBytes);
     if (errno === OK) return OK;

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { EIO } from '../../../src/base/errno.ts';
 import type { Outcome } from '../../../src/core/problems.ts';
-import { MIB, Scene, type SceneOptions, windowRequest } from './scene.ts';
+import { KIB, MIB, Scene, type SceneOptions, windowRequest } from './scene.ts';
 
 const LEG_BYTES = 16 * MIB;
 
@@ -271,6 +271,86 @@ test('a new leg counts only when a header says so: until then another one that i
   world.at('new').release();
   assert.equal(codeOf(await world.until(replacing)), 'done');
   assert.deepEqual(legStates(scene), ['online', 'online']);
+});
+
+test('the other leg fails in the very header write that takes a new one in: a kill before the next label costs nothing', async () => {
+  const scene = await inWindow({ seed: 92, operationMs: 1 });
+  const { world } = scene;
+  world.medium('new', LEG_BYTES);
+  world.at('leg1').vanish();
+  await world.pass(2_500);
+  const members = world.drivePaths.map((path) => world.at(path));
+  const { metadata } = scene.core;
+  let label = 0;
+  world.at('leg0').intercept = ({ kind, offset }) => {
+    if (kind !== 'write' || offset !== 0 || scene.core.log?.legStates[1] !== 'online') return 0;
+    label ||= metadata.sequence;
+    return EIO;
+  };
+  world.at('d0').intercept = ({ kind }) => {
+    // The label that says that the leg failed is written; the next one, which would know the new leg, is not.
+    if (kind === 'flush' && label > 0) for (const member of members) member.hang('write');
+    return 0;
+  };
+  const request = { leg: '1', path: 'new', sizeBytes: null, force: false };
+  void world.v.replaceLeg(request).catch(() => {});
+  await world.pass(200);
+  assert.equal(metadata.sequence, label + 2, 'the label with the new leg is being written');
+  assert.equal(scene.core.log?.status().legs[0]?.state, 'failed');
+  const alone = scene.begin(0, 16);
+  await world.pass(200);
+  assert.ok(alone.answered, 'by the new leg');
+  scene.crash(false);
+  for (const medium of [...members, world.at('leg0')]) {
+    medium.intercept = null;
+    medium.release();
+  }
+  withLegs(scene, 'leg0', 'new');
+  await world.assemble();
+  assert.deepEqual(legStates(scene), ['failed', 'online']);
+  await scene.check('from the new leg');
+  await scene.closeAndWait();
+  await scene.settle('after the return');
+});
+
+test('the last leg that has everything is lost under the copy: the new one is not called whole', async () => {
+  const scene = await inWindow({ seed: 93, operationMs: 1 });
+  const { world } = scene;
+  world.medium('new', LEG_BYTES);
+  await world.until(world.v.failDrive('3'));
+  world.at('leg1').vanish();
+  await world.pass(2_500);
+  let copied = 0;
+  world.at('new').intercept = ({ kind, offset }) => {
+    if (kind === 'write' && offset > 0 && ++copied === 1) world.at('leg0').vanish();
+    return 0;
+  };
+  const refused = await replaceLeg(scene, { leg: '1' });
+  assert.equal(codeOf(refused), 'io-error');
+  assert.deepEqual(legStates(scene), ['failed', 'failed']);
+  world.at('leg0').reappear();
+  scene.crash(false);
+  withLegs(scene, 'leg0', 'new');
+  await world.assemble();
+  await scene.closeAndWait();
+  await scene.check('from the one that has everything');
+});
+
+test('a new leg that misses a write after it was copied is not called whole', async () => {
+  const scene = await inWindow({ seed: 95, operationMs: 1 });
+  const { world } = scene;
+  world.medium('new', LEG_BYTES);
+  world.at('leg1').vanish();
+  await world.pass(2_500);
+  let flushes = 0;
+  world.at('new').intercept = ({ kind, offset }) => {
+    // The first flush is of the erased header, the second ends the copy.
+    if (kind === 'flush' && ++flushes === 2) scene.begin(0, 16);
+    return kind === 'write' && flushes === 2 && offset > 64 * KIB ? EIO : 0;
+  };
+  assert.equal(codeOf(await replaceLeg(scene, { leg: '1' })), 'io-error');
+  assert.deepEqual(legStates(scene), ['online', 'failed']);
+  await scene.check('from the other one');
 });
 
 test('killed between a new log and the first label that knows it: the volume starts, and the log is made anew', async () => {
