@@ -34,6 +34,8 @@ export interface RunFacts {
   readonly after: DriveFacts | null;
   /** The read test after the task; empty when it passed or was not made. */
   readonly readTest: string;
+  /** Why the read test could not even be begun; empty when it was. */
+  readonly unread: string;
   /** A volume went on without the drive. */
   readonly thawed: boolean;
   /** And has it back by now. */
@@ -86,8 +88,10 @@ export function verdictOf(facts: RunFacts): Verdict {
     );
   }
   const judged = byPurpose(facts);
-  if (!facts.rebuilt || facts.purpose === 'replacement') return judged;
-  return { ...judged, sentence: `${judged.sentence} It came back blank and was rebuilt.` };
+  const isNews = facts.rebuilt && facts.purpose !== 'replacement';
+  const rebuilt = isNews ? ' It came back blank and was rebuilt.' : '';
+  const unread = facts.unread === '' ? '' : ` It was not read afterwards: ${ended(facts.unread)}`;
+  return { ...judged, sentence: `${judged.sentence}${rebuilt}${unread}` };
 }
 
 /** Everything is whole but the volume went on without it: the outcome says that first, whatever the task did. */

@@ -10,6 +10,7 @@ import { type LostRecord, readKept, removeKept, writeKept } from '../kept-record
 import { keyAnew, type RolloutRecord } from './rollout-record.ts';
 
 export const ROLLOUTS_MAX = 200;
+const RETRY_MS = 5_000;
 
 export class RolloutStore {
   readonly #folder: string;
@@ -18,6 +19,12 @@ export class RolloutStore {
   /** What is in each file, so that nothing is written twice. */
   readonly #written = new Map<string, string>();
   #writing: Promise<boolean> = Promise.resolve(true);
+  /** Why the record of a rollout is not on file as it is now, by its id. */
+  readonly #unwritten = new Map<string, string>();
+  /** The last one of a rollout has nobody else to try it again. */
+  readonly #waiting = new Map<string, NodeJS.Timeout>();
+  readonly #retryMs: number;
+  #isClosed = false;
 
   /** Their records are gone for good; nobody knows what they were about. */
   readonly lost: readonly LostRecord[];
@@ -28,15 +35,21 @@ export class RolloutStore {
     folder: string,
     onTrouble: (reason: string) => void,
     lost: readonly LostRecord[],
+    retryMs: number,
   ) {
     this.#folder = folder;
     this.#onTrouble = onTrouble;
     this.lost = lost;
+    this.#retryMs = retryMs;
   }
 
-  static async open(folder: string, onTrouble: (reason: string) => void): Promise<RolloutStore> {
+  static async open(
+    folder: string,
+    onTrouble: (reason: string) => void,
+    retryMs = RETRY_MS,
+  ): Promise<RolloutStore> {
     const { kept, lost } = await readKept(folder, parse);
-    const store = new RolloutStore(folder, onTrouble, lost);
+    const store = new RolloutStore(folder, onTrouble, lost, retryMs);
     for (const { id, path } of lost)
       onTrouble(`the record of rollout ${id} cannot be read, and neither can its copy: ${path}`);
     const records = kept.map(({ record }) => record);
@@ -55,6 +68,11 @@ export class RolloutStore {
     return this.#records.get(id) ?? null;
   }
 
+  /** Null: it is on file as it is now, or is being written. */
+  whyUnwritten(id: string): string | null {
+    return this.#unwritten.get(id) ?? null;
+  }
+
   outputPath(id: string, name: string): string {
     return join(this.#folder, id, `${name}.log`);
   }
@@ -63,7 +81,7 @@ export class RolloutStore {
     const { id } = record.report;
     this.#records.set(id, record);
     const isWritten = await this.save(record);
-    if (!isWritten) this.#records.delete(id);
+    if (!isWritten) this.#drop(id);
     else await this.#prune();
     return isWritten;
   }
@@ -73,29 +91,51 @@ export class RolloutStore {
     const { id } = record.report;
     const text = `${JSON.stringify(record)}\n`;
     this.#writing = this.#writing.then(async () => {
-      if (this.#written.get(id) === text) return true;
+      if (this.#written.get(id) === text) {
+        this.#unwritten.delete(id);
+        return true;
+      }
       try {
         await writeKept(this.#folder, id, text);
         this.#written.set(id, text);
+        this.#unwritten.delete(id);
         return true;
       } catch (error) {
-        const reason = (error as Error).message;
-        this.#onTrouble(`the record of rollout ${id} cannot be written: ${reason}`);
+        const reason = `the record of rollout ${id} cannot be written: ${(error as Error).message}`;
+        if (this.#unwritten.get(id) !== reason) this.#onTrouble(reason);
+        this.#unwritten.set(id, reason);
+        this.#tryAgain(record);
         return false;
       }
     });
     return this.#writing;
   }
 
-  async flush(): Promise<void> {
+  #tryAgain(record: RolloutRecord): void {
+    const { id } = record.report;
+    if (this.#isClosed || this.#waiting.has(id)) return;
+    const timer = setTimeout(() => {
+      this.#waiting.delete(id);
+      if (this.#records.has(id)) void this.save(record);
+    }, this.#retryMs);
+    this.#waiting.set(id, timer.unref());
+  }
+
+  #drop(id: string): void {
+    for (const map of [this.#records, this.#written, this.#unwritten]) map.delete(id);
+  }
+
+  /** Nothing is tried again after this. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    for (const timer of this.#waiting.values()) clearTimeout(timer);
     await this.#writing;
   }
 
   async #prune(): Promise<void> {
     const ended = this.all().filter(({ report }) => report.endedAt !== null);
     for (const { report } of ended.slice(0, Math.max(0, this.#records.size - ROLLOUTS_MAX))) {
-      this.#records.delete(report.id);
-      this.#written.delete(report.id);
+      this.#drop(report.id);
       await removeKept(this.#folder, report.id);
     }
   }

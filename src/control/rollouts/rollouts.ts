@@ -93,7 +93,7 @@ export class Rollouts {
   async close(): Promise<void> {
     this.#unsubscribe();
     await Promise.all([...this.#workers.values()].map((worker) => worker.close()));
-    await this.#store.flush();
+    await this.#store.close();
   }
 
   async plan(request: RolloutRequest): Promise<Outcome<RolloutPlan>> {
@@ -146,7 +146,18 @@ export class Rollouts {
       const alarm = { code: 'update-record-lost', severity: 'warning' as const };
       return [{ alarm: { ...alarm, message: `${message} ${next}` }, next }];
     });
-    return [...lost, ...this.#haltedOf(volume)];
+    return [...lost, ...this.#unwritten(volume), ...this.#haltedOf(volume)];
+  }
+
+  /** What is done to a drive must be on record. */
+  #unwritten(volume: string): Concern[] {
+    return this.#store.all().flatMap(({ report }): Concern[] => {
+      const why = this.#store.whyUnwritten(report.id);
+      if (why === null || !volumesOf(report).includes(volume)) return [];
+      const next = 'Make room there, or make it writable; it is tried again every few seconds.';
+      const message = `${why.charAt(0).toUpperCase()}${why.slice(1)}. ${next}`;
+      return [{ alarm: { code: 'update-unrecorded', severity: 'warning', message }, next }];
+    });
   }
 
   #haltedOf(volume: string): Concern[] {

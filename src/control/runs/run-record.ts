@@ -36,6 +36,8 @@ export interface RunRecord {
   refusal: string | null;
   /** What the read test after the task said; empty when it passed. */
   readTest: string;
+  /** Why it could not even be begun; absent in records of before. */
+  unread?: string;
   thawed: boolean;
   takenBack: boolean;
 }

@@ -30,8 +30,8 @@ export class RunStore {
   readonly #waiting = new Map<string, NodeJS.Timeout>();
   readonly #retryMs: number;
   #isClosed = false;
-  /** Why the last one could not be written; null: it could. */
-  unwritten: string | null = null;
+  /** Why the record of a run is not on file as it is now, by the id of the run. */
+  readonly #unwritten = new Map<string, string>();
 
   /** Their records are gone for good; nobody knows what they were about. */
   readonly lost: readonly LostRecord[];
@@ -88,6 +88,11 @@ export class RunStore {
     return (text === null ? null : parse(text)?.report) ?? copyOf(record.report);
   }
 
+  /** Why a record cannot be written, the last one that was tried; null: all are on file. */
+  get unwritten(): string | null {
+    return [...this.#unwritten.values()].at(-1) ?? null;
+  }
+
   outputPath(id: string, step: string): string {
     return join(this.#folder, id, `${step}.log`);
   }
@@ -114,13 +119,13 @@ export class RunStore {
       try {
         await writeKept(this.#folder, id, text);
         this.#written.set(id, text);
-        this.unwritten = null;
+        this.#unwritten.delete(id);
         if (isLast) this.#lighten(record);
         return true;
       } catch (error) {
         const reason = `the record of run ${id} cannot be written: ${(error as Error).message}`;
-        if (this.unwritten !== reason) this.#onTrouble(reason);
-        this.unwritten = reason;
+        if (this.#unwritten.get(id) !== reason) this.#onTrouble(reason);
+        this.#unwritten.set(id, reason);
         this.#tryAgain(record);
         return false;
       }
@@ -135,7 +140,7 @@ export class RunStore {
     const timer = setTimeout(() => {
       this.#waiting.delete(id);
       if (this.#records.has(id)) void this.save(record);
-      else this.unwritten = null;
+      else this.#unwritten.delete(id);
     }, this.#retryMs);
     this.#waiting.set(id, timer.unref());
   }

@@ -224,16 +224,19 @@ async function takeBackLate(
 ): Promise<Trouble | null> {
   if (sight.state === 'thawing') return { sentence: '', next: '', isPassing: true };
   if (sight.state !== 'thawed') return takeBack(run, member, sight);
-  const { volume, slot, uuid } = member;
+  const { volume, slot, uuid, path } = member;
   const drive = run.world.table.entries
     .get(volume)
     ?.handle?.last?.status.drives.find((one) => one.slot === slot);
   const isIn = drive?.state === 'online' || drive?.state === 'rebuilding';
   if (isIn && drive.uuid === uuid) return null;
   if (isIn) {
+    const now = movedPath(run.record, path) ?? path;
+    // The other one may have got its name.
+    const free = now === drive.path ? 'PATH' : now;
     return {
       sentence: `Another drive, ${drive.path}, has taken its place in volume ${volume}.`,
-      next: `The drive is free: \`locum drive add ${volume} PATH --spare\`.`,
+      next: `The drive that was away is free: \`locum drive add ${volume} ${free} --spare\`.`,
       isPassing: false,
     };
   }

@@ -412,8 +412,10 @@ async function readTest(run: Runner): Promise<void> {
   step.command = result.command;
   step.exitStatus = result.exitStatus;
   step.output = result.output;
-  // One that could not be begun says nothing of the drive; its step says why.
-  const isBad = result.result !== 'done' && result.result !== 'not-started';
+  // One that could not be begun says nothing of the drive: the verdict says that it was not made.
+  const isBegun = result.result !== 'not-started';
+  const isBad = result.result !== 'done' && isBegun;
   record.readTest = isBad ? result.reason || 'the read test failed.' : '';
+  record.unread = isBegun ? '' : result.reason || 'the read test could not be begun.';
   await run.endStep(step, stepResultOf(result), result.reason);
 }

@@ -338,6 +338,7 @@ export class Runner {
       before: report.before,
       after: report.after,
       readTest: record.readTest,
+      unread: record.unread ?? '',
       thawed: record.thawed,
       takenBack: record.takenBack,
       rebuilt: this.sights.some(

@@ -1,10 +1,20 @@
 /** A server that dies at any point of a rollout: the next one goes on where it was, and no drive is flashed twice for it. */
 
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { RolloutRecord } from '../../../../src/control/rollouts/rollout-record.ts';
+import { RolloutStore } from '../../../../src/control/rollouts/rollout-store.ts';
 import { driveOf, ended, halted, request, scene, states } from './shelf.ts';
 
 /** Drive a of two was at work when the server died; the next one runs. */
@@ -111,6 +121,11 @@ test('while the record cannot be written no drive is begun; resumed when it can'
   assert.deepEqual(states(report), ['a done', 'b pending']);
   assert.deepEqual(shelf.story, ['run a']);
   assert.ok(shelf.events.some((event) => event.includes('cannot be written')));
+  const codes = (): string[] =>
+    rollouts()
+      .concerns('v1')
+      .map(({ alarm }) => alarm.code);
+  assert.deepEqual(codes(), ['update-unrecorded', 'update-halted']);
   const still = await rollouts().resume(id, { retry: false, allowDegraded: false });
   assert.ok(!still.ok && still.problem.code === 'state-unusable');
   await until(id, halted, 'halted again');
@@ -118,6 +133,7 @@ test('while the record cannot be written no drive is begun; resumed when it can'
   renameSync(`${store}-away`, store);
   await rollouts().resume(id, { retry: false, allowDegraded: false });
   await until(id, (now) => driveOf(now, 'b').state === 'soaking', 'b flashed');
+  assert.deepEqual(codes(), []);
 });
 
 /** The record as it would be, had the server died at another moment. */
@@ -277,4 +293,25 @@ test('the record is damaged while a spare is out: it goes on from the copy, and 
   assert.deepEqual(states(report), ['s done', 'a done']);
   assert.equal(shelf.volumes.get('v1')!.drives.at(-1)!.state, 'spare');
   assert.ok(shelf.events.some((event) => event.startsWith('v1 rollout-record-restored')));
+});
+
+test('the last record of a rollout cannot be written: tried again until it can be', async (t) => {
+  const folder = mkdtempSync('/tmp/locum-rollout-');
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const said: string[] = [];
+  const store = await RolloutStore.open(folder, (reason) => void said.push(reason), 5);
+  const record = { report: { id: 'fw', state: 'running' } } as RolloutRecord;
+  assert.ok(await store.add(record));
+  // A directory where the new file is to be: not even root writes there.
+  const inTheWay = join(folder, 'fw.json.new');
+  mkdirSync(inTheWay);
+  record.report.state = 'done';
+  assert.equal(await store.save(record), false);
+  assert.equal(await store.save(record), false);
+  assert.equal(said.length, 1, 'said once');
+  assert.match(store.whyUnwritten('fw') ?? '', /record of rollout fw cannot be written/);
+  rmSync(inTheWay, { recursive: true });
+  while (store.whyUnwritten('fw') !== null) await delay(2);
+  assert.match(readFileSync(join(folder, 'fw.json'), 'utf8'), /done/);
+  await store.close();
 });

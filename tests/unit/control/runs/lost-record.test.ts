@@ -162,3 +162,24 @@ test('the last record of a run that could not be written is written as soon as i
   assert.equal(said.length, 2, said.join());
   await store.close();
 });
+
+test('a record that cannot be written is an alarm until it can be, whatever becomes of other ones', async (t) => {
+  const folder = mkdtempSync('/tmp/locum-records-');
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const store = await RunStore.open(folder, () => {}, 5);
+  const record = (id: string) =>
+    ({ phase: 'working', report: { id, steps: [], startedAt: '' } }) as unknown as RunRecord;
+  const [one, other] = [record('one'), record('other')];
+  assert.ok((await store.add(one)) && (await store.add(other)));
+  // A directory where the new file is to be: not even root writes there.
+  const inTheWay = join(folder, 'one.json.new');
+  mkdirSync(inTheWay);
+  one.phase = 'recalled';
+  other.phase = 'recalled';
+  assert.deepEqual([await store.save(one), await store.save(other)], [false, true]);
+  assert.match(store.unwritten ?? '', /record of run one cannot be written/);
+  rmSync(inTheWay, { recursive: true });
+  while (store.unwritten !== null) await delay(2);
+  assert.match(readFileSync(join(folder, 'one.json'), 'utf8'), /recalled/);
+  await store.close();
+});

@@ -432,6 +432,7 @@ test('a read test that cannot even be begun says nothing of the drive, and nobod
   const run = await machine.ended((await machine.run('tank', '1')).id);
   assert.equal(run.outcome, 'done', JSON.stringify(run));
   assert.doesNotMatch(run.next, /replace/);
+  assert.match(run.sentence, /It was not read afterwards: its output cannot be written: EACCES\.$/);
   assert.match(run.steps.find(({ step }) => step === 'verify')?.note ?? '', /EACCES/);
 });
 

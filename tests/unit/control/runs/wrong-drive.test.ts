@@ -100,6 +100,23 @@ test('a volume that went on without the drive is not given what answers in its p
   await machine.verify('tank');
 });
 
+test('a spare took the place of the drive that was away: it is named in what to do with it', async (t) => {
+  const machine = await Machine.boot(t);
+  const [, path] = await machine.create('tank', 5);
+  machine.medium('/dev/spare');
+  const on = { params: { volume: 'tank' }, query: {} };
+  const body = { path: '/dev/spare', spare: true };
+  assert.ok((await machine.control.handlers.driveAdd({ ...on, body })).ok);
+  const gate = machine.tools.gate('activate');
+  const { id } = await machine.run('tank', '1', { window: { maxMs: 1_000 } });
+  await gate.arrived;
+  await machine.untilStatus('tank', (it) => it.window === null && it.state === 'optimal');
+  gate.open();
+  const waits = await machine.untilRun(id, ({ sentence }) => /taken its place/.test(sentence));
+  assert.match(waits.sentence, /Another drive, \/dev\/spare,/);
+  assert.ok(waits.next.includes(`locum drive add tank ${path} --spare`), waits.next);
+});
+
 test('the record of a step cannot be written: the step is not begun', async (t) => {
   const machine = await Machine.boot(t);
   await machine.create('tank', 5);
