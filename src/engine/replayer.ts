@@ -43,7 +43,7 @@ export async function replay(v: VolumeCore): Promise<ReplayResult> {
       v.limits.replayZoneBytes,
       zoneStartMs + v.limits.replayZoneMs,
     ); // 1
-    if (zone.errno !== OK) return stopped(v, zone.errno);
+    if (zone.failed !== null) return stopped(v, zone.failed);
     const end = zone.end;
     v.holdBelow = end; // 2
     try {
@@ -55,8 +55,8 @@ export async function replay(v: VolumeCore): Promise<ReplayResult> {
         Number.POSITIVE_INFINITY,
         end,
       ); // 3
-      if (rest.errno !== OK) return stopped(v, rest.errno);
-      if ((await v.flushMembers()) !== OK) return stopped(v, EIO); // 4
+      if (rest.failed !== null) return stopped(v, rest.failed);
+      if ((await v.flushMembers()) !== OK) return halted(v); // 4
       const before = v.cursor;
       v.cursor = rest.end; // Short of the zone's end when the volume is being stopped.
       try {
@@ -69,18 +69,36 @@ export async function replay(v: VolumeCore): Promise<ReplayResult> {
       v.holdBelow = 0 as StripeIndex; // 6
       v.changed.raise();
     }
-    if (v.halted) return stopped(v, EIO);
+    if (v.halted) return halted(v);
+    // What was in its way, when this is not the first try, is behind it.
+    v.replayStopped = '';
   }
   return { kind: 'done' };
 }
 
-function stopped(v: VolumeCore, errno: Errno): ReplayResult {
-  const reason = v.halted ? v.haltReason : `a stripe could not be replayed (errno ${errno})`;
+const halted = (v: VolumeCore): ReplayResult => ({ kind: 'stopped', reason: v.haltReason });
+
+/** With the place, so that somebody can write it anew. */
+function stopped(v: VolumeCore, { stripe, errno, lost }: Failed): ReplayResult {
+  if (v.halted) return halted(v);
+  v.logUnreadable = lost !== null;
+  const at = lost === null ? v.geometry.stripeStart(stripe) : lost.start * SECTOR_BYTES;
+  const reason =
+    lost === null
+      ? `the stripe at byte ${at} of the volume could not be replayed (errno ${errno})`
+      : `${lost.sectors * SECTOR_BYTES} bytes at byte ${at} of the volume can be read on no leg of the log`;
   return { kind: 'stopped', reason };
 }
 
-interface Zone {
+interface Failed {
+  readonly stripe: StripeIndex;
   readonly errno: Errno;
+  /** What of the stripe no leg can be read for, or the first of it; null when it failed for something else. */
+  readonly lost: { readonly start: number; readonly sectors: number } | null;
+}
+
+interface Zone {
+  readonly failed: Failed | null;
   /** Every stripe below has nothing left in the overlay (at the time it was looked at). */
   readonly end: StripeIndex;
 }
@@ -97,7 +115,7 @@ async function replayZone(
   let next = from;
   let bytes = 0;
   while (next < limit) {
-    const group: Promise<{ errno: Errno; bytes: number }>[] = [];
+    const group: Promise<Replayed>[] = [];
     while (group.length < v.limits.replayStripesAtOnce && next < limit) {
       const stripe = nextStripe(v, next);
       if (stripe === null || stripe >= limit) {
@@ -108,14 +126,14 @@ async function replayZone(
       next = (stripe + 1) as StripeIndex;
     }
     for (const done of await Promise.all(group)) {
-      if (done.errno !== OK) return { errno: done.errno, end: from };
+      if (done.failed !== null) return { failed: done.failed, end: from };
       bytes += done.bytes;
       if (v.window) v.window.replayedBytes += done.bytes;
     }
     // A stop does not wait for the whole zone; what was written so far becomes durable as usual.
     if (v.stopping || bytes >= budgetBytes || v.environment.clock.nowMs() >= untilMs) break;
   }
-  return { errno: OK, end: Math.min(next, g.stripeCount) as StripeIndex };
+  return { failed: null, end: Math.min(next, g.stripeCount) as StripeIndex };
 }
 
 function nextStripe(v: VolumeCore, from: StripeIndex): StripeIndex | null {
@@ -133,14 +151,20 @@ interface Extent {
   readonly location: number;
 }
 
+interface Replayed {
+  readonly failed: Failed | null;
+  readonly bytes: number;
+}
+
 /** All that the log has for one stripe, written in one go. */
-async function replayStripe(
-  v: VolumeCore,
-  stripe: StripeIndex,
-): Promise<{ errno: Errno; bytes: number }> {
+async function replayStripe(v: VolumeCore, stripe: StripeIndex): Promise<Replayed> {
+  const failed = (errno: Errno, lost: Failed['lost'] = null): Replayed => ({
+    failed: { stripe, errno, lost },
+    bytes: 0,
+  });
   const log = v.log;
   const window = log?.window ?? null;
-  if (log === null || window === null) return { errno: EIO, bytes: 0 };
+  if (log === null || window === null) return failed(EIO);
   const g = v.geometry;
   const { buffers } = v.environment;
   const stripeStart = g.stripeStart(stripe);
@@ -150,7 +174,7 @@ async function replayStripe(
   if (!v.locks.tryLock(stripe)) await v.locks.lock(stripe);
   const buffer = await buffers.takeLater(stripeBytes, 'engine');
   try {
-    if (buffer === 0) return { errno: ENOMEM, bytes: 0 };
+    if (buffer === 0) return failed(ENOMEM);
     const extents: Extent[] = [];
     const start = stripeStart / SECTOR_BYTES;
     log.overlay.forEachPiece(start, stripeBytes / SECTOR_BYTES, (from, sectors, kind, location) => {
@@ -164,7 +188,9 @@ async function replayStripe(
       buffers.bytes.fill(0, address, address + extent.sectors * SECTOR_BYTES);
       return Promise.resolve(OK);
     });
-    for (const errno of await Promise.all(loads)) if (errno !== OK) return { errno, bytes: 0 };
+    const loaded = await Promise.all(loads);
+    const [lost] = joined(extents.filter((_, i) => loaded[i] !== OK));
+    if (lost !== undefined) return failed(EIO, lost);
 
     const pieces: DataPiece[] = [];
     let bytes = 0;
@@ -177,13 +203,13 @@ async function replayStripe(
       }
     }
     const errno = pieces.length > 0 ? await writeStripe(v, stripe, pieces, false) : OK;
-    if (errno !== OK) return { errno, bytes: 0 };
+    if (errno !== OK) return failed(errno);
     await v.members.settled();
     // Only what was written is forgotten: a host write that arrived meanwhile has another location and stays.
     for (const { start: from, sectors, kind, location } of extents) {
       if (kind !== GAP) log.overlay.removeIf(from, sectors, kind, location);
     }
-    return { errno: OK, bytes };
+    return { failed: null, bytes };
   } finally {
     if (buffer !== 0) buffers.give(buffer);
     v.locks.unlock(stripe);

@@ -129,6 +129,8 @@ export class VolumeCore {
   replayStartedMs = 0;
   /** Why the log could not be applied any further; empty: nothing is in its way. It is tried again now and then. */
   replayStopped = '';
+  /** And that is because of what can be read on no leg. */
+  logUnreadable = false;
   /** The replay under way; settles when it has ended or stopped. */
   replaying: Promise<void> = Promise.resolve();
   stopping = false;

@@ -18,14 +18,15 @@ export function logRefuses(v: VolumeCore, errno: Errno): boolean {
 }
 
 /**
- * Held writes are outside the gate, so that what frees them can pass it. False: nothing will. The volume stops; or no leg
- * takes a write, and the replay that would let them go to the members cannot go on either.
+ * Held writes are outside the gate, so that what frees them can pass it. False: nothing will (`refusalOf`). The volume
+ * stops; or the replay that would let them go to the members cannot go on: what it needs can be read on no leg, or no leg
+ * takes a write. A replay that stopped for anything else goes on when it is tried again.
  */
 export async function heldForLogSpace(v: VolumeCore): Promise<boolean> {
   v.writesHeld++;
   try {
     await v.changed.wait(v.environment.clock, v.limits.tickMs);
-    const isStuck = v.replayStopped !== '' && v.log?.window?.failed === true;
+    const isStuck = v.replayStopped !== '' && (v.logUnreadable || v.log?.window?.failed === true);
     return !v.stopping && !isStuck;
   } finally {
     v.writesHeld--;

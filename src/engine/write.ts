@@ -11,7 +11,7 @@
  *   8  answered
  */
 
-import { EIO, ENOMEM, type Errno, ESHUTDOWN, OK } from '../base/errno.ts';
+import { EIO, ENOMEM, type Errno, OK } from '../base/errno.ts';
 import {
   type Address,
   BLOCK_BYTES,
@@ -47,7 +47,7 @@ export async function write(
       v.gate.leave();
     }
     if (errno === OK || !logRefuses(v, errno)) return errno; // 8
-    if (!(await heldForLogSpace(v))) return v.stopping ? ESHUTDOWN : errno;
+    if (!(await heldForLogSpace(v))) return refusalOf(v);
   }
 }
 
@@ -143,7 +143,7 @@ async function writeUnaligned(
         continue;
       }
       if (errno !== OK && logRefuses(v, errno)) {
-        if (!(await heldForLogSpace(v))) return v.stopping ? ESHUTDOWN : errno;
+        if (!(await heldForLogSpace(v))) return refusalOf(v);
         continue;
       }
       return errno === OK && fua ? await flush(v) : errno;

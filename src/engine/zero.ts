@@ -4,7 +4,7 @@
  * and changes nothing.
  */
 
-import { EIO, ENOMEM, ENOTSUP, type Errno, ESHUTDOWN, OK } from '../base/errno.ts';
+import { EIO, ENOMEM, ENOTSUP, type Errno, OK } from '../base/errno.ts';
 import {
   type Address,
   BLOCK_BYTES,
@@ -18,6 +18,7 @@ import {
 import { type OverlayKind, TRIM, ZERO } from '../core/overlay.ts';
 import { inPlace } from './in-place.ts';
 import { type StripeImage, ZEROES } from './log/stripe-image.ts';
+import { refusalOf } from './read.ts';
 import type { VolumeCore } from './volume-core.ts';
 import { flush, write } from './write.ts';
 import { byCursor, heldForLogSpace, logRefuses, writeLog } from './write-log.ts';
@@ -71,7 +72,7 @@ async function zeroStep(
       v.gate.leave();
     }
     if (errno === OK || !logRefuses(v, errno)) return errno;
-    if (!(await heldForLogSpace(v))) return v.stopping ? ESHUTDOWN : errno;
+    if (!(await heldForLogSpace(v))) return refusalOf(v);
   }
 }
 

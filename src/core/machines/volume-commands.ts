@@ -4,6 +4,7 @@
  * command line (docs/commands.md): a command that is renamed there has to be renamed here.
  */
 
+import { logMarkOf, logMarks } from './log-fill.ts';
 import type { DriveFacts, VolumeFacts } from './volume-facts.ts';
 
 export const closeWindow = ({ name }: VolumeFacts): string => `locum window close ${name} --wait`;
@@ -37,9 +38,19 @@ export const newLog = ({ name, log }: VolumeFacts): string =>
   `locum log add ${name} ${log?.legs.length === 1 ? 'NEW_LEG' : 'NEW_LEG NEW_LEG'}`;
 
 /** What ends the standstill of a replay. */
-export const goOn = (facts: VolumeFacts): string =>
-  facts.log?.state === 'failed'
-    ? 'No leg takes a write either, so what belongs there is refused. Bring the legs back as they were, then: ' +
+export const goOn = (facts: VolumeFacts): string => {
+  const { log } = facts;
+  if (log?.state === 'failed') {
+    return (
+      'No leg takes a write either, so what belongs there is refused. Bring the legs back as they were, then: ' +
       restart(facts)
+    );
+  }
+  const full = log !== null && logMarkOf(log.usedBytes, log.capacityBytes) === logMarks[2];
+  return full
+    ? 'What was only there is answered with an error, and the log has hardly any room left: a write of what the replay ' +
+        'has not reached is refused once it is full. Write it anew while that is taken, or make a leg readable there, ' +
+        `and the replay goes on by itself: ${watch(facts)}`
     : 'What was only there is answered with an error; write it anew, or restore it, and the replay goes on by itself: ' +
-      watch(facts);
+        watch(facts);
+};

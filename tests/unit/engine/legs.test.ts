@@ -288,7 +288,6 @@ test('no leg can be written and several writes are held: the replay that frees t
   await scene.check('after the return');
 });
 
-/** Writes until the log is at least this full. */
 test('what both legs cannot read stops the replay, until a host writes it anew: then it goes on by itself', async () => {
   const scene = await inWindow({ seed: 95 });
   const { world } = scene;
@@ -307,6 +306,57 @@ test('what both legs cannot read stops the replay, until a host writes it anew: 
   await scene.settle('replayed after all');
 });
 
+test('one record that no leg can read stops the replay: where is said, and that written anew it goes on', async () => {
+  const scene = await inWindow({ seed: 97 });
+  const { world } = scene;
+  await scene.put(8, 2);
+  scene.core.log?.overlay.forEachPiece(8, 2, (_start, sectors, _kind, location) => {
+    const range = { offset: location * SECTOR, lengthBytes: sectors * SECTOR };
+    for (const leg of ['leg0', 'leg1']) world.at(leg).failReads(range);
+  });
+  await scene.close();
+  await world.pass(30_000);
+  const place = /(\d+) bytes at byte (\d+) of the volume can be read on no leg/;
+  const [, bytes, at] = (place.exec(world.v.status().story.why) ?? []).map(Number);
+  assert.deepEqual({ bytes, at }, { bytes: 2 * SECTOR, at: 8 * SECTOR }, scene.recent);
+  assert.match(scene.recent, place);
+  await scene.put(8, 2);
+  await scene.closed();
+  await scene.settle('written anew');
+});
+
+test('the log is full and no leg can read a record of it: what it cannot take is refused until the replay goes on', async () => {
+  const scene = await inWindow({ seed: 98, ...wide });
+  const { world } = scene;
+  await scene.put(0, scene.model.sectors);
+  // The other failure keeps the window open, so that the log really fills.
+  await world.until(world.v.failDrive('3'));
+  await fillLog(scene, 95);
+  let held = scene.begin(0, 64);
+  for (let i = 0; i < 4_000; i++) {
+    await world.pass(0);
+    await new Promise((resolve) => setImmediate(resolve));
+    if (!held.answered) break;
+    held = scene.begin((i % 8) * 64, 64);
+  }
+  assert.ok(!held.answered, 'full');
+  for (const leg of ['leg0', 'leg1']) world.at(leg).failReads();
+  await scene.close();
+  assert.equal(await world.until(held.done), EIO);
+  assert.equal(await world.until(scene.begin(64, 64).done), EIO);
+  const how = { fua: false, noHole: false, fast: false };
+  const zero = (): Promise<number> => world.until(world.v.zero(0 as never, 64 * SECTOR, how));
+  let errno = await zero();
+  // A record without payload: the last blocks take some.
+  for (let i = 0; i < 100 && errno === 0; i++) errno = await zero();
+  assert.equal(errno, EIO);
+  assert.notEqual(scene.state, 'suspended');
+  assert.match(world.v.status().story.next, /refused once it is full/);
+  for (const leg of ['leg0', 'leg1']) world.at(leg).clearFaults();
+  await scene.closed();
+  await scene.check('gone on', 64, scene.model.sectors - 64);
+});
+
 test('no leg can be written, and the replay cannot read them: what cannot be taken is refused, and not held for ever', async () => {
   const scene = await inWindow({ seed: 96 });
   const { world } = scene;
@@ -319,6 +369,7 @@ test('no leg can be written, and the replay cannot read them: what cannot be tak
   assert.match(world.v.status().story.next, /Bring the legs back/);
 });
 
+/** Writes until the log is at least this full. */
 async function fillLog(scene: Scene, percent: number): Promise<void> {
   const sectors = Math.min(256, scene.model.sectors);
   for (let i = 0; i < 1_000; i++) {

@@ -202,7 +202,10 @@ describe('the story of', () => {
     const replayStopped = 'a stripe could not be replayed';
     const stopped: VolumeFacts = { ...healthy, replaying: true, window, log, replayStopped };
     assert.equal(storyOf(stopped).why, 'A stripe could not be replayed.');
-    assert.match(storyOf(stopped).next, /write it anew.*: locum status v --watch$/);
+    assert.match(storyOf(stopped).next, /error; write it anew.*: locum status v --watch$/);
+    const full = { ...stopped, log: { ...log, usedBytes: 95, capacityBytes: 100 } };
+    assert.match(storyOf(full).next, /refused once it is full.*: locum status v --watch$/);
+    assert.match(storyOf({ ...stopped, log: null }).next, /error; write it anew/);
     const { next } = storyOf({ ...stopped, log: failedLog });
     assert.match(next, /legs back.*: locum volume stop v && locum volume assemble v$/);
     assert.match(alarmOf(stopped, 'replay-stopped').message, / a stripe could not be replayed\. /);
