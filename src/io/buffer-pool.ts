@@ -12,8 +12,9 @@
  *   2. A held block was given back while pinned: it is not free until its last unpin.
  *   3. `freeBytes` counts free and cached blocks. A `client` never brings it below the reserve.
  *   4. Page 0 is never handed out, so that address 0 means "none".
- *   5. While a client waits, no later one overtakes him. Of the engine one that asks for less does, so many times, when
- *      what is free lies in pieces too small for him: it may hold what he waits for.
+ *   5. While a client waits, no later one overtakes him. Of the engine one that asks for less does, however often, when
+ *      what is free lies in pieces too small for him: it may hold what he waits for, and a queue behind him would never
+ *      move. He is asked first each time something is given back, so the first whole piece that there is is his.
  * Pages nobody has touched cost no memory; the stacks reuse the last buffer first to keep it so.
  */
 
@@ -56,12 +57,8 @@ export interface BufferPoolOptions {
   readonly debug?: boolean;
 }
 
-/** So often one who waits is overtaken at most. */
-const OVERTAKEN_MAX = 1024;
-
 interface Waiter {
   readonly order: number;
-  overtaken: number;
   readonly resolve: (address: Address) => void;
 }
 
@@ -157,7 +154,7 @@ export class BufferPool implements Buffers {
     const address = this.#waiting[taker].length > 0 ? (0 as Address) : this.#take(order, taker);
     if (address !== 0) return Promise.resolve(address);
     return new Promise((resolve) => {
-      const before = this.#waiting[taker].push({ order, overtaken: 0, resolve }) - 1;
+      const before = this.#waiting[taker].push({ order, resolve }) - 1;
       if (before > 0) this.#serve(taker);
     });
   }
@@ -234,11 +231,10 @@ export class BufferPool implements Buffers {
       const address = one.order < none ? this.#take(one.order, taker) : 0;
       if (address !== 0) {
         waiting.splice(i, 1);
-        for (let earlier = 0; earlier < i; earlier++) waiting[earlier]!.overtaken++;
         one.resolve(address as Address);
         continue;
       }
-      if (taker === 'client' || one.overtaken >= OVERTAKEN_MAX) return;
+      if (taker === 'client') return;
       none = Math.min(none, one.order);
       i++;
     }
