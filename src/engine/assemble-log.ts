@@ -131,7 +131,7 @@ export async function redoStripes(
   force: boolean,
 ): Promise<Outcome<void>> {
   const { log } = v;
-  const lost = log?.stripes.lostSegments ?? 0;
+  const lost = lostImages(v, decision);
   const whole = decision.stripeLog === 'whole' && log !== null && lost === 0;
   // Before the redo: a member that fails in it leaves nothing in doubt.
   if (whole) v.resync = null;
@@ -139,8 +139,17 @@ export async function redoStripes(
   if (!redone.ok) return redone;
   v.stripeLogFound = null;
   v.parityUnknown = decision.unclean && !whole && v.resync === null && v.mode === 'direct';
-  if (decision.inDoubt || (lost > 0 && v.degraded)) startedInDoubt(v);
+  // A member that failed in the redo has said so itself.
+  const isForced = force && lost > 0 && v.degraded && v.dataInDoubt === null;
+  if (decision.inDoubt || isForced) startedInDoubt(v);
   return redone;
+}
+
+/** Images that a start has to do without. Where nothing was under way, what cannot be read is of no matter. */
+function lostImages({ log, mode }: VolumeCore, { stripeLog, unclean }: AssemblyDecision): number {
+  if (log === null || stripeLog === 'void') return 0;
+  const { lostSegments, unreadableSegments } = log.stripes;
+  return lostSegments + (unclean && mode !== 'frozen' ? unreadableSegments : 0);
 }
 
 async function redoPending(
@@ -153,14 +162,18 @@ async function redoPending(
   if (log === null) return done(undefined);
   if (decision.stripeLog === 'void') {
     // Stripes were written without it since, or md wrote to them: what it holds is older than what they hold.
-    if (log.stripes.pendingSegments > 0) await log.stripes.releaseAll();
+    if (!log.stripes.isSettled) await log.stripes.releaseAll();
     return done(undefined);
   }
   if (lost > 0 && v.degraded && !force) {
-    const reason = `${lost} stripe images that were flushed are on no leg: what they covered may be half written`;
+    const reason = `${lost} stripe images are on no leg, or cannot be read: what they covered may be half written`;
     return refuse('log-damaged', { volume: v.name, reason });
   }
-  if (log.stripes.pendingSegments === 0) return done(undefined);
+  if (log.stripes.pendingSegments === 0) {
+    // Told, or of no matter: no later start asks for it again.
+    if (!log.stripes.isSettled) await log.stripes.releaseAll();
+    return done(undefined);
+  }
   if (v.mode === 'frozen')
     return refuse('log-damaged', { volume: v.name, reason: 'stripe images in a frozen volume' });
   const errno = await log.stripes.redo(async (images) => {

@@ -8,6 +8,10 @@
  * each other, and those of one stripe never are under way together. Only if a later segment says
  * that it was committed, it is counted as lost.
  *
+ * What cannot be read cannot be called torn. A segment beyond all that is known to be committed, or the place where the next
+ * one would be, that no leg can read counts as unreadable: something may have been there. There are at most as many of
+ * those as the area has blocks, and the numbers of that many are left out, so that what becomes readable again is old.
+ *
  * Redo must follow before anything is written to the members; nothing here changes a leg.
  */
 
@@ -25,7 +29,7 @@ import { RECORD_IMAGE, RECORD_IMAGE_ZERO, type Segment } from '../../core/format
 import { driveOf, type Leg, type Legs, type LogEnvironment } from './legs.ts';
 import { continuesChain } from './recover-records.ts';
 import { verifyPayload } from './segment-copy.ts';
-import { type SegmentArea, SegmentCursor } from './segment-cursor.ts';
+import { type Found, type SegmentArea, SegmentCursor } from './segment-cursor.ts';
 import { type StripeImage, ZEROES } from './stripe-image.ts';
 
 export interface PendingSegment {
@@ -42,6 +46,8 @@ export interface FoundStripes {
   readonly lastSequence: number;
   readonly releasedThrough: number;
   readonly lostSegments: number;
+  /** Places that no leg can read and that may hold images that are owed, if any stripe was under way. */
+  readonly unreadableSegments: number;
 }
 
 export const NO_STRIPES: FoundStripes = {
@@ -49,27 +55,38 @@ export const NO_STRIPES: FoundStripes = {
   lastSequence: 0,
   releasedThrough: 0,
   lostSegments: 0,
+  unreadableSegments: 0,
 };
+
+interface FoundSegment {
+  readonly segment: Segment;
+  readonly present: readonly Leg[];
+  /** A leg that can be read does not have it. */
+  readonly isMissedBySome: boolean;
+}
+
+interface ChainEnd {
+  /** 0: there is no chain. */
+  readonly lastSequence: number;
+  /** Some leg says that nothing follows. */
+  readonly isKnown: boolean;
+}
 
 export async function findStripes(
   environment: LogEnvironment,
   legs: Legs,
   area: SegmentArea,
 ): Promise<FoundStripes> {
-  const found = new Map<number, { segment: Segment; present: Leg[] }>();
-  const half = area.blocks / 2;
+  const found = new Map<number, FoundSegment>();
+  const ends: ChainEnd[] = [];
+  const cursors: SegmentCursor[] = [];
   for (const leg of legs.online()) {
-    for (const start of [0, half]) {
-      const cursor = await SegmentCursor.open(environment, legs, leg, area);
-      for (const segment of await chainFrom(cursor, start, start + half)) {
-        const known = found.get(segment.sequence);
-        if (known === undefined) found.set(segment.sequence, { segment, present: [leg] });
-        // The legs hold the same; a leg that does not is left out.
-        else if (known.segment.headerCrc === segment.headerCrc) known.present.push(leg);
-      }
-      cursor.close();
-    }
+    cursors.push(await SegmentCursor.open(environment, legs, leg, area));
   }
+  const half = area.blocks / 2;
+  for (const start of [0, half])
+    ends.push(...(await findChains(cursors, start, start + half, found)));
+  for (const cursor of cursors) cursor.close();
   const all = [...found.values()].sort((a, b) => a.segment.sequence - b.segment.sequence);
   const most = (values: number[], least: number): number =>
     values.reduce((a, b) => Math.max(a, b), least);
@@ -82,37 +99,76 @@ export async function findStripes(
     all.map(({ segment }) => segment.committedThrough),
     0,
   );
-  const lastSequence = most(
-    all.map(({ segment }) => segment.sequence),
-    releasedThrough,
-  );
+  const newest = all.at(-1)?.segment.sequence ?? 0;
+  // A chain that another one goes on from is known to its end by what that one calls committed.
+  const isOpen = (last: number): boolean =>
+    last === 0 || (last === newest && last > releasedThrough);
+  let unreadableSegments = ends.filter((end) => !end.isKnown && isOpen(end.lastSequence)).length;
   const pending: PendingSegment[] = [];
-  for (const { segment, present } of all) {
+  for (const { segment, present, isMissedBySome } of all) {
     if (segment.sequence <= releasedThrough) continue;
     const whole: Leg[] = [];
+    let unreadable = 0;
     for (const leg of present) {
       const verdict = await verifyPayload(environment, legs, leg, area, segment);
       if (verdict.bad.length === 0) whole.push(leg);
+      else if (!verdict.readable) unreadable++;
     }
     const offset = area.offset + segment.positionBlocks * BLOCK_BYTES;
     if (whole.length > 0) pending.push({ segment, offset, whole });
+    else if (segment.sequence <= committedThrough || isMissedBySome) continue;
+    else if (unreadable === present.length) unreadableSegments++;
   }
   const redone = pending.filter(({ segment }) => segment.sequence <= committedThrough).length;
   const lostSegments = Math.max(0, committedThrough - releasedThrough - redone);
-  return { pending, lastSequence, releasedThrough, lostSegments };
+  const unseen = unreadableSegments > 0 ? area.blocks : 0;
+  const lastSequence = Math.max(newest, releasedThrough) + unseen;
+  return { pending, lastSequence, releasedThrough, lostSegments, unreadableSegments };
 }
 
-async function chainFrom(cursor: SegmentCursor, start: number, end: number): Promise<Segment[]> {
-  const chain: Segment[] = [];
-  let position = start;
-  while (position < end) {
-    const { segment } = await cursor.at(position);
-    const last = chain.at(-1);
-    if (segment === null || (last !== undefined && !continuesChain(last, segment))) break;
-    chain.push(segment);
-    position += segment.totalBlocks;
+const ask = (cursors: readonly SegmentCursor[], position: number): Promise<Found[]> =>
+  Promise.all(cursors.map((cursor) => cursor.at(position)));
+
+/** The chains of one half, of all legs together: one, unless a crash came in the first write of another. */
+async function findChains(
+  cursors: readonly SegmentCursor[],
+  start: number,
+  end: number,
+  found: Map<number, FoundSegment>,
+): Promise<ChainEnd[]> {
+  const here = await ask(cursors, start);
+  const heads = new Map<number, Segment>();
+  for (const { segment } of here) if (segment !== null) heads.set(segment.headerCrc, segment);
+  if (heads.size === 0) return [{ lastSequence: 0, isKnown: here.some((each) => each.readable) }];
+  const ends: ChainEnd[] = [];
+  for (const head of heads.values()) ends.push(await follow(cursors, head, here, end, found));
+  return ends;
+}
+
+async function follow(
+  cursors: readonly SegmentCursor[],
+  head: Segment,
+  atHead: readonly Found[],
+  end: number,
+  found: Map<number, FoundSegment>,
+): Promise<ChainEnd> {
+  let last = head;
+  let here = atHead;
+  for (;;) {
+    const { sequence, headerCrc, positionBlocks, totalBlocks } = last;
+    const has = here.map(({ segment }) => segment?.headerCrc === headerCrc);
+    const present = cursors.filter((_, i) => has[i]).map((cursor) => cursor.leg);
+    const isMissedBySome = here.some(({ readable }, i) => readable && !has[i]);
+    if (!found.has(sequence)) found.set(sequence, { segment: last, present, isMissedBySome });
+    const position = positionBlocks + totalBlocks;
+    if (position >= end) return { lastSequence: sequence, isKnown: true };
+    here = await ask(cursors, position);
+    const next = here.find(({ segment }) => segment !== null && continuesChain(last, segment));
+    if (!next?.segment) {
+      return { lastSequence: sequence, isKnown: here.some(({ readable }) => readable) };
+    }
+    last = next.segment;
   }
-  return chain;
 }
 
 /**

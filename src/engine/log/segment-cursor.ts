@@ -48,6 +48,8 @@ export class SegmentCursor {
   #from = 0;
   #to = 0;
   #lastBlocks = 0;
+  /** A read was not answered in time: it is asked nothing more. */
+  #isOut = false;
 
   private constructor(
     environment: LogEnvironment,
@@ -79,11 +81,11 @@ export class SegmentCursor {
 
   /**
    * The segment that begins at this block of the area. Nothing is believed only when it was read twice: to take one read
-   * that went astray for the end of the log would lose what was answered.
+   * that went astray, or failed, for the end of the log would lose what was answered.
    */
   async at(position: number): Promise<Found> {
     const found = await this.#look(position);
-    if (found.segment !== null || !found.readable) return found;
+    if (found.segment !== null) return found;
     this.#to = this.#from;
     return this.#look(position);
   }
@@ -125,6 +127,7 @@ export class SegmentCursor {
    */
   async #hold(position: number, least: number, wanted: number): Promise<boolean> {
     if (position >= this.#from && position + least <= this.#to) return true;
+    if (this.#isOut) return false;
     const count = Math.min(Math.max(least, wanted), this.#area.blocks - position);
     if (count < least) return false;
     const offset = (this.#area.offset + position * BLOCK_BYTES) as DriveOffset;
@@ -144,6 +147,7 @@ export class SegmentCursor {
   /** The read may still land in the window: take another one. The leg is out. */
   async #giveUp(): Promise<void> {
     const { buffers } = this.#environment;
+    this.#isOut = true;
     this.#legs.fail(this.leg, 'a read was not answered in time');
     const fresh = await buffers.takeLater(WINDOW_BLOCKS * BLOCK_BYTES, 'engine');
     buffers.give(this.#window);

@@ -110,6 +110,7 @@ export class StripeLog {
   #committedThrough: number;
   #releasedThrough: number;
   #pending: number;
+  #isSettled: boolean;
   #queue: Call[] = [];
   #running: Promise<void> | null = null;
   #failed = false;
@@ -132,8 +133,10 @@ export class StripeLog {
     this.#sequence = found.lastSequence;
     this.#committedThrough = found.lastSequence;
     this.#pending = found.pending.length;
-    // With nothing to redo, what was found beyond was never answered. The next segment must not call it committed and owed.
-    this.#releasedThrough = this.#pending === 0 ? found.lastSequence : found.releasedThrough;
+    this.#isSettled = this.#pending + found.lostSegments + found.unreadableSegments === 0;
+    // With nothing to redo or to tell, what was found beyond was never answered: the next segment must
+    // not call it committed and owed.
+    this.#releasedThrough = this.#isSettled ? found.lastSequence : found.releasedThrough;
     assert(limits.stripeBlocks <= this.#segmentBlocks, 'one call fits into a half');
   }
 
@@ -160,6 +163,16 @@ export class StripeLog {
   /** Segments that were durable once and are whole on no leg now: those stripes may be torn. */
   get lostSegments(): number {
     return this.#found.lostSegments;
+  }
+
+  /** Places that cannot be read on any leg: what was under way there may be torn. */
+  get unreadableSegments(): number {
+    return this.#found.unreadableSegments;
+  }
+
+  /** What was found at the start, if anything, is redone or told, and released. */
+  get isSettled(): boolean {
+    return this.#isSettled;
   }
 
   get releasedThrough(): number {
@@ -218,6 +231,7 @@ export class StripeLog {
     );
     this.#releasedThrough = through;
     this.#pending = 0;
+    this.#isSettled = true;
     for (const half of this.#halves) half.free = true;
     this.#startHalf(this.#active);
     return OK;

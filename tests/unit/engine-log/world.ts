@@ -77,7 +77,8 @@ export class World {
   stopped = false;
   onStop: () => void = () => {};
   /** Answers an errno to fail an operation. */
-  fault: (drive: TestDrive, operation: Operation, offset: number) => Errno = () => OK;
+  fault: (drive: TestDrive, operation: Operation, offset: number, lengthBytes: number) => Errno =
+    () => OK;
   readonly environment: LogEnvironment;
 
   constructor(seed: number) {
@@ -145,7 +146,7 @@ export class TestDrive implements Drive {
   async read(offset: DriveOffset, address: Address, lengthBytes: number): Promise<Errno> {
     this.#check(offset, lengthBytes);
     if (this.#world.stopped) return STOPPED;
-    const errno = this.#world.fault(this, 'read', offset);
+    const errno = this.#world.fault(this, 'read', offset, lengthBytes);
     await this.#world.pause();
     if (errno !== OK) return errno;
     const target = sharedPool.slice(address, lengthBytes);
@@ -169,7 +170,7 @@ export class TestDrive implements Drive {
     // The operation at which the world stops has begun: any part of it may be on the drive.
     this.#inFlight.add(write);
     if (this.#world.step()) return STOPPED;
-    const errno = this.#world.fault(this, 'write', offset);
+    const errno = this.#world.fault(this, 'write', offset, lengthBytes);
     await this.#world.pause();
     if (this.#world.stopped) return STOPPED;
     this.#inFlight.delete(write);
@@ -185,7 +186,7 @@ export class TestDrive implements Drive {
   async flush(): Promise<Errno> {
     if (this.#world.step()) return STOPPED;
     const covered = this.#unflushed.length;
-    const errno = this.#world.fault(this, 'flush', 0);
+    const errno = this.#world.fault(this, 'flush', 0, 0);
     await this.#world.pause();
     if (this.#world.stopped) return STOPPED;
     if (errno !== OK) return errno;
