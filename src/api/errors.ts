@@ -352,8 +352,8 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
   ),
   'log-stale': entry(
     refused,
-    'The log that was given is out of date[ ({path})][: {reason}][; missing: {missing}]. It lacks writes that were acknowledged.',
-    'Bring the other leg, which has all records. This one alone would lose acknowledged writes.',
+    'The log that was given is out of date[ ({path})][: {reason}]. It lacks writes that were acknowledged.',
+    'Bring a leg that has all records[: {missing}]. What was given would lose acknowledged writes.',
   ),
   'log-damaged': entry(
     refused,

@@ -115,9 +115,12 @@ export function decideLegs(
   const least = window.state === 'freezing' ? window.logEpoch - 1 : window.logEpoch;
   const current = online.filter(({ header }) => header.epoch >= least);
   if (current.length === 0) {
-    const { path, header, state } = legs[0]!;
-    const reason =
-      state === 'failed' ? 'it failed while the window was open' : 'its epoch is older';
+    const { path, uuid, header, state } = legs[0]!;
+    const reason = isReplaced(uuid)
+      ? 'it was replaced'
+      : state === 'failed'
+        ? 'it failed while the window was open'
+        : 'its epoch is older';
     const detail = { path, reason, epoch: header.epoch, windowEpoch: window.logEpoch };
     return refuse('log-stale', { ...detail, missing: missing.join(', ') });
   }

@@ -80,7 +80,9 @@ async function assemble(
   const redone = await redoStripes(v, decision, request.force); // 5
   if (!redone.ok) return redone;
   await completeFreeze(v, decision, opened, labels);
-  const closing = [...opened.drives.values()]
+  // What is not used is let go: it may be given again, as a new one.
+  const closing = [...opened.drives.values(), ...opened.legs.values()]
+    .filter(({ drive }) => v.log?.holds(drive) !== true)
     .filter(({ drive }) => !v.members.present().some((member) => member.drive === drive))
     .map(({ drive }) => drive.close());
   await Promise.all(closing);

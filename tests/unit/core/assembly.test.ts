@@ -781,6 +781,11 @@ test('a leg that was replaced is out, also when it is all that is given and know
     decision.legs.map(({ state }) => state),
     ['failed'],
   );
+  openWindow(world, 1);
+  const replaced = refused(world, { legs: [leg(0, { legs, epoch: 8 })] });
+  assert.equal(replaced.code, 'log-stale');
+  assert.equal(replaced.detail['reason'], 'it was replaced');
+  assert.equal(replaced.detail['missing'], [legUuid(0), legUuid(1)].join(', '), 'what to bring');
 });
 
 test('a label that lists no leg says nothing of those that are there', () => {

@@ -353,6 +353,22 @@ test('a new leg that misses a write after it was copied is not called whole', as
   await scene.check('from the other one');
 });
 
+test('a leg that a start was given and does not use is let go: it can be replaced by itself', async () => {
+  const scene = await inWindow({ seed: 94 });
+  const { world } = scene;
+  world.at('leg0').failWrites({ errno: EIO });
+  await scene.fill(3);
+  world.at('leg0').clearFaults();
+  scene.crash(false);
+  await world.assemble();
+  assert.deepEqual(legStates(scene), ['failed', 'online']);
+  assert.ok(!world.at('leg0').isOpen, 'nobody holds it');
+  assert.equal(codeOf(await replaceLeg(scene, { path: 'leg0' })), 'done');
+  assert.deepEqual(legStates(scene), ['online', 'online']);
+  await scene.closeAndWait();
+  await scene.settle('with both legs');
+});
+
 test('killed between a new log and the first label that knows it: the volume starts, and the log is made anew', async () => {
   const scene = await Scene.make(5, { seed: 91 });
   const { world } = scene;
