@@ -4,6 +4,8 @@
  *
  *   a read may return    a write that had begun, unless another one that was answered before the read was asked for began
  *                        after it was answered; and nothing that an earlier read has shown to be replaced
+ *   when a drive fails   also what was there before a write that is still under way, though a read has shown that write: it may
+ *                        have been on that drive's copy only, so far
  *   after a kill         the same; a write that was never answered may be there or not
  *   after a power cut    also everything since the last write that a flush (or FUA) made safe
  *   the first read after a crash decides, and it never changes again by itself
@@ -25,6 +27,8 @@ interface Entry {
   certain: boolean;
   /** A read has shown another one in its place; Infinity: not yet. */
   goneAt: number;
+  /** The one that it showed. */
+  goneFor: Entry | null;
   /** A flush has made a later one safe: no power cut brings it back. Kept for reads that were called before. */
   washed: boolean;
 }
@@ -49,6 +53,8 @@ export class Oracle {
   readonly #settled: Int32Array;
   readonly #entries = new Map<number, Entry[]>();
   #moment = 1;
+  /** When a drive was last out. */
+  #lostAt = 0;
   #writes = 0;
   #openWrites = 0;
   #openReads = 0;
@@ -89,6 +95,7 @@ export class Oracle {
         answeredAt: NEVER,
         certain: false,
         goneAt: NEVER,
+        goneFor: null,
         washed: false,
       });
     }
@@ -125,7 +132,7 @@ export class Oracle {
   flushed(calledAt: number): void {
     for (const [sector, list] of this.#entries) {
       this.#keep(sector, list, (entry) => {
-        if (entry.goneAt < calledAt) return false;
+        if (entry.goneAt < calledAt && entry.goneFor?.answeredAt !== NEVER) return false;
         return !list.some(
           (other) =>
             other.certain && other.answeredAt < calledAt && entry.answeredAt < other.calledAt,
@@ -136,6 +143,18 @@ export class Oracle {
       if (only !== undefined && only.certain && only.answeredAt < calledAt) {
         this.#settled[sector] = only.zero ? 0 : only.write;
         this.#entries.delete(sector);
+      }
+    }
+  }
+
+  /** A drive is out: what only it had of writes that nobody has answered is not there yet. */
+  copyLost(): void {
+    this.#lostAt = this.now();
+    for (const list of this.#entries.values()) {
+      for (const entry of list) {
+        if (entry.goneFor?.answeredAt !== NEVER) continue;
+        entry.goneAt = NEVER;
+        entry.goneFor = null;
       }
     }
   }
@@ -153,6 +172,7 @@ export class Oracle {
         entry.calledAt = at;
         entry.answeredAt = at;
         entry.goneAt = NEVER;
+        entry.goneFor = null;
         entry.certain = false;
       }
     }
@@ -178,7 +198,11 @@ export class Oracle {
       for (const other of list) {
         const sameZeroes = other.zero && found.zero;
         const before = other.answeredAt < found.calledAt || other.answeredAt < calledAt;
-        if (other !== found && !sameZeroes && before && other.goneAt === NEVER) other.goneAt = at;
+        if (other === found || sameZeroes || !before || other.goneAt !== NEVER) continue;
+        // Read from the copy that is lost by now.
+        if (found.answeredAt === NEVER && calledAt < this.#lostAt) continue;
+        other.goneAt = at;
+        other.goneFor = found;
       }
       const isOnlyOne = !list.some(
         (other) => other !== found && other.zero && found.zero && legalFor(other, list, calledAt),
@@ -240,6 +264,7 @@ export class Oracle {
         answeredAt: 0,
         certain: true,
         goneAt: NEVER,
+        goneFor: null,
         washed: false,
       };
       list = [first];

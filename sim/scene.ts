@@ -270,6 +270,7 @@ export class Scene {
       limits: plan.config.limits,
       heard: (kind) => {
         if (kind === 'data-in-doubt') this.#doubt();
+        if (kind === 'drive-failed') this.oracle.copyLost();
       },
     });
   }

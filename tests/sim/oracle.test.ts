@@ -1,0 +1,55 @@
+/** The oracle itself: what it lets pass when a drive fails, and what it does not. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Oracle } from '../../sim/oracle.ts';
+
+/** One sector: the first write is answered, a read has shown the second one, which is under way. */
+function shown() {
+  const oracle = new Oracle(8, 1);
+  const first = oracle.begin(3, 1, false);
+  const before = oracle.dataOf(first);
+  oracle.answered(first, true, false);
+  const second = oracle.begin(3, 1, false);
+  const after = oracle.dataOf(second);
+  const reads = (data: Uint8Array): void => {
+    const calledAt = oracle.beginRead();
+    oracle.endRead();
+    oracle.check(3, data, calledAt, 'a read');
+  };
+  reads(after);
+  return { oracle, second, before, after, reads };
+}
+
+test('what a read has shown to be replaced does not come back', () => {
+  const { before, after, reads } = shown();
+  reads(after);
+  assert.throws(() => reads(before), /reads as write 1, not as write 2/);
+});
+
+test('a drive fails: a write under way may have been on its copy only', () => {
+  const { oracle, before, after, reads } = shown();
+  oracle.copyLost();
+  reads(before);
+  reads(after);
+  assert.throws(() => reads(before), /reads as write 1, not as write 2/);
+});
+
+test('a drive fails: a write that was answered is on the others', () => {
+  const { oracle, second, before, reads } = shown();
+  oracle.answered(second, true, false);
+  oracle.copyLost();
+  assert.throws(() => reads(before), /reads as write 1, not as write 2/);
+});
+
+test('a drive fails under a read: what that shows may have been on its copy only', () => {
+  const { oracle, second, before, after, reads } = shown();
+  oracle.answered(second, true, false);
+  const third = oracle.begin(3, 1, false);
+  const calledAt = oracle.beginRead();
+  oracle.copyLost();
+  oracle.endRead();
+  oracle.check(3, oracle.dataOf(third), calledAt, 'a read');
+  reads(after);
+  assert.throws(() => reads(before), /reads as write 1, not as write 2/);
+});
