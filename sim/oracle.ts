@@ -4,8 +4,8 @@
  *
  *   a read may return    a write that had begun, unless another one that was answered before the read was asked for began
  *                        after it was answered; and nothing that an earlier read has shown to be replaced
- *   when a drive fails   also what was there before a write that is still under way, though a read has shown that write: it may
- *                        have been on that drive's copy only, so far
+ *   when a drive fails   also what was there before a write that is still under way, though a read has shown that write:
+ *                        it may have been on that drive's copy only, so far
  *   after a kill         the same; a write that was never answered may be there or not
  *   after a power cut    also everything since the last write that a flush (or FUA) made safe
  *   the first read after a crash decides, and it never changes again by itself

@@ -77,6 +77,7 @@ async function assemble(
   const labels = labelsOf(opened);
   // First of all that is written: a member that fails in the redo is put on record at once, with a number of its own.
   await catchUp(v, decision, labels);
+  await v.members.settled();
   const redone = await redoStripes(v, decision, request.force); // 5
   if (!redone.ok) return redone;
   await completeFreeze(v, decision, opened, labels);
@@ -89,7 +90,8 @@ async function assemble(
   const volume = new Volume(v);
   await v.intent.writeAll();
   if (decision.forced) v.metadata.newGeneration();
-  await v.metadata.commit(); // 6
+  // Halted: one that cannot be done without took no write. The others must not get ahead of it, start after start.
+  if (!v.halted) await v.metadata.commit(); // 6
   await v.members.settled();
   goOn(v, volume, decision); // 7
   volume.start();

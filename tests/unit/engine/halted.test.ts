@@ -64,3 +64,20 @@ for (const level of [3, 4, 5]) {
     assert.ok(halted > 3, `halted ${halted} times`);
   });
 }
+
+test('a degraded volume whose drive takes no writes halts at each start, and starts when the drive is well again', async () => {
+  const scene = await degraded(5, 440);
+  const { world } = scene;
+  await world.until(world.v.stop());
+  scene.crash(false, world.random.next);
+  for (let start = 0; start < 3; start++) {
+    world.at('d2').failWrites({ errno: EIO });
+    const halts = await world.tryAssemble();
+    assert.equal(halts.ok ? scene.core.mode : halts.problem.code, 'halted', `start ${start}`);
+    scene.crash(false, world.random.next);
+  }
+  world.at('d2').clearFaults();
+  const started = await world.tryAssemble();
+  assert.equal(started.ok ? 'started' : started.problem.code, 'started');
+  await scene.check('after three starts that halted');
+});
