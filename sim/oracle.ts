@@ -42,6 +42,12 @@ export interface OpenWrite {
 
 export type CrashKind = 'kill' | 'power';
 
+export interface ForkKind {
+  readonly kind: CrashKind;
+  /** A drive was taken out as well (see `copyLost`). */
+  readonly copyLost: boolean;
+}
+
 const NEVER = Number.POSITIVE_INFINITY;
 
 export class Oracle {
@@ -213,7 +219,7 @@ export class Oracle {
   }
 
   /** What would be legal if the server ended now like this; nothing is remembered. */
-  checkFork(lba: number, data: Uint8Array, kind: CrashKind, where: string): void {
+  checkFork(lba: number, data: Uint8Array, fork: ForkKind, where: string): void {
     const words = wordsOf(data);
     for (let i = 0; i * SECTOR_BYTES < data.length; i++) {
       const sector = lba + i;
@@ -223,7 +229,9 @@ export class Oracle {
         list === undefined
           ? this.#isSettledAs(sector, seen)
           : this.#find(list, sector, seen, (entry) =>
-              kind === 'power' ? !entry.washed : legalFor(entry, list, this.#moment),
+              fork.kind === 'power'
+                ? !entry.washed
+                : legalFor(fork.copyLost ? asBeforeIt(entry) : entry, list, this.#moment),
             ) !== undefined;
       if (!good) this.#object(sector, seen, this.#moment, where);
     }
@@ -300,6 +308,10 @@ export class Oracle {
     );
   }
 }
+
+/** What a read has shown of a write under way does not count. */
+const asBeforeIt = (entry: Entry): Entry =>
+  entry.goneFor?.answeredAt === NEVER ? { ...entry, goneAt: NEVER, goneFor: null } : entry;
 
 function legalFor(entry: Entry, list: readonly Entry[], calledAt: number): boolean {
   if (entry.goneAt < calledAt) return false;

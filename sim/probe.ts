@@ -11,7 +11,7 @@ import type { Problem } from '../src/core/problems.ts';
 import { crash, type Fate, nothingKept } from './fate.ts';
 import { anyNeedsAbsent } from './hosts.ts';
 import { Objection, objectTo } from './objection.ts';
-import type { CrashKind } from './oracle.ts';
+import type { CrashKind, ForkKind } from './oracle.ts';
 import type { Pool } from './pools.ts';
 import type { Scene } from './scene.ts';
 import { Server } from './server.ts';
@@ -85,7 +85,8 @@ async function inFork(scene: Scene, what: Probe, pool: Pool): Promise<void> {
       );
     }
     if (core.window !== null && what.closeWindow) await closeWindow(world, server);
-    const refused = await readEverything(scene, world, server, what.kind);
+    const fork = { kind: what.kind, copyLost: what.lose !== null };
+    const refused = await readEverything(scene, world, server, fork);
     if (refused.length > 0 && plan.promise === 'covered') {
       const of = `${refused.length} reads refused, the first at sector ${refused[0]}`;
       throw new Objection('one member fewer', `${of} (${server.state}): ${lastWords(server)}`);
@@ -190,7 +191,7 @@ async function readEverything(
   scene: Scene,
   world: World,
   server: Server,
-  kind: CrashKind,
+  fork: ForkKind,
 ): Promise<number[]> {
   const refused: number[] = [];
   const { sectors } = scene.oracle;
@@ -199,7 +200,7 @@ async function readEverything(
     const count = Math.min(READ_SECTORS, sectors - lba);
     reads.push(
       server.read(lba * SECTOR_BYTES, count * SECTOR_BYTES, (errno, data) => {
-        if (errno === 0) scene.oracle.checkFork(lba, data, kind, server.state);
+        if (errno === 0) scene.oracle.checkFork(lba, data, fork, server.state);
         else if (
           !anyNeedsAbsent(scene, server.volume.core, { lba, sectors: count, calledAt: NOT_YET })
         )

@@ -53,3 +53,12 @@ test('a drive fails under a read: what that shows may have been on its copy only
   reads(after);
   assert.throws(() => reads(before), /reads as write 1, not as write 2/);
 });
+
+test('a kill and the loss of a copy: the same, and with the write answered it is on the other one', () => {
+  const { oracle, second, before } = shown();
+  const fork = { kind: 'kill', copyLost: true } as const;
+  assert.throws(() => oracle.checkFork(3, before, { ...fork, copyLost: false }, 'killed'));
+  oracle.checkFork(3, before, fork, 'killed');
+  oracle.answered(second, true, false);
+  assert.throws(() => oracle.checkFork(3, before, fork, 'killed'), /write 1, not as write 2/);
+});
