@@ -10,7 +10,7 @@ export const orderBarriers: readonly Mutant[] = [
     patches: [
       {
         file: 'src/engine/replayer.js',
-        find: 'if ((await v.flushMembers()) !== OK)\n                return stopped(v, EIO); // 4',
+        find: 'if ((await v.flushMembers()) !== OK)\n                return halted(v); // 4',
         replace: '',
       },
     ],
