@@ -27,8 +27,12 @@ import { checkReplies } from './fuzz-replies.ts';
 const KIB = 1024;
 /** Turns without anything moving before time does. */
 const QUIET_TURNS = 3;
-/** Seconds until every time limit of docs/protocol/nbd.md has passed, more than once. */
-const PATIENCE_SECONDS = 200;
+/**
+ * Seconds in which nothing at all moves, until every time limit of docs/protocol/nbd.md has passed. A device that is late
+ * moves for minutes, and so long the half of a request behind it is not looked at: the limit has not begun.
+ */
+const LEAVES_SECONDS = 100;
+const PATIENCE_SECONDS = 2 * LEAVES_SECONDS;
 const TURNS_MAX = 400_000;
 
 export interface RoundResult {
@@ -383,18 +387,19 @@ class Round {
 
   async run(tamper: Tamper | null): Promise<string | null> {
     let quiet = 0;
-    let seconds = 0;
-    for (let turn = 0; turn < TURNS_MAX && seconds < PATIENCE_SECONDS; turn++) {
+    let stillSeconds = 0;
+    for (let turn = 0; turn < TURNS_MAX && stillSeconds < PATIENCE_SECONDS; turn++) {
       if (this.#connections.every(({ phase }) => phase === 'over')) break;
       if (turn === this.#plan.shutdownTurn) this.#shutDown();
       let moved = false;
       for (const connection of this.#connections) moved = connection.step() || moved;
       await settled();
       quiet = moved ? 0 : quiet + 1;
+      if (moved) stillSeconds = 0;
       if (quiet <= QUIET_TURNS) continue;
       this.#clock.advance(1000);
-      seconds += 1;
-      if (seconds < 100) continue;
+      stillSeconds += 1;
+      if (stillSeconds < LEAVES_SECONDS) continue;
       for (const connection of this.#connections) connection.leave();
     }
     this.#shutDown();
