@@ -11,7 +11,15 @@
  */
 
 import { spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync, rmSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { performance } from 'node:perf_hooks';
 import type { TaskContext } from './context.ts';
 import { cutOutput, readOutput, readTail } from './output-file.ts';
@@ -74,8 +82,8 @@ export async function runCommand(
   let fd: number;
   try {
     fd = openSync(control.outputPath, 'a', 0o600);
-    rmSync(`${control.outputPath}.pid`, { force: true });
     rmSync(`${control.outputPath}.status`, { force: true });
+    writeFileSync(`${control.outputPath}.pid`, '');
   } catch (error) {
     return notStarted(`its output cannot be written: ${sentence(error)}`);
   }
@@ -105,12 +113,21 @@ export async function runCommand(
 
 /** The process that a server before this one left running with this output; null when there is none. */
 export function findCommand(outputPath: string): ProcessIdentity | null {
-  const pid = numberIn(`${outputPath}.pid`);
+  const pid = numberIn(`${outputPath}.pid`) ?? unwrittenPid(outputPath);
   if (pid === null) return null;
   // The name of the file is among the arguments of the shell: another process of the same number has it not.
   const args = readOrEmpty(`/proc/${pid}/cmdline`).split('\0');
   const startTicks = startTicksOf(pid);
   return args.includes(outputPath) && startTicks !== null ? { pid, startTicks } : null;
+}
+
+/** There was no room for the number: the process is looked for among all. A command that has ended left its status. */
+function unwrittenPid(outputPath: string): number | null {
+  if (!existsSync(`${outputPath}.pid`) || existsSync(`${outputPath}.status`)) return null;
+  const isIt = (pid: string): boolean =>
+    readOrEmpty(`/proc/${pid}/cmdline`).split('\0').includes(outputPath);
+  const found = readdirSync('/proc').find((name) => /^\d+$/.test(name) && isIt(name));
+  return found === undefined ? null : Number(found);
 }
 
 /**

@@ -131,6 +131,8 @@ export async function readTail(path: string, lengthBytes: number): Promise<strin
     const bytes = Buffer.alloc(Math.min(size, lengthBytes));
     await file.read(bytes, 0, bytes.length, size - bytes.length);
     return plainText(bytes.toString('utf8'));
+  } catch {
+    return '';
   } finally {
     await file.close();
   }

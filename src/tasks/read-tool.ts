@@ -9,18 +9,11 @@
  * whole percents are lines, the exit status is 1 when anything could not be read. `--bad` is for the simulated drive.
  */
 
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  openSync,
-  readFileSync,
-  readSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { roundUp, SECTOR_BYTES } from '../base/units.ts';
 import { WASM_PAGE_BYTES, webAssembly } from '../base/wasm-memory.ts';
 import { sysfsOf } from '../io/drive-users.ts';
+import { say } from './say.ts';
 
 const PIECE_BYTES = 1024 * 1024;
 const SAMPLES = 32;
@@ -31,7 +24,6 @@ const BLOCK_BYTES_MAX = 4096;
 /** A WebAssembly memory is aligned to pages, which O_DIRECT needs and a Buffer is not. */
 const pages = PIECE_BYTES / WASM_PAGE_BYTES;
 const memory = new Uint8Array(new webAssembly.Memory({ initial: pages, maximum: pages }).buffer);
-const say = (text: string): void => void writeSync(1, `${text}\n`);
 
 interface BadRange {
   readonly offsetBytes: number;

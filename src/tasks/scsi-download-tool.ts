@@ -9,7 +9,8 @@
  */
 
 import { spawn } from 'node:child_process';
-import { statSync, writeSync } from 'node:fs';
+import { statSync } from 'node:fs';
+import { say } from './say.ts';
 import { DOWNLOAD_PIECE_BYTES, type DownloadMode, writeBufferArgs } from './scsi-format.ts';
 
 /** Of sg3-utils. */
@@ -18,7 +19,6 @@ const ATTEMPTS = 5;
 const SAID_CHARS = 4096;
 
 const [program = '', mode, image = '', device = ''] = process.argv.slice(2);
-const say = (text: string): void => void writeSync(1, `${text}\n`);
 
 interface Sent {
   /** Null: it could not be started, or a signal ended it. */

@@ -7,10 +7,10 @@
  * aborts the test in the drive, too. Questions that stay without an answer are asked again; the limit of the step ends it.
  */
 
-import { writeSync } from 'node:fs';
 import { explain } from '../api/errors.ts';
 import { systemContext } from './context.ts';
 import type { Look } from './look.ts';
+import { say } from './say.ts';
 import { type SelfTestTransport, selfTestOf, type TestKind } from './self-test.ts';
 
 const PASSED = 0;
@@ -20,7 +20,6 @@ const NOT_DONE = 2;
 const QUESTIONS_MAX = 10;
 
 const [transport, path = '', kind, everyMs] = process.argv.slice(2);
-const say = (text: string): void => void writeSync(1, `${text}\n`);
 const test = selfTestOf(transport as SelfTestTransport, path, systemContext());
 
 let isAborted = false;

@@ -5,7 +5,8 @@
  *   simulated-tool.js stage IMAGE FIRMWARE | activate IMAGE [SLOT] | reset IMAGE | self-test IMAGE MS
  */
 
-import { closeSync, ftruncateSync, openSync, readFileSync, truncateSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, readFileSync, truncateSync } from 'node:fs';
+import { say } from './say.ts';
 import {
   type Fault,
   type FaultKind,
@@ -22,10 +23,9 @@ import {
 } from './simulated.ts';
 
 const SHORTER_BYTES = 1024 * 1024;
-const FLOOD_LINE = `${'the drive says nothing new, again and again '.repeat(20)}\n`;
+const FLOOD_LINE = `${'the drive says nothing new, again and again '.repeat(20)}`;
 
 const [verb, mainImage = '', argument] = process.argv.slice(2);
-const say = (text: string): void => void writeSync(1, `${text}\n`);
 const sleep = (delayMs: number): Promise<void> =>
   new Promise((resolve) => setTimeout(resolve, delayMs));
 
@@ -50,7 +50,7 @@ async function before(at: FaultStep): Promise<void> {
   if (flood !== null) {
     const untilMs = flood.ms === undefined ? Number.POSITIVE_INFINITY : Date.now() + flood.ms;
     while (Date.now() < untilMs) {
-      writeSync(1, FLOOD_LINE.repeat(64));
+      say(FLOOD_LINE.repeat(64));
       await sleep(1);
     }
   }
