@@ -150,6 +150,11 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
     '{path} cannot be taken now: it is being worked on[ ({work})].',
     'Wait until that has ended: `locum status {volume}` says what is under way.',
   ),
+  'drive-perhaps-at-work': entry(
+    refused,
+    '{path} cannot be taken now: a tool[ (process {pid})] is at work on a drive, and the record that would say on which one is lost.',
+    'Wait until it has ended: `locum status` says so. Look at the drive, then try again.',
+  ),
   'drive-has-data': entry(
     refused,
     '{path} carries data[: {found}][: {content}], which would be lost.',
@@ -579,7 +584,7 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
   'state-unusable': entry(
     failed,
     'The state directory[ {path}] cannot be used[: {reason}].',
-    'Give another one with `--state`, or repair it. What is on the drives is not concerned.',
+    'Make room there, or make it writable, or give another one with `--state`. What is on the drives is not concerned.',
   ),
   'listen-failed': entry(
     failed,

@@ -3,7 +3,8 @@
  * anything is opened. Two names of one thing (a symlink, /dev/disk/by-id) are one thing.
  *
  * A drive that is worked on is held: it may belong to no volume for the moment, as a spare that is being flashed, or have
- * parts that never did. Nobody gets what is held but whoever holds it.
+ * parts that never did. Nobody gets what is held but whoever holds it. As long as a tool is at work of which nobody knows
+ * any more whose drive it has, nobody is given a drive at all but who knows his own.
  *
  * A path may hang (FUSE, NFS, a driver that waits): looking is never waited for for long, and a look that hangs is joined
  * by the next one. Looking comes first; what is decided from it is decided, and claimed, in one go.
@@ -58,6 +59,8 @@ export class Claims {
   readonly #volumes = new Map<string, Claim[]>();
   /** By their owner: the id of a run or a rollout, and what of it. */
   readonly #holds = new Map<string, Hold>();
+  /** Each says the number of its process as long as it is at work. */
+  readonly #orphans: (() => number | null)[] = [];
   /** Looks under way: a second one joins the first, and waits no longer than for one of its own. */
   readonly #looking = new Map<string, Promise<string>>();
   /** What each claimed path was when it last answered. */
@@ -84,12 +87,19 @@ export class Claims {
     this.#holds.delete(owner);
   }
 
+  /** A tool whose record is lost: any drive may be the one it is at work on. Null: it has ended. */
+  heedOrphan(atWork: () => number | null): void {
+    this.#orphans.push(atWork);
+  }
+
   /** Refuses a path that another volume has, one that somebody else works on, and one that is given twice. */
   async check(
     volume: string,
     paths: readonly string[],
     owner: string | null = null,
   ): Promise<Outcome<void>> {
+    const orphan = owner === null ? this.#behindOrphan(paths) : null;
+    if (orphan !== null) return orphan;
     const identities = await this.#look(volume, paths);
     return this.#decide(volume, paths, identities, ([holder]) => holder !== owner);
   }
@@ -100,6 +110,8 @@ export class Claims {
    */
   async take(volume: string, paths: ClaimedPaths, isKnown = false): Promise<Outcome<void>> {
     const all = [...paths.drives, ...paths.logs];
+    const orphan = isKnown ? null : this.#behindOrphan(all);
+    if (orphan !== null) return orphan;
     const identities = await this.#look(volume, all);
     const free = this.#decide(
       volume,
@@ -109,6 +121,12 @@ export class Claims {
     );
     if (free.ok) this.set(volume, paths);
     return free;
+  }
+
+  #behindOrphan([path]: readonly string[]): Outcome<void> | null {
+    const pid = this.#orphans.map((atWork) => atWork()).find((one) => one !== null);
+    if (path === undefined || pid === undefined) return null;
+    return refuse('drive-perhaps-at-work', { path, pid });
   }
 
   /** At these paths and at all that others have, including what they take meanwhile. */

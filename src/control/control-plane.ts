@@ -67,7 +67,11 @@ export class Control implements ControlPlane {
       rolloutTools({ ...world, tools: options.tools }),
       options.rollouts,
     );
-    asking.heed((volume) => [...this.runs.concerns(volume), ...this.#rollouts.concerns(volume)]);
+    asking.heed((volume) => [
+      ...this.runs.concerns(volume),
+      ...this.#rollouts.concerns(volume),
+      ...table.concerns(),
+    ]);
     this.handlers = {
       ...serverHandlers(table),
       ...lookHandlers(table, asking),

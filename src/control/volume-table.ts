@@ -16,6 +16,7 @@ import { done, type Outcome, type Problem, refuse } from '../core/problems.ts';
 import type { LocumEvent, VolumeStatus } from '../core/status.ts';
 import type { AssembleRequest, CreateRequest } from '../engine/contract.ts';
 import { type ClaimedPaths, Claims } from './claims.ts';
+import type { Concern } from './concerns.ts';
 import type { ControlOptions } from './control-options.ts';
 import type { NewEvent } from './event-log.ts';
 import { type KnownVolume, lastSeenOf } from './known-volumes.ts';
@@ -40,6 +41,8 @@ export class VolumeTable {
   readonly #changing = new Set<string>();
   /** By volume: what each of its commands under way may add. */
   readonly #coming = new Map<string, ClaimedPaths[]>();
+  /** Why the list of volumes is not on file as it is now. */
+  #unsaved: string | null = null;
   /** The server ends: nothing is started or stopped on request any more. */
   closing = false;
 
@@ -203,13 +206,26 @@ export class VolumeTable {
     await this.save();
   }
 
-  /** A list that cannot be written is trouble for the next start, and no reason to refuse anything now. */
+  /**
+   * A list that cannot be written is trouble for the next start, and no reason to refuse anything now. It is tried again
+   * whenever a volume tells how it is.
+   */
   async save(): Promise<void> {
     try {
       await this.options.known.save();
+      this.#unsaved = null;
     } catch (error) {
-      this.options.onTrouble(`volumes.json cannot be written: ${(error as Error).message}`);
+      const reason = `volumes.json cannot be written: ${(error as Error).message}`;
+      if (reason !== this.#unsaved) this.options.onTrouble(reason);
+      this.#unsaved = reason;
     }
+  }
+
+  concerns(): Concern[] {
+    if (this.#unsaved === null) return [];
+    const next = 'Make room there, or make it writable; it is tried again every few seconds.';
+    const message = `The list of the volumes is not on file as it is now: ${this.#unsaved}. ${next}`;
+    return [{ alarm: { code: 'volumes-unrecorded', severity: 'warning', message }, next }];
   }
 
   /** Keeps the reports of windows; one whose volume has forgotten it is closed as it was last seen. */

@@ -25,6 +25,7 @@ export const problemCodes = [
   'drive-mounted',
   'drive-in-other-volume',
   'drive-at-work',
+  'drive-perhaps-at-work',
   'drive-has-data',
   'drive-too-small',
   'drive-given-twice',

@@ -17,8 +17,8 @@ import type { Serve, ServeOptions } from '../api/serve-options.ts';
 import { Control } from '../control/control-plane.ts';
 import { EventLog } from '../control/event-log.ts';
 import { KnownVolumes } from '../control/known-volumes.ts';
-import { RolloutStore } from '../control/rollouts/rollout-store.ts';
-import { RunStore } from '../control/runs/run-store.ts';
+import { openRolloutStore } from '../control/rollouts/rollout-store.ts';
+import { openRunStore } from '../control/runs/run-store.ts';
 import { WindowHistory } from '../control/window-history.ts';
 import type { Outcome, Problem } from '../core/problems.ts';
 import { done, refuse } from '../core/problems.ts';
@@ -106,8 +106,8 @@ async function start(
     onVolumeLost: (name) => listeners.cut(name),
     onTrouble: trouble,
     wallMs: Date.now,
-    rollouts: await RolloutStore.open(state.rolloutsFolder, trouble),
-    runs: await RunStore.open(state.runsFolder, trouble),
+    rollouts: await openRolloutStore(state.rolloutsFolder, trouble),
+    runs: await openRunStore(state.runsFolder, trouble),
     tools: runTools(),
     windowGroupsFile: state.windowGroupsFile,
     onFault: fault,

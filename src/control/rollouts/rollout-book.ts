@@ -106,6 +106,11 @@ export class RolloutBook {
     return new Date(this.#tools.wallMs() + afterMs).toISOString();
   }
 
+  /** Of a record that could not be saved, in a sentence. */
+  get whyUnwritten(): string {
+    return this.#store.whyUnwritten(this.report.id) ?? 'its record could not be written';
+  }
+
   /** Resolves when the record as it is now is durable; false: it could not be written. */
   save(): Promise<boolean> {
     return this.#store.save(this.record);

@@ -41,6 +41,8 @@ export interface RolloutVolumes {
   /** The same as far as a record says it, at a start; nobody has looked yet whether names have moved. */
   holdAsRecorded(owner: string, volume: string, path: string): void;
   letGo(owner: string): void;
+  /** A tool of which nobody knows the drive any more: while it has a number, only who knows his own drive is given it. */
+  heedOrphan(atWork: () => number | null): void;
   removeSpare(volume: string, path: string): Promise<Outcome<void>>;
   /** `owner` may hold the drive. */
   addSpare(volume: string, path: string, force: boolean, owner: string): Promise<Outcome<void>>;

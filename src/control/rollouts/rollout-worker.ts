@@ -11,7 +11,6 @@
 
 import { randomUUID } from 'node:crypto';
 import { explain } from '../../api/errors.ts';
-import type { DriveFacts } from '../../core/drive-facts.ts';
 import {
   decideRollout,
   type RolloutDriveEvent,
@@ -30,6 +29,7 @@ import { done, type Outcome, refuse } from '../../core/problems.ts';
 import type { RolloutDrive } from '../../core/rollout-report.ts';
 import type { RunReport } from '../../core/run-report.ts';
 import type { DriveStatus, VolumeStatus } from '../../core/status.ts';
+import { whyUnwell } from './after-soak.ts';
 import { RolloutBook } from './rollout-book.ts';
 import { askDrive, knownRevisions } from './rollout-planner.ts';
 import { keyOf, nameOf, ownerOf, type RolloutRecord } from './rollout-record.ts';
@@ -128,7 +128,7 @@ export class RolloutWorker {
       this.#book.tell(event, reason, next);
       this.#book.endIfOver();
       if (!(await this.#book.save()))
-        return refuse('state-unusable', { reason: 'it cannot be written' });
+        return refuse('state-unusable', { reason: this.#book.whyUnwritten });
     }
     this.wake();
     return done(undefined);
@@ -228,23 +228,13 @@ export class RolloutWorker {
     if (leftMs > this.#report.soakMs) drive.soakUntil = this.#book.now(this.#report.soakMs);
     if (leftMs > 0) return;
     if (drive.volumes.some((volume) => verdicts.get(volume)?.kind === 'busy')) return;
-    const asked = await askDrive(this.#tools, drive.path, this.record.task);
-    const why = asked.ok ? this.#unwell(drive, asked.value.facts) : explain(asked.problem).message;
+    const why = await whyUnwell(this.#tools, this.record, drive);
     if (drive.state !== 'soaking') return;
     if (why === null) return this.#book.drive(drive, 'soaked', '');
     this.#book.drive(drive, 'unwell', why);
     const reason = about(drive, why);
     this.#book.driveTrouble(drive, reason, nextAfterBadResult(this.record, '', drive.state));
     this.#book.tellTrouble();
-  }
-
-  #unwell(drive: RolloutDrive, { firmware, health, healthNote }: DriveFacts): string | null {
-    if (firmware !== drive.firmwareAfter)
-      return `after the soak it has ${firmware}, not ${drive.firmwareAfter}`;
-    const wasFailing = this.record.before[keyOf(this.record, drive)]?.health === 'failing';
-    return health === 'failing' && !wasFailing
-      ? `after the soak it says that it is failing: ${healthNote}`
-      : null;
   }
 
   // --- the next ones -------------------------------------------------------------------------------------------------
@@ -306,7 +296,7 @@ export class RolloutWorker {
     this.record.before[key] = facts;
     this.record.tries[key] = (this.record.tries[key] ?? 0) + 1;
     if (!(await this.#book.save())) {
-      return this.#ended(drive, 'put-off', 'the record of the update cannot be written', '');
+      return this.#ended(drive, 'put-off', this.#book.whyUnwritten, '');
     }
     if (here.slot === null) {
       return this.#onSpare(drive, flashSpare(this.#jobFor(drive, here.path)));

@@ -82,6 +82,7 @@ function volumesOf({ table, asking, drives, groups, tools }: RolloutWorld): Roll
     holdAsRecorded: (owner, volume, path) =>
       claims.hold(owner, { volume, paths: [path], work, isRemembered: true }),
     letGo: (owner) => claims.letGo(owner),
+    heedOrphan: (atWork) => claims.heedOrphan(atWork),
     addSpare: async (volume, path, force, owner) => {
       const free = await claims.check(volume, [path], owner);
       if (!free.ok) return free;

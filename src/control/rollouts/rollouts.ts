@@ -47,6 +47,7 @@ export class Rollouts {
         tools.volumes.holdAsRecorded(ownerOf(record, drive), drive.volumes[0]!, memberPath);
       }
     }
+    for (const { outputs } of store.lost) tools.volumes.heedOrphan(() => this.#processOf(outputs));
     this.#unsubscribe = tools.runs.onChange(({ rolloutId }) => {
       if (rolloutId !== null) this.#workers.get(rolloutId)?.wake();
     });
@@ -76,18 +77,27 @@ export class Rollouts {
 
   /** Nobody knows any more which volumes it was about, nor whether a spare of theirs is out. */
   #saidOfLost({ id, path, outputs }: LostRecord): { message: string; next: string } {
-    const atWork = outputs.map((output) => this.#tools.findCommand(output)).find(Boolean);
+    const pid = this.#processOf(outputs);
     const message =
       `The record of firmware update ${id} cannot be read (${path}): it does not go on, ` +
       'and a spare that it had released is in no volume.';
     const wait =
-      atWork === undefined || atWork === null
+      pid === null
         ? ''
-        : `Wait until its tool has ended (process ${atWork.pid}). `;
+        : `Wait until its tool has ended (process ${pid}): no drive can be added before. `;
     const next =
       `${wait}\`locum firmware inventory\` shows what the volumes have; give a missing spare back ` +
       `(\`locum drive add VOLUME PATH --spare\`), then remove ${path}.`;
     return { message, next };
+  }
+
+  /** Of the tool that still runs. */
+  #processOf(outputs: readonly string[]): number | null {
+    for (const output of outputs) {
+      const found = this.#tools.findCommand(output);
+      if (found !== null) return found.pid;
+    }
+    return null;
   }
 
   async close(): Promise<void> {
@@ -255,8 +265,8 @@ export class Rollouts {
       if (!status.ok) return status;
       record.baselines[volume] = baselineOf(status.value);
     }
-    if (!(await this.#store.add(record)))
-      return refuse('state-unusable', { reason: 'the record of the update cannot be written' });
+    const unwritten = await this.#store.add(record);
+    if (unwritten !== null) return refuse('state-unusable', { reason: unwritten });
     this.#tools.announce(
       request.volumes[0]!,
       'rollout-started',

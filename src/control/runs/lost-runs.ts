@@ -47,6 +47,7 @@ export class LostRuns {
         if (found !== null) this.#orphans.push({ run, step, pid: found.pid, outputPath });
       }
     }
+    options.table.claims.heedOrphan(() => this.#orphans[0]?.pid ?? null);
   }
 
   /** Once the volumes have been started. */

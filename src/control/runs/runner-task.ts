@@ -151,7 +151,7 @@ async function nextStep(run: Runner): Promise<RunEvent> {
   const step = await run.step(name);
   if (other !== null) return ended(run, step, notStarted(other));
   // Not on record, a server that is started again would begin it a second time.
-  if (!(await run.keep())) return ended(run, step, notStarted('its record cannot be written.'));
+  if (!(await run.keep())) return ended(run, step, notStarted(run.whyUnwritten));
   return ended(run, step, await perform(run, name));
 }
 

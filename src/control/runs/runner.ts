@@ -100,9 +100,13 @@ export class Runner {
     await this.keep();
   }
 
-  /** What is on the drive beside its members: free, and to be given to nobody before the drive is back. */
+  /**
+   * What is on the drive beside its members: free, and to be given to nobody before the drive is back. Once a volume has
+   * gone on without it nothing is done to the drive any more, and whoever comes in its place may have got its name.
+   */
   async #hold(): Promise<void> {
-    const { drive, members } = this.record;
+    const { drive, members, phase } = this.record;
+    if (phase === 'late') return;
     const ours = members.map(({ path }) => movedPath(this.record, path) ?? path);
     drive.rest = await this.do(this.world.drives.restOf(drive.path, ours));
     this.#claim(drive.rest, false);
@@ -111,6 +115,7 @@ export class Runner {
   /** As it was on record, until `live` has looked: a tool of the server before this one may be at work on it. */
   holdAsRecorded(): void {
     const { path, rest } = this.record.drive;
+    if (this.record.phase === 'late') return;
     this.#claim(rest ?? [path], true);
   }
 
@@ -168,6 +173,7 @@ export class Runner {
     if (event === 'task-begins') record.report.begun = true;
     if (decision.to !== record.phase) this.goesOn();
     record.phase = decision.to;
+    if (decision.to === 'late') this.world.claims.letGo(record.report.id);
     if (decision.to === 'ended') {
       this.#judge();
       // Said before it is on record: a server that dies here says it again, and never not at all.
@@ -178,7 +184,7 @@ export class Runner {
       // Never touched without a record of it.
       record.report.begun = false;
       record.phase = 'frozen';
-      record.recallWhy ??= 'its record cannot be written';
+      record.recallWhy ??= this.whyUnwritten;
       return await this.tell('recall');
     }
     return decision.effects;
@@ -287,6 +293,12 @@ export class Runner {
     const isKept = await this.do(this.world.store.save(this.record));
     this.changed();
     return isKept;
+  }
+
+  /** Of a record that could not be kept, in a sentence. */
+  get whyUnwritten(): string {
+    const { id } = this.record.report;
+    return this.world.store.whyUnwritten(id) ?? 'its record could not be written';
   }
 
   changed(): void {

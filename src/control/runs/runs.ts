@@ -82,11 +82,10 @@ export class Runs implements RunService {
     if (!planned.ok) return planned;
     const record = planned.value;
     if (this.#isClosing) return refuse('run-limit', { reason: 'the server is being stopped' });
-    if (!(await store.add(record))) {
-      return refuse('state-unusable', {
-        path: table.options.server().stateDirectory,
-        reason: 'the record of the run cannot be written',
-      });
+    const unwritten = await store.add(record);
+    if (unwritten !== null) {
+      const path = table.options.server().stateDirectory;
+      return refuse('state-unusable', { path, reason: unwritten });
     }
     const runner = this.#runner(record);
     runner.announce(
@@ -99,8 +98,9 @@ export class Runs implements RunService {
   }
 
   /** For people: with what its commands printed. */
-  whole(id: string): Promise<RunReport | null> {
-    return this.#options.store.whole(id);
+  async whole(id: string): Promise<RunReport | null> {
+    const record = await this.#options.store.whole(id);
+    return record === null ? null : copyOf(record.report);
   }
 
   get(id: string): RunReport | null {

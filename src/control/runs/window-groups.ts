@@ -30,7 +30,7 @@ export class WindowGroups {
   readonly #drives: SharedDrives;
   readonly #path: string | null;
   #groups: Group[] = [];
-  #writing: Promise<void> = Promise.resolve();
+  #writing: Promise<string | null> = Promise.resolve(null);
 
   /** `path` is null where nothing needs to outlive the process. */
   constructor(table: VolumeTable, asking: Asking, drives: SharedDrives, path: string | null) {
@@ -88,7 +88,11 @@ export class WindowGroups {
     const group: Group = { volumes: members.map(({ volume }) => volume), complete: false };
     if (members.length > 1) {
       this.#groups.push(group);
-      await this.#save();
+      const unwritten = await this.#save();
+      if (unwritten !== null) {
+        this.#groups = this.#groups.filter((one) => one !== group);
+        return refuse('state-unusable', { reason: unwritten });
+      }
     }
     const reports: WindowReport[] = [];
     for (const { volume, slot } of members) {
@@ -236,16 +240,20 @@ export class WindowGroups {
     await this.#save();
   }
 
-  #save(): Promise<void> {
+  /** Null: it is durable. Else why not, which was said. */
+  #save(): Promise<string | null> {
     const path = this.#path;
-    if (path === null) return Promise.resolve();
-    this.#writing = this.#writing
-      .then(() => writeFileDurably(path, `${JSON.stringify({ groups: this.#groups })}\n`))
-      .catch((error: unknown) =>
-        this.#table.options.onTrouble(
-          `window-groups.json cannot be written: ${(error as Error).message}`,
-        ),
-      );
+    if (path === null) return Promise.resolve(null);
+    this.#writing = this.#writing.then(async () => {
+      try {
+        await writeFileDurably(path, `${JSON.stringify({ groups: this.#groups })}\n`);
+        return null;
+      } catch (error) {
+        const reason = `window-groups.json cannot be written: ${(error as Error).message}`;
+        this.#table.options.onTrouble(reason);
+        return reason;
+      }
+    });
     return this.#writing;
   }
 }

@@ -32,3 +32,18 @@ test('what was held before a start is given to nobody, and keeps no known volume
   // After a restart of the machine another drive may have that name.
   assert.equal(await code(claims.take('other', paths, true)), 'free');
 });
+
+test('a tool at work on nobody knows which drive: none is given away, but to who knows his own', async () => {
+  const claims = new Claims();
+  let pid: number | null = 7;
+  claims.heedOrphan(() => null);
+  claims.heedOrphan(() => pid);
+  assert.equal(await code(claims.check('tank', [SDB])), 'drive-perhaps-at-work');
+  assert.equal(await code(claims.take('tank', paths)), 'drive-perhaps-at-work');
+  assert.equal(await code(claims.check('tank', [SDB], 'run 1')), 'free');
+  assert.equal(await code(claims.take('tank', paths, true)), 'free', 'a known volume starts');
+  claims.release('tank');
+  assert.equal(await code(claims.check('tank', [])), 'free', 'nothing is asked for');
+  pid = null;
+  assert.equal(await code(claims.check('other', [SDB])), 'free');
+});

@@ -6,8 +6,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Control } from '../../../src/control/control-plane.ts';
 import { EventLog } from '../../../src/control/event-log.ts';
 import { KnownVolumes } from '../../../src/control/known-volumes.ts';
-import { RolloutStore } from '../../../src/control/rollouts/rollout-store.ts';
-import { RunStore } from '../../../src/control/runs/run-store.ts';
+import { openRolloutStore } from '../../../src/control/rollouts/rollout-store.ts';
+import { openRunStore } from '../../../src/control/runs/run-store.ts';
 import type { RunTools } from '../../../src/control/runs/run-tools.ts';
 import { WindowHistory } from '../../../src/control/window-history.ts';
 import { done, type Outcome, refuse } from '../../../src/core/problems.ts';
@@ -59,8 +59,8 @@ async function scene(t: TestContext, reuse?: string) {
     onVolumeLost: (name) => lost.push(name),
     onTrouble: assert.fail,
     wallMs: () => 0,
-    rollouts: await RolloutStore.open(join(state, 'rollouts'), assert.fail),
-    runs: await RunStore.open(join(state, 'runs'), assert.fail),
+    rollouts: await openRolloutStore(join(state, 'rollouts'), assert.fail),
+    runs: await openRunStore(join(state, 'runs'), assert.fail),
     tools: {
       placeOf: async (path) => ({ identity: path, disk: null, file: null, fileDisk: null }),
       wholeDrive: async (path) =>

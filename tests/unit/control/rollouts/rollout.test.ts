@@ -70,10 +70,9 @@ test('the next drive waits for the soak of the one before, and for a volume at r
 });
 
 test('a drive that says another version after the soak halts the rollout', async (t) => {
-  const { shelf, start, until } = await scene(t);
+  const { shelf, until, soaking } = await scene(t);
   shelf.addVolume('v1', ['a', 'b']);
-  const { id } = await start(request(['v1'], { soakMs: 60_000 }));
-  await until(id, (report) => driveOf(report, 'a').state === 'soaking', 'soaking');
+  const id = await soaking();
   shelf.drive('a').firmware = 'A1';
   shelf.nowMs += 60_000;
   const report = await until(id, halted, 'halted');
@@ -82,11 +81,34 @@ test('a drive that says another version after the soak halts the rollout', async
   assert.match(report.next, /firmware resume .* firmware stop/);
 });
 
+test('a name that became another drive in the soak says nothing about the one that was flashed', async (t) => {
+  for (const isThere of [true, false]) {
+    const { shelf, until, soaking } = await scene(t);
+    shelf.addVolume('v1', ['a', 'b']);
+    const id = await soaking();
+    const flashed = { ...shelf.drive('a'), path: 'z', answers: isThere };
+    shelf.drives.set('z', flashed);
+    // As well as can be, and with the very version: but it is somebody else's.
+    Object.assign(shelf.drive('a'), { serial: 'SOMEBODY', firmware: NEW });
+    shelf.nowMs += 60_000;
+    if (isThere) {
+      const next = await until(id, ({ drives }) => drives[1]!.state === 'soaking', 'the next one');
+      assert.deepEqual(states(next), ['z done', 'b soaking']);
+    } else {
+      const report = await until(id, halted, 'halted');
+      assert.deepEqual(states(report), ['a failed', 'b pending']);
+      assert.match(
+        report.reason,
+        /at a is not the drive that was flashed.* its serial is SOMEBODY/,
+      );
+    }
+  }
+});
+
 test('new errors in the soak halt it, and say so of the drive', async (t) => {
-  const { shelf, start, until } = await scene(t);
+  const { shelf, until, soaking } = await scene(t);
   shelf.addVolume('v1', ['a', 'b', 'c']);
-  const { id } = await start(request(['v1'], { soakMs: 60_000 }));
-  await until(id, (report) => driveOf(report, 'a').state === 'soaking', 'soaking');
+  const id = await soaking();
   shelf.member('v1', 0).errors.read = 2;
   const report = await until(id, halted, 'halted');
   assert.equal(driveOf(report, 'a').state, 'failed');
@@ -95,11 +117,10 @@ test('new errors in the soak halt it, and say so of the drive', async (t) => {
 
 test('a drive that is failing after the soak halts it; one that was failing before does not', async (t) => {
   for (const before of ['ok', 'failing'] as const) {
-    const { shelf, start, until } = await scene(t);
+    const { shelf, until, soaking } = await scene(t);
     shelf.addVolume('v1', ['a']);
     shelf.drive('a').health = before;
-    const { id } = await start(request(['v1'], { soakMs: 60_000 }));
-    await until(id, (report) => driveOf(report, 'a').state === 'soaking', 'soaking');
+    const id = await soaking();
     shelf.drive('a').health = 'failing';
     shelf.nowMs += 60_000;
     const report = await until(id, ({ state }) => state !== 'running', 'over');
@@ -290,10 +311,9 @@ test('one rollout a volume, two of different volumes side by side', async (t) =>
 });
 
 test('a drive that meets new errors while another one soaks halts everything', async (t) => {
-  const { shelf, start, until } = await scene(t);
+  const { shelf, until, soaking } = await scene(t);
   shelf.addVolume('v1', ['a', 'b', 'c']);
-  const { id } = await start(request(['v1'], { soakMs: 60_000 }));
-  await until(id, (report) => driveOf(report, 'a').state === 'soaking', 'soaking');
+  const id = await soaking();
   shelf.member('v1', 2).errors.read = 3;
   const report = await until(id, halted, 'halted');
   assert.match(report.reason, /3 new I\/O errors on c/);

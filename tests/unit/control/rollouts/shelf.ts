@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { RolloutRequest } from '../../../../src/control/rollouts/rollout-request.ts';
-import { RolloutStore } from '../../../../src/control/rollouts/rollout-store.ts';
+import { openRolloutStore } from '../../../../src/control/rollouts/rollout-store.ts';
 import type {
   RolloutTools,
   RolloutVolumes,
@@ -150,6 +150,13 @@ export class Shelf implements RolloutVolumes, RunService {
 
   letGo(owner: string): void {
     this.holds.delete(owner);
+  }
+
+  /** The process that may be at work on any drive. */
+  orphanAtWork: () => number | null = () => null;
+
+  heedOrphan(atWork: () => number | null): void {
+    this.orphanAtWork = atWork;
   }
 
   async removeSpare(volume: string, path: string): Promise<Outcome<void>> {
@@ -424,15 +431,43 @@ export async function scene(t: TestContext, shelf = new Shelf()) {
   const folder = mkdtempSync('/tmp/locum-rollout-');
   const trouble = (reason: string): void => void shelf.events.push(`trouble ${reason}`);
   const open = async (): Promise<Rollouts> =>
-    new Rollouts(shelf.tools(), await RolloutStore.open(join(folder, 'rollouts'), trouble));
+    new Rollouts(shelf.tools(), await openRolloutStore(join(folder, 'rollouts'), trouble));
   const all = { current: await open() };
   t.after(async () => {
     await all.current.close();
     rmSync(folder, { recursive: true, force: true });
   });
+  const start = async (asked: RolloutRequest): Promise<RolloutReport> => {
+    const started = await all.current.start(asked);
+    if (!started.ok)
+      throw new Error(`${started.problem.code} ${JSON.stringify(started.problem.detail)}`);
+    return started.value;
+  };
+  /** Waits for a state of the rollout. */
+  const until = async (
+    id: string,
+    is: (report: RolloutReport) => boolean,
+    what: string,
+  ): Promise<RolloutReport> => {
+    for (let tries = 0; tries < 5_000; tries += 1) {
+      const report = all.current.get(id);
+      if (report.ok && is(report.value)) return report.value;
+      await delay(2);
+    }
+    const last = all.current.get(id);
+    throw new Error(`never ${what}: ${JSON.stringify(last, null, 1)}`);
+  };
   return {
     shelf,
     folder,
+    start,
+    until,
+    /** A rollout of v1, whose drive `a` has been flashed, and soaks for a minute. */
+    soaking: async (): Promise<string> => {
+      const { id } = await start(request(['v1'], { soakMs: 60_000 }));
+      await until(id, (report) => driveOf(report, 'a').state === 'soaking', 'soaking');
+      return id;
+    },
     rollouts: () => all.current,
     /** Killed: nothing more is written or begun by the old one. */
     restart: async (early: () => void = () => {}, meanwhile: () => void = () => {}) => {
@@ -442,26 +477,6 @@ export async function scene(t: TestContext, shelf = new Shelf()) {
       all.current = await open();
       early();
       all.current.goOn();
-    },
-    start: async (asked: RolloutRequest): Promise<RolloutReport> => {
-      const started = await all.current.start(asked);
-      if (!started.ok)
-        throw new Error(`${started.problem.code} ${JSON.stringify(started.problem.detail)}`);
-      return started.value;
-    },
-    /** Waits for a state of the rollout. */
-    until: async (
-      id: string,
-      is: (report: RolloutReport) => boolean,
-      what: string,
-    ): Promise<RolloutReport> => {
-      for (let tries = 0; tries < 5_000; tries += 1) {
-        const report = all.current.get(id);
-        if (report.ok && is(report.value)) return report.value;
-        await delay(2);
-      }
-      const last = all.current.get(id);
-      throw new Error(`never ${what}: ${JSON.stringify(last, null, 1)}`);
     },
   };
 }

@@ -1,6 +1,8 @@
 /** A run that waits for somebody is an alarm of its volumes for as long as it waits. */
 
 import assert from 'node:assert/strict';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import type { VolumeStatus } from '../../../../src/core/status.ts';
 import { Machine } from './machine.ts';
@@ -12,9 +14,7 @@ test('a drive that answers as another one: an alarm, and the next step, until it
   const machine = await Machine.boot(t);
   const [, path] = await machine.create('tank', 5);
   await machine.create('other', 1);
-  const gate = machine.tools.gate('activate');
-  const { id } = await machine.run('tank', '1');
-  await gate.arrived;
+  const { id, gate } = await machine.runUpTo('activate');
   assert.deepEqual(codes(await machine.status('tank')), []);
   const drive = machine.tools.drive(path!);
   const { serial } = drive;
@@ -47,9 +47,7 @@ test('a drive that answers as another one: an alarm, and the next step, until it
 test('worse than a run that waits: the volume itself says what is next', async (t) => {
   const machine = await Machine.boot(t);
   const drives = await machine.create('tank', 5);
-  const gate = machine.tools.gate('activate');
-  const { id } = await machine.run('tank', '1');
-  await gate.arrived;
+  const { id, gate } = await machine.runUpTo('activate');
   machine.tools.drive(drives[1]!).serial = 'SOMEBODY';
   machine.at(drives[3]!).vanish();
   await machine.untilStatus('tank', ({ window }) => window?.recall === true);
@@ -76,4 +74,22 @@ test('a volume that was stopped on purpose, under a run that waits: to be starte
   const status = await machine.status('tank');
   assert.deepEqual(codes(status), ['volume-stopped', 'run-waiting']);
   assert.match(status.story.next, /volume assemble/, 'first of all');
+});
+
+test('a list of volumes that cannot be written is an alarm of each, until it can be', async (t) => {
+  const machine = await Machine.boot(t);
+  await machine.create('tank', 5);
+  // A directory where the new file is to be: not even root writes there.
+  const inTheWay = join(machine.life.state, 'volumes.json.new');
+  mkdirSync(inTheWay);
+  await machine.create('other', 1);
+  for (const volume of ['tank', 'other']) {
+    const { alarms } = await machine.status(volume);
+    assert.match(alarms.at(-1)?.message ?? '', /volumes\.json cannot be written: .*Make room/);
+  }
+  const said = machine.trouble.filter((line) => line.startsWith('volumes.json'));
+  assert.equal(said.length, 1, said.join());
+  rmSync(inTheWay, { recursive: true });
+  await machine.untilStatus('tank', (status) => codes(status).length === 0);
+  assert.match(readFileSync(join(machine.life.state, 'volumes.json'), 'utf8'), /"other"/);
 });

@@ -128,9 +128,7 @@ test('killed while a test runs: it is begun anew', async (t) => {
   const machine = await Machine.boot(t);
   await machine.create('tank', 5);
   machine.tools.knowsHowItEnded = false;
-  const gate = machine.tools.gate('diagnose');
-  const { id } = await machine.run('tank', '1', { purpose: 'diagnostics' });
-  await gate.arrived;
+  const { id, gate } = await machine.runUpTo('diagnose', { purpose: 'diagnostics' });
   machine.kill();
   gate.open();
   await machine.start();
@@ -188,9 +186,7 @@ test('an orderly stop during a run: the tool is left alone, and the next server 
   const machine = await Machine.boot(t);
   await machine.create('tank', 5);
   await machine.writeSome('tank', 20);
-  const gate = machine.tools.gate('activate');
-  const { id } = await machine.run('tank', '1');
-  await gate.arrived;
+  const { id, gate } = await machine.runUpTo('activate');
   await machine.stop();
   gate.open();
   await machine.start();

@@ -56,9 +56,7 @@ test('the log is 85 % full before the task has begun: the drive is brought back 
 test('the log is 85 % full during the download: it is let finish, the activation is left out', async (t) => {
   const machine = await Machine.boot(t);
   await machine.create('tank', 5);
-  const gate = machine.tools.gate('stage');
-  const { id } = await machine.run('tank', '1');
-  await gate.arrived;
+  const { id, gate } = await machine.runUpTo('stage');
   await fillUntilWanted(machine);
   await machine.untilRecalled(id);
   assert.equal(machine.control.runs.get(id)?.step, 'stage', 'still at work');
@@ -72,9 +70,7 @@ test('the log is 85 % full during the download: it is let finish, the activation
 test('the log is 85 % full during a test: it is stopped', async (t) => {
   const machine = await Machine.boot(t);
   await machine.create('tank', 5);
-  const gate = machine.tools.gate('diagnose');
-  const { id } = await machine.run('tank', '1', { purpose: 'diagnostics' });
-  await gate.arrived;
+  const { id } = await machine.runUpTo('diagnose', { purpose: 'diagnostics' });
   await fillUntilWanted(machine);
   const run = await machine.ended(id);
   assert.equal(run.outcome, 'recalled', JSON.stringify(run, null, 1));
@@ -85,9 +81,7 @@ test('the log is 85 % full during a test: it is stopped', async (t) => {
 test('the log is 95 % full while a tool is at work: the volume goes on, the tool is let finish', async (t) => {
   const machine = await Machine.boot(t);
   await machine.create('tank', 5);
-  const gate = machine.tools.gate('activate');
-  const { id } = await machine.run('tank', '1');
-  await gate.arrived;
+  const { id, gate } = await machine.runUpTo('activate');
   await fill(machine, 96);
   await machine.untilStatus('tank', ({ state, window }) => state === 'degraded' && window === null);
   await machine.writeSome('tank', 10);
@@ -104,9 +98,7 @@ test('a volume that is stopped under a run: the run waits, and goes on when it i
   const machine = await Machine.boot(t);
   await machine.create('tank', 5);
   await machine.writeSome('tank', 20);
-  const gate = machine.tools.gate('activate');
-  const { id } = await machine.run('tank', '1', { answerLimitMs: 100 });
-  await gate.arrived;
+  const { id, gate } = await machine.runUpTo('activate', { answerLimitMs: 100 });
   await machine.writeSome('tank', 20);
   const on = { params: { volume: 'tank' }, query: {} };
   const stopped = await machine.control.handlers.volumeStop({ ...on, body: {} });

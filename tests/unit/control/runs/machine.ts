@@ -16,11 +16,11 @@ import type { VolumeOffset } from '../../../../src/base/units.ts';
 import { Control } from '../../../../src/control/control-plane.ts';
 import { EventLog } from '../../../../src/control/event-log.ts';
 import { KnownVolumes } from '../../../../src/control/known-volumes.ts';
-import { RolloutStore } from '../../../../src/control/rollouts/rollout-store.ts';
+import { openRolloutStore } from '../../../../src/control/rollouts/rollout-store.ts';
 import { localPorts } from '../../../../src/control/rpc.ts';
 import type { RunRecord } from '../../../../src/control/runs/run-record.ts';
 import type { RunRequest } from '../../../../src/control/runs/run-service.ts';
-import { RunStore } from '../../../../src/control/runs/run-store.ts';
+import { openRunStore } from '../../../../src/control/runs/run-store.ts';
 import type { VolumeThread } from '../../../../src/control/volume-handle.ts';
 import { VolumeHost } from '../../../../src/control/volume-host.ts';
 import { WindowHistory } from '../../../../src/control/window-history.ts';
@@ -132,8 +132,8 @@ export class Machine {
       onTrouble: say,
       wallMs: Date.now,
       timing: { heartbeatMs: 20, snapshotLimitMs: 5_000 },
-      rollouts: await RolloutStore.open(join(state, 'rollouts'), say),
-      runs: await RunStore.open(join(state, 'runs'), say),
+      rollouts: await openRolloutStore(join(state, 'rollouts'), say),
+      runs: await openRunStore(join(state, 'runs'), say),
       tools: this.tools,
       runTiming: { lookMs: 5, retryMs: 10, retryMostMs: 20, lateMs: 30_000 },
       windowGroupsFile: join(state, 'window-groups.json'),
@@ -418,6 +418,17 @@ export class Machine {
     const started = await this.control.runs.start(this.request(volume, drive, over));
     assert.ok(started.ok, JSON.stringify(started));
     return started.value;
+  }
+
+  /** A run of the drive in slot 1 of tank; `step` of its task is at work, and waits for the gate. */
+  async runUpTo(
+    step: Parameters<ToolBox['gate']>[0],
+    over: Partial<RunOver> = {},
+  ): Promise<{ id: string; gate: ReturnType<ToolBox['gate']> }> {
+    const gate = this.tools.gate(step);
+    const { id } = await this.run('tank', '1', over);
+    await gate.arrived;
+    return { id, gate };
   }
 
   async untilRun(id: string, is: (run: RunReport) => boolean): Promise<RunReport> {

@@ -9,9 +9,7 @@ test('firmware: plan, open, stage, activate, identify, verify, return, replay, c
   const machine = await Machine.boot(t);
   const drives = await machine.create('tank', 5);
   await machine.writeSome('tank', 20);
-  const gate = machine.tools.gate('activate');
-  const { id } = await machine.run('tank', '1');
-  await gate.arrived;
+  const { id, gate } = await machine.runUpTo('activate');
   await machine.writeSome('tank', 20);
   gate.open();
   const run = await machine.ended(id);
@@ -115,9 +113,7 @@ test('a drive that is gone after its activation is waited for; one that is anoth
   const [, path] = await machine.create('tank', 5);
   await machine.writeSome('tank', 10);
   const drive = machine.tools.drive(path!);
-  const gate = machine.tools.gate('activate');
-  const { id } = await machine.run('tank', '1', { answerLimitMs: 100 });
-  await gate.arrived;
+  const { id, gate } = await machine.runUpTo('activate', { answerLimitMs: 100 });
   drive.isGone = true;
   gate.open();
   const gone = await machine.untilRun(id, ({ state }) => state === 'waiting');
@@ -279,9 +275,7 @@ test('a test that finds something', async (t) => {
 test('one drive of a volume at a time, whoever asks; a tool at work is not taken the drive from', async (t) => {
   const machine = await Machine.boot(t);
   await machine.create('tank', 5);
-  const gate = machine.tools.gate('stage');
-  const { id } = await machine.run('tank', '1');
-  await gate.arrived;
+  const { id, gate } = await machine.runUpTo('stage');
   assert.equal(await machine.refused('tank', '1'), 'run-exists');
   assert.equal(await machine.refused('tank', '2'), 'run-exists');
   const { handlers } = machine.control;
@@ -321,9 +315,7 @@ test('a window whose time is over under a run: the volume goes on, and gets the 
   const machine = await Machine.boot(t);
   await machine.create('tank', 5);
   await machine.writeSome('tank', 20);
-  const gate = machine.tools.gate('stage');
-  const { id } = await machine.run('tank', '1', { window: { maxMs: 1_000 } });
-  await gate.arrived;
+  const { id, gate } = await machine.runUpTo('stage', { window: { maxMs: 1_000 } });
   await machine.writeSome('tank', 10);
   await machine.untilStatus('tank', ({ window, state }) => window === null && state === 'degraded');
   assert.equal(machine.control.runs.get(id)?.state, 'running', 'the tool is let finish');
@@ -340,9 +332,7 @@ test('a window whose time is over under a run: the volume goes on, and gets the 
 test('an operator closes the window while a run waits: the run takes note', async (t) => {
   const machine = await Machine.boot(t);
   const [, path] = await machine.create('tank', 5);
-  const gate = machine.tools.gate('activate');
-  const { id } = await machine.run('tank', '1', { answerLimitMs: 50 });
-  await gate.arrived;
+  const { id, gate } = await machine.runUpTo('activate', { answerLimitMs: 50 });
   machine.tools.drive(path!).serial = 'SOMEBODY';
   gate.open();
   const stuck = await machine.untilRun(id, ({ state }) => state === 'waiting' || state === 'ended');
@@ -440,9 +430,7 @@ test('a drive that comes back under another name is found by what it says of its
   const machine = await Machine.boot(t);
   const [, path] = await machine.create('tank', 5);
   await machine.writeSome('tank', 20);
-  const gate = machine.tools.gate('activate');
-  const { id } = await machine.run('tank', '1');
-  await gate.arrived;
+  const { id, gate } = await machine.runUpTo('activate');
   await machine.writeSome('tank', 20);
   // The name belongs to nobody now, and the drive has another one.
   const drive = machine.tools.drive(path!);

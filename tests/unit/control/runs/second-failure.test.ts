@@ -142,9 +142,7 @@ for (const level of [1, 5]) {
       const machine = await Machine.boot(t);
       const drives = await machine.create('tank', level);
       await machine.writeSome('tank', 30);
-      const gate = machine.tools.gate('verify');
-      const { id } = await machine.run('tank', '1');
-      await gate.arrived;
+      const { id, gate } = await machine.runUpTo('verify');
       await machine.writeSome('tank', 30);
       gate.open();
       await machine.untilRun(id, (run) => run.step === phase || run.state === 'ended');

@@ -1,6 +1,8 @@
 /** Several volumes with members on one physical drive: they freeze and return together, or not at all. */
 
 import assert from 'node:assert/strict';
+import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import type { VolumeStatus } from '../../../../src/core/status.ts';
 import { Machine } from './machine.ts';
@@ -214,4 +216,17 @@ test('windows of one drive are extended together', async (t) => {
     await deadlines(),
     before.map((at) => at + 60_000),
   );
+});
+
+test('which volumes freeze together cannot be written down: none does', async (t) => {
+  const machine = await Machine.boot(t);
+  await shared(machine);
+  const inTheWay = join(machine.life.state, 'window-groups.json.new');
+  mkdirSync(inTheWay);
+  const refused = await machine.control.handlers.windowOpen({ ...on('a'), body });
+  assert.ok(!refused.ok, 'a crash in the middle would leave one of them frozen');
+  assert.equal(refused.problem.code, 'state-unusable');
+  assert.deepEqual(await states(machine), ['none', 'none']);
+  rmSync(inTheWay, { recursive: true });
+  assert.ok((await machine.control.handlers.windowOpen({ ...on('a'), body })).ok);
 });

@@ -1,0 +1,52 @@
+/**
+ * The look at a drive when its soak is over: is it well, and has it what it was given? Asked of the drive itself, by what it
+ * said before it was begun. Names move while nobody watches: what answers at its path may be another drive by now, which
+ * says nothing about this one, however well it is.
+ */
+
+import { explain } from '../../api/errors.ts';
+import { compareFacts, type DriveFacts } from '../../core/drive-facts.ts';
+import type { RolloutDrive } from '../../core/rollout-report.ts';
+import { askDrive } from './rollout-planner.ts';
+import { keyOf, type RolloutRecord } from './rollout-record.ts';
+import type { RolloutTools } from './rollout-tools.ts';
+
+/** Null: it is well. A drive that is found under another name is known by that from then on. */
+export async function whyUnwell(
+  tools: RolloutTools,
+  record: RolloutRecord,
+  drive: RolloutDrive,
+): Promise<string | null> {
+  const before = record.before[keyOf(record, drive)] ?? null;
+  let answer = await askAt(drive.path);
+  if (typeof answer === 'string' && before !== null) {
+    const task = tools.taskOf(before.transport, record.task);
+    const found = await tools.findDrive(before, task);
+    if (found !== null && found.path !== drive.path) {
+      drive.path = found.path;
+      answer = await askAt(found.path);
+    }
+  }
+  return typeof answer === 'string' ? answer : unwell(drive, before, answer);
+
+  async function askAt(path: string): Promise<DriveFacts | string> {
+    const asked = await askDrive(tools, path, record.task);
+    if (!asked.ok) return explain(asked.problem).message;
+    const { facts } = asked.value;
+    const differs = before === null ? null : compareFacts(before, facts);
+    if (differs === null) return facts;
+    const { what, before: was, after: is } = differs;
+    return `after the soak what answers at ${path} is not the drive that was flashed, or not as it was: its ${what} is ${is}, it was ${was}`;
+  }
+}
+
+function unwell(
+  { firmwareAfter }: RolloutDrive,
+  before: DriveFacts | null,
+  { firmware, health, healthNote }: DriveFacts,
+): string | null {
+  if (firmware !== firmwareAfter) return `after the soak it has ${firmware}, not ${firmwareAfter}`;
+  return health === 'failing' && before?.health !== 'failing'
+    ? `after the soak it says that it is failing: ${healthNote}`
+    : null;
+}
