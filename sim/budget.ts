@@ -15,7 +15,8 @@
  */
 
 import { bitCount } from '../src/engine/members.ts';
-import type { Action, Harm } from './plan.ts';
+import { DEFAULT_DEADLINE_MS } from '../src/io/deadline-drive.ts';
+import type { Action, Config, Harm } from './plan.ts';
 import type { Scene } from './scene.ts';
 
 export interface Standing {
@@ -29,14 +30,23 @@ export interface Standing {
   readonly inDoubt: boolean;
 }
 
-/** From here on a drive runs into its deadlines: to the volume it is as good as gone. */
-export const HOPELESS_SLOWNESS = 100;
+/** So many times slower than usual a drive runs into its deadlines: to the volume it is as good as gone. */
+const HOPELESS_SLOWNESS = 100;
+
+/** Less is enough where one answer in thousands takes a thousand times as long as usual anyway (`Scene.latencyOf`). */
+export function hopelessSlowness({ latency, latencyUs }: Config): number {
+  if (latency !== 'heavy') return HOPELESS_SLOWNESS;
+  return Math.min(HOPELESS_SLOWNESS, (DEFAULT_DEADLINE_MS * 1000) / (HEAVY_TAIL * latencyUs));
+}
+
+/** The longest answer of a drive with `heavy` latency, as a multiple. */
+export const HEAVY_TAIL = 1000;
 
 type Trouble = Extract<Action, { do: 'fault' | 'rot' | 'vanish' | 'hang' | 'slow' | 'read-only' }>;
 
-export function harmOf(step: Trouble): Harm {
+export function harmOf(step: Trouble, config: Config): Harm {
   if ('harm' in step) return step.harm;
-  return step.do === 'slow' && step.factor < HOPELESS_SLOWNESS ? 'nothing' : 'member';
+  return step.do === 'slow' && step.factor < hopelessSlowness(config) ? 'nothing' : 'member';
 }
 
 /** May this drive be taken out by a command? Commands that run beside each other are for the engine to tell apart. */

@@ -41,8 +41,10 @@ export async function readAll(scene: Scene, where: string): Promise<void> {
 }
 
 /**
- * Parity and mirrors agree everywhere, by the bytes on the media. Only where nothing is in doubt or under way. A page that
- * has been found to add up is compared again when any member's part of it has changed, or another drive is a member.
+ * Parity and mirrors agree everywhere, by the bytes on the media. Only where nothing is in doubt or under way, and each
+ * member is the drive that the server has open: that another one is in its place by now it finds out within a second. A
+ * page that has been found to add up is compared again when any member's part of it has changed, or another drive is a
+ * member.
  */
 export class ParityWatch {
   #members = '';
@@ -50,6 +52,7 @@ export class ParityWatch {
   look(scene: Scene, where: string): void {
     const { core } = scene;
     if (core.mode !== 'direct' || core.degraded || core.resync !== null) return;
+    if (scene.anySevered()) return;
     const { geometry } = core;
     const parts = core.members.slots.map(({ path, layout }) => {
       const from = layout?.dataOffset ?? 0;

@@ -195,7 +195,7 @@ export class SimDrive implements DirectDrive {
   }
 
   #complete(started: Started): Errno {
-    const verdict = this.medium.verdict(started);
+    const verdict = this.medium.verdict(this, started);
     if (verdict === OK) {
       this.#takeEffect(started, null);
       return OK;

@@ -52,6 +52,8 @@ interface Condition {
   held: Pending[];
   inFlight: Set<Pending>;
   handles: Set<SimDrive>;
+  /** Of those, who opened what is not there any more. */
+  severed: Set<SimDrive>;
 }
 
 /** What a fork has overwritten: `before` is where it lies in `#kept`, which is used again and again. */
@@ -121,6 +123,7 @@ export class SimMedium {
       held: [],
       inFlight: new Set(),
       handles: new Set(),
+      severed: new Set(),
     };
   }
 
@@ -142,7 +145,7 @@ export class SimMedium {
   }
 
   get isOpen(): boolean {
-    return this.#now.handles.size > 0;
+    return this.#now.handles.size > this.#now.severed.size;
   }
 
   get isVanished(): boolean {
@@ -236,6 +239,16 @@ export class SimMedium {
     this.#now.vanished = false;
   }
 
+  /** Somebody has not noticed yet. */
+  get isSevered(): boolean {
+    return this.#now.severed.size > 0;
+  }
+
+  /** It is another drive from here on, or as good as one: whoever had the old one open reaches nothing any more. */
+  sever(): void {
+    this.#now.severed = new Set(this.#now.handles);
+  }
+
   /** Contents put there behind everybody's back, on the medium itself: bit rot, another host, an older image. */
   overwrite(offset: number, data: Uint8Array): void {
     this.#change(this.bytes, offset, data);
@@ -277,6 +290,7 @@ export class SimMedium {
   inFlightWrites(): Unflushed[] {
     const writes: Unflushed[] = [];
     for (const pending of this.#now.inFlight) {
+      if (this.#now.severed.has(pending.handle)) continue;
       const { kind, offset } = pending.operation;
       if (kind === 'write' || kind === 'punch')
         writes.push({ sequence: 0, offset, data: pending.data().slice() });
@@ -288,6 +302,7 @@ export class SimMedium {
   abandon(): void {
     this.#now.inFlight = new Set();
     this.#now.handles = new Set();
+    this.#now.severed = new Set();
     this.#now.held = [];
   }
 
@@ -313,6 +328,7 @@ export class SimMedium {
 
   detach(handle: SimDrive): void {
     this.#now.handles.delete(handle);
+    this.#now.severed.delete(handle);
   }
 
   isAlive(handle: SimDrive): boolean {
@@ -335,8 +351,8 @@ export class SimMedium {
   }
 
   /** An errno that ends the operation, or the fault that changes it, or null: it goes as it should. */
-  verdict(operation: Operation): Errno | DriveFault {
-    if (this.#now.vanished) return ENODEV;
+  verdict(handle: SimDrive, operation: Operation): Errno | DriveFault {
+    if (this.#now.vanished || this.#now.severed.has(handle)) return ENODEV;
     if (this.#now.readOnly && (operation.kind === 'write' || operation.kind === 'punch'))
       return EIO;
     if (this.#now.faults.length === 0) return OK;
@@ -390,6 +406,7 @@ export class SimMedium {
       held: [...now.held],
       inFlight: new Set(now.inFlight),
       handles: new Set(now.handles),
+      severed: new Set(now.severed),
     };
   }
 

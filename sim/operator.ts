@@ -134,7 +134,9 @@ function isWell(scene: Scene): boolean {
   const whole =
     scene.plan.config.legs === 0 ||
     (legs.length > 0 && legs.every((leg) => leg.state === 'online'));
-  return scene.state === 'optimal' && whole && core.rebuildJob?.running !== true;
+  return (
+    scene.state === 'optimal' && whole && core.rebuildJob?.running !== true && !scene.anySevered()
+  );
 }
 
 async function oneStep(scene: Scene): Promise<string> {

@@ -188,7 +188,7 @@ class Run {
       case 'hang':
       case 'slow':
       case 'read-only': {
-        const harm = harmOf(step);
+        const harm = harmOf(step, this.#plan.config);
         if (!machine.media.has(step.path) || !covers(scene, step.path, harm)) {
           coverage.count('faults not covered at their moment');
           return;

@@ -8,7 +8,7 @@ import { SECTOR_BYTES, type StripeIndex } from '../src/base/units.ts';
 import type { Geometry } from '../src/core/geometry.ts';
 import { bit } from '../src/engine/members.ts';
 import type { VolumeCore } from '../src/engine/volume-core.ts';
-import { covers, HOPELESS_SLOWNESS, type Standing } from './budget.ts';
+import { covers, HEAVY_TAIL, hopelessSlowness, type Standing } from './budget.ts';
 import { Coverage } from './coverage.ts';
 import type { Latency } from './drive.ts';
 import type { DriveFault, Operation } from './faults.ts';
@@ -113,7 +113,7 @@ export class Scene {
     const medium = this.machine.media.get(path);
     if (medium === undefined) return true;
     const broken = medium.isVanished || medium.isHung || medium.isReadOnly || medium.hasFaults;
-    const unfit = medium.isShrunk || medium.slowness >= HOPELESS_SLOWNESS;
+    const unfit = medium.isShrunk || this.#isHopeless(medium);
     return broken || unfit || this.changed.has(path) || this.#struckUnseen.has(path);
   }
 
@@ -166,7 +166,7 @@ export class Scene {
   /** A drive that hangs, or answers in hours, is pulled out: the server that waits for it cannot let it go. */
   pullOutHung(): void {
     for (const medium of this.machine.media.values())
-      if (medium.isHung || medium.slowness >= HOPELESS_SLOWNESS) medium.pullOut();
+      if (medium.isHung || this.#isHopeless(medium)) medium.pullOut();
   }
 
   /** Some drive answers reads with errors, or will, or has lost the end where its label is. */
@@ -177,8 +177,17 @@ export class Scene {
   }
 
   anySlow(): boolean {
-    for (const medium of this.machine.media.values())
-      if (medium.slowness >= HOPELESS_SLOWNESS) return true;
+    for (const medium of this.machine.media.values()) if (this.#isHopeless(medium)) return true;
+    return false;
+  }
+
+  #isHopeless({ slowness }: SimMedium): boolean {
+    return slowness >= hopelessSlowness(this.plan.config);
+  }
+
+  /** Some drive is another one by now, and whoever has it in use will know within a second. */
+  anySevered(): boolean {
+    for (const medium of this.machine.media.values()) if (medium.isSevered) return true;
     return false;
   }
 
@@ -254,7 +263,9 @@ export class Scene {
         streams.set(medium.index, stream);
       }
       const draw = stream.next();
-      return latency === 'uniform' ? draw * latencyUs : latencyUs * (0.2 / (1.0002 - draw));
+      return latency === 'uniform'
+        ? draw * latencyUs
+        : latencyUs * (0.2 / (1 + 0.2 / HEAVY_TAIL - draw));
     };
   }
 
@@ -360,7 +371,8 @@ export class Scene {
   #watch(medium: SimMedium): SimMedium {
     const mayFail = (): boolean => covers(this, medium.path, 'member');
     medium.mayStrike = (fault) => !this.fatal.has(fault) || mayFail();
-    medium.pace = (slowness) => (slowness < HOPELESS_SLOWNESS || mayFail() ? slowness : 1);
+    medium.pace = (slowness) =>
+      slowness < hopelessSlowness(this.plan.config) || mayFail() ? slowness : 1;
     medium.onStrike = (_, fault, operation) => {
       this.coverage.struck(fault, this.state);
       this.#noteRefusal(medium, fault, operation);

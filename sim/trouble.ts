@@ -12,7 +12,7 @@ export function strikeDrive(scene: Scene, step: Trouble): void {
   const { state } = scene;
   switch (step.do) {
     case 'fault':
-      if (harmOf(step) === 'member') scene.fatal.add(step.fault);
+      if (harmOf(step, scene.plan.config) === 'member') scene.fatal.add(step.fault);
       medium.addFault(step.fault);
       return;
     case 'rot': {
@@ -62,6 +62,8 @@ export function reappear(
     labels.forget(path);
     scene.changed.add(path);
   }
+  // An open handle is one of the drive that was pulled out. The same one, as it was, may be reached by it again.
+  if (as !== 'same' && as !== 'cloned') medium.sever();
   if (as === 'smaller') medium.resize(medium.sizeBytes / 2);
   if (as === 'cloned') {
     const isLeg = scene.machine.logPaths.includes(path);
