@@ -25,7 +25,7 @@
  * Invariants
  *   1. `modify` and `rebuild` believe the old parity: only with `parityTrusted`. `modify` also
  *      needs `rmwAllowed` (never in replay) and a level that is not lockstep.
- *   2. A lockstep level has the whole chunk as its hull, always.
+ *   2. A lockstep level has the whole chunk as its hull, unless `narrow`: then it is like any other.
  *   3. `hazard`: a data member of the stripe is absent and more than one member is written. A crash
  *      between those writes would change what the absent chunk reads as, so the after-image has to
  *      be durable in the log first. With one member written there is no between: each sector is old
@@ -84,6 +84,8 @@ export interface WriteCircumstances {
    */
   readonly parityTrusted: boolean;
   readonly rmwAllowed: boolean;
+  /** Of a lockstep level too nothing is touched but the columns that are written: others cannot be read. */
+  readonly narrow?: boolean;
 }
 
 const twoAbsent = { kind: 'impossible', reason: 'two-absent' } as const;
@@ -100,12 +102,13 @@ export function planWrite(
   const { absent, parityTrusted } = circumstances;
   if (geometry.level.mirrored) return planCopies(geometry, pieces, absent);
 
-  const shape = shapeOf(geometry, stripe, pieces, absent);
+  const lockstep = geometry.level.lockstep && circumstances.narrow !== true;
+  const shape = shapeOf(geometry, stripe, pieces, absent, lockstep);
   if (slotCountOf(absent) > geometry.level.parityChunks) return twoAbsent;
   if (hasSlot(absent, shape.paritySlot)) return planned('data-only', shape, []);
 
   const { absentIndex } = shape;
-  const rmw = parityTrusted && circumstances.rmwAllowed && !geometry.level.lockstep;
+  const rmw = parityTrusted && circumstances.rmwAllowed && !lockstep;
   const touched = absentIndex !== NONE && (shape.covered[absentIndex] as Range[]).length > 0;
   if (absentIndex !== NONE && !touched && rmw) return planned('modify', shape, modifyReads(shape));
   if (absentIndex !== NONE && lengthOf(shape.uncovered[absentIndex] as Range[]) > 0) {
@@ -141,9 +144,10 @@ function shapeOf(
   stripe: StripeIndex,
   pieces: readonly NewPiece[],
   absent: SlotSet,
+  lockstep: boolean,
 ): Shape {
-  let from = geometry.level.lockstep ? 0 : geometry.chunkBytes;
-  let to = geometry.level.lockstep ? geometry.chunkBytes : 0;
+  let from = lockstep ? 0 : geometry.chunkBytes;
+  let to = lockstep ? geometry.chunkBytes : 0;
   for (const piece of pieces) {
     from = Math.min(from, piece.from);
     to = Math.max(to, piece.to);

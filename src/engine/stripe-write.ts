@@ -38,6 +38,7 @@ export async function writeStripe(
   pieces: readonly DataPiece[],
   rmwAllowed = true,
 ): Promise<Errno> {
+  let narrow = false;
   // A member that turns out to be gone while the stripe is read changes the plan; each turn has one member fewer.
   for (let turn = 0; turn <= v.geometry.members; turn++) {
     // An image that leaves a member out must not be in the journal of a volume that does not know it is gone.
@@ -50,16 +51,22 @@ export async function writeStripe(
       absent,
       parityTrusted: v.parityTrusted(stripe),
       rmwAllowed,
+      narrow,
     });
     if (plan.kind === 'impossible') return EIO;
     const errno = await carryOut(v, stripe, pieces, plan);
-    if (errno !== REPLAN) return errno;
+    // What is lost may lie beside what is written: of a stripe that is one unit, only where it is written then.
+    if (errno === UNREADABLE && v.geometry.level.lockstep && !narrow) narrow = true;
+    else if (errno === UNREADABLE) return EIO;
+    else if (errno !== REPLAN) return errno;
   }
   return EIO;
 }
 
 /** Not an errno of any system: a member went away before anything was written. */
 const REPLAN = -1;
+/** Nor this: two members of the stripe cannot be read in one place, and nothing was written. */
+const UNREADABLE = -2;
 
 async function carryOut(
   v: VolumeCore,
@@ -258,7 +265,7 @@ async function readOld(
       address,
       lengthBytes,
     );
-    if (made.errno !== OK) return EIO;
+    if (made.errno !== OK) return UNREADABLE;
     await repairRange(v, member, offset, address, lengthBytes);
   }
   return OK;

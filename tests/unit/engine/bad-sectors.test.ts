@@ -72,6 +72,28 @@ for (const level of [1, 3, 4, 5]) {
   });
 }
 
+for (const level of [3, 4, 5]) {
+  test(`RAID ${level}, degraded: beside what another drive cannot read every sector is written, and only what is lost is an error`, async () => {
+    const scene = await Scene.make(level, { seed: 320 + level });
+    const { world } = scene;
+    await scene.put(0, scene.model.sectors);
+    await scene.flush();
+    assert.ok((await world.until(world.v.failDrive('1'))).ok);
+    world
+      .at('d0')
+      .failReads({ offset: BAD_AT, lengthBytes: SECTOR, errno: EIO, untilWritten: true });
+    const lost = await lostSectors(scene, 'degraded');
+    const { geometry } = scene.core;
+    const stripe = geometry.stripeOf(((lost[0] ?? 0) * SECTOR) as VolumeOffset);
+    const first = geometry.stripeStart(stripe) / SECTOR;
+    const sectors = (geometry.columnsOf(stripe) * geometry.dataChunks) / SECTOR;
+    for (let at = first; at < first + sectors; at++) if (!lost.includes(at)) await scene.put(at, 1);
+    assert.deepEqual(await lostSectors(scene, 'written beside it'), lost);
+    await scene.put(first, sectors);
+    assert.deepEqual(await lostSectors(scene, 'written anew'), []);
+  });
+}
+
 test('a drive that is back is compared block by block around what a survivor cannot read, and no more is counted', async () => {
   const scene = await Scene.make(5, { seed: 310, limits: { sweepStepBytes: 32 * KIB } });
   const { world } = scene;

@@ -164,13 +164,14 @@ interface Case {
   readonly absent: SlotSet;
   readonly parityTrusted: boolean;
   readonly rmwAllowed: boolean;
+  readonly narrow?: boolean;
   readonly pieces: readonly NewPiece[];
 }
 
 const seen = new Set<string>();
 
 function check(one: Case, random: Random): void {
-  const { geometry, stripe, absent, parityTrusted, rmwAllowed, pieces } = one;
+  const { geometry, stripe, absent, parityTrusted, rmwAllowed, narrow = false, pieces } = one;
   const old: Stripe = {
     data: Array.from({ length: geometry.dataChunks }, () => row(random)),
     parity: [],
@@ -188,7 +189,7 @@ function check(one: Case, random: Random): void {
   );
   const absentIndex =
     geometry.level.parityChunks === 0 ? NONE : firstAbsent(geometry, stripe, absent);
-  const lockstep = geometry.level.lockstep;
+  const lockstep = geometry.level.lockstep && !narrow;
   const hullFrom = lockstep ? 0 : Math.min(...pieces.map(({ from }) => from));
   const hullTo = lockstep ? COLUMNS : Math.max(...pieces.map(({ to }) => to));
   const newIn = (index: number): number =>
@@ -196,7 +197,8 @@ function check(one: Case, random: Random): void {
       .filter((piece) => piece.index === index)
       .reduce((sum, { from, to }) => sum + to - from, 0);
 
-  const plan = planWrite(geometry, stripe, inBytes(pieces), { absent, parityTrusted, rmwAllowed });
+  const circumstances = { absent, parityTrusted, rmwAllowed, narrow };
+  const plan = planWrite(geometry, stripe, inBytes(pieces), circumstances);
   const needsOldParity = absentIndex !== NONE && newIn(absentIndex) < hullTo - hullFrom;
   if (slotCountOf(absent) > 1) {
     assert.deepEqual(plan, { kind: 'impossible', reason: 'two-absent' });
@@ -345,6 +347,7 @@ for (const level of parityLevels) {
           absent,
           parityTrusted: random(3) > 0,
           rmwAllowed: random(2) === 0,
+          narrow: random(2) === 0,
           pieces,
         },
         random,
