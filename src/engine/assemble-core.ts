@@ -23,7 +23,7 @@ import { VolumeCore, type WindowFacts } from './volume-core.ts';
 /** What was found at the given paths, open. */
 export interface Opened {
   readonly drives: Map<string, { drive: Drive; metadata: MemberMetadata }>;
-  readonly legs: Map<string, { drive: Drive; found: FoundLeg }>;
+  readonly legs: Map<string, { drive: Drive; found: FoundLeg; readErrors: number }>;
 }
 
 export function coreFrom(

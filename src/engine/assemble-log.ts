@@ -55,6 +55,8 @@ export async function openLog(
       return refuse('log-stale', { volume: v.name, path: log.path ?? '', reason: log.reason });
   }
   attachLog(v, log.store);
+  for (const { drive, readErrors } of opened.legs.values())
+    log.store.countReadErrors(drive, readErrors);
   if (v.window === null) {
     // A crash between the labels that closed a window and the log's header: the labels are right.
     if (log.kind === 'recovered') await log.store.endEpoch();

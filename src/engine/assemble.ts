@@ -137,8 +137,8 @@ async function openPresent(
       if (isMissing(drive.problem)) continue;
       return drive;
     }
-    const { header } = await viewLeg(environment.buffers, drive.value);
-    opened.legs.set(path, { drive: drive.value, found: { path, header } });
+    const { header, readErrors } = await viewLeg(environment.buffers, drive.value);
+    opened.legs.set(path, { drive: drive.value, found: { path, header }, readErrors });
   }
   if (opened.drives.size === 0)
     return refuse('member-not-found', { paths: request.drivePaths.join(', ') });

@@ -6,7 +6,7 @@
  */
 
 import { ETIMEDOUT, OK } from '../../base/errno.ts';
-import { type Address, BLOCK_BYTES, type DriveOffset, KIB } from '../../base/units.ts';
+import { type Address, BLOCK_BYTES, KIB } from '../../base/units.ts';
 import {
   bodyBlockIsValid,
   bodySeed,
@@ -17,7 +17,7 @@ import {
 } from '../../core/format/checkpoint.ts';
 import type { Overlay, OverlayKind } from '../../core/overlay.ts';
 import type { CrcTable } from './crc-table.ts';
-import { driveOf, type Leg, type Legs, type LogEnvironment } from './legs.ts';
+import { type Leg, type Legs, type LogEnvironment, readLeg } from './legs.ts';
 import { EMPTY_LOG, type LogPosition } from './log-position.ts';
 
 /** An entry has 16 bytes at least. */
@@ -198,7 +198,7 @@ async function read(
   address: Address,
   blocks: number,
 ): Promise<number> {
-  const errno = await driveOf(leg).read(offset as DriveOffset, address, blocks * BLOCK_BYTES);
+  const errno = await readLeg(leg, offset, address, blocks * BLOCK_BYTES);
   if (errno === ETIMEDOUT) legs.fail(leg, 'a read was not answered in time');
   return errno;
 }

@@ -56,7 +56,7 @@ export function chooseLegs(
   given: readonly Given[],
   expected: LogExpectation,
 ): ChosenLegs | Refused {
-  const mine: { drive: Drive; header: LegHeader; whole: boolean }[] = [];
+  const mine: { drive: Drive; header: LegHeader; whole: boolean; readErrors: number }[] = [];
   for (const { drive, view } of given) {
     const { header } = view;
     if (header === null) continue;
@@ -68,7 +68,8 @@ export function chooseLegs(
         drive.path,
       );
     }
-    mine.push({ drive, header, whole: view.whole });
+    const { whole, readErrors } = view;
+    mine.push({ drive, header, whole, readErrors });
   }
   const first = mine[0];
   if (first === undefined) return nothingValid(given);
@@ -81,9 +82,8 @@ export function chooseLegs(
   if (problem !== null) return problem;
 
   const legs = header.legs.map((peer, index): Leg => {
-    const drive =
-      mine.find((each) => each.header.legs[each.header.legIndex]!.uuid === peer.uuid)?.drive ??
-      null;
+    const own = mine.find((each) => each.header.legs[each.header.legIndex]!.uuid === peer.uuid);
+    const drive = own?.drive ?? null;
     const leg: Leg = {
       index,
       uuid: peer.uuid,
@@ -92,7 +92,7 @@ export function chooseLegs(
       joining: false,
       reason: '',
       reading: 0,
-      readErrors: 0,
+      readErrors: own?.readErrors ?? 0,
     };
     const failed = peer.state === 'failed' || (expected.failedLegs ?? []).includes(peer.uuid);
     if (failed)

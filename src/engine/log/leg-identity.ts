@@ -38,6 +38,8 @@ export interface LegView {
   readonly whole: boolean;
   /** Why there is no header. */
   readonly reason: 'blank' | 'corrupt' | 'unreadable';
+  /** Reads that failed. */
+  readonly readErrors: number;
 }
 
 /** Copies are read in one go; if that fails one by one, so that one bad block hides no other. */
@@ -47,20 +49,22 @@ export async function viewLeg(buffers: Buffers, drive: Drive): Promise<LegView> 
   const fits = drive.sizeBytes >= lengthBytes;
   const errno = fits ? await drive.read(0 as DriveOffset, address, lengthBytes) : EIO;
   const readable = new Array<boolean>(HEADER_COPIES).fill(errno === OK);
+  let readErrors = errno === OK ? 0 : 1;
   if (errno !== OK && errno !== ETIMEDOUT) {
     for (let copy = 0; copy < HEADER_COPIES; copy++) {
       const offset = copy * BLOCK_BYTES;
       if (drive.sizeBytes < offset + BLOCK_BYTES) break;
       const at = (address + offset) as Address;
       readable[copy] = (await drive.read(offset as DriveOffset, at, BLOCK_BYTES)) === OK;
+      if (!readable[copy]) readErrors++;
     }
   }
   const view = judgeCopies(buffers.slice(address, lengthBytes), readable);
   buffers.give(address);
-  return view;
+  return { ...view, readErrors };
 }
 
-function judgeCopies(bytes: Uint8Array, readable: readonly boolean[]): LegView {
+function judgeCopies(bytes: Uint8Array, readable: readonly boolean[]): Omit<LegView, 'readErrors'> {
   let newest: LegHeader | null = null;
   let valid = 0;
   let same = 0;

@@ -48,7 +48,7 @@ export interface Leg {
   reason: string;
   /** Reads under way, to spread them. */
   reading: number;
-  /** Reads of records that failed here or that a checksum denied; another leg, or a second try, had them. */
+  /** Reads that failed here or that a checksum denied; another leg, or a second try, had what was asked for. */
   readErrors: number;
 }
 
@@ -177,7 +177,11 @@ export class Legs {
     this.#probing.add(leg);
     const errno = await drive.probe();
     this.#probing.delete(leg);
-    if (this.#closing || leg.drive !== drive || !isDriveGone(errno)) return;
+    if (this.#closing || leg.drive !== drive || errno === OK) return;
+    if (!isDriveGone(errno)) {
+      leg.readErrors++;
+      return;
+    }
     this.fail(leg, `it is gone (errno ${errno})`);
   }
 
@@ -232,6 +236,18 @@ export async function writeHeaderCopies(drive: Drive, address: Address): Promise
     if (flushed !== OK) return flushed;
   }
   return OK;
+}
+
+/** A read that fails is counted, whoever asks: what was had by another way leaves no other trace. */
+export async function readLeg(
+  leg: Leg,
+  offset: number,
+  address: Address,
+  lengthBytes: number,
+): Promise<Errno> {
+  const errno = await driveOf(leg).read(offset as DriveOffset, address, lengthBytes);
+  if (errno !== OK) leg.readErrors++;
+  return errno;
 }
 
 export function driveOf(leg: Leg): Drive {

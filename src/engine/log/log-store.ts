@@ -278,6 +278,11 @@ export class LogStore {
     return this.#legs.all.map(({ state }) => (state === 'syncing' ? 'failed' : state));
   }
 
+  /** Reads of this drive that failed before the log was opened, when its header was looked at. */
+  countReadErrors(drive: Drive, readErrors: number): void {
+    for (const leg of this.#legs.all) if (leg.drive === drive) leg.readErrors += readErrors;
+  }
+
   holds(drive: Drive): boolean {
     return this.#legs.all.some((leg) => leg.drive === drive);
   }

@@ -17,7 +17,7 @@ import {
   SECTOR_BYTES,
 } from '../../base/units.ts';
 import type { CrcTable } from './crc-table.ts';
-import { driveOf, type Leg, type Legs, type LogEnvironment } from './legs.ts';
+import { driveOf, type Leg, type Legs, type LogEnvironment, readLeg } from './legs.ts';
 
 const READ_BLOCKS = (128 * KIB) / BLOCK_BYTES;
 const BLOCK_SECTORS = BLOCK_BYTES / SECTOR_BYTES;
@@ -77,7 +77,7 @@ export class PayloadReader {
     const leg = this.#choose();
     let errno: Errno = leg === null ? EIO : await this.#readFrom(leg, block, blocks, own);
     if (leg !== null && (errno !== OK || this.#firstBad(block, blocks, own) >= 0)) {
-      leg.readErrors++;
+      if (errno === OK) leg.readErrors++;
       errno = await this.#assemble(
         leg,
         errno === OK ? own : null,
@@ -163,11 +163,7 @@ export class PayloadReader {
 
   async #readFrom(leg: Leg, block: number, blocks: number, own: Address): Promise<Errno> {
     leg.reading++;
-    const errno = await driveOf(leg).read(
-      (block * BLOCK_BYTES) as DriveOffset,
-      own,
-      blocks * BLOCK_BYTES,
-    );
+    const errno = await readLeg(leg, block * BLOCK_BYTES, own, blocks * BLOCK_BYTES);
     leg.reading--;
     if (errno === ETIMEDOUT) this.#legs.fail(leg, 'a read was not answered in time');
     return errno;

@@ -20,13 +20,12 @@ import { OK } from '../../base/errno.ts';
 import {
   type Address,
   BLOCK_BYTES,
-  type DriveOffset,
   type MemberOffset,
   SECTOR_BYTES,
   type Slot,
 } from '../../base/units.ts';
 import { RECORD_IMAGE, RECORD_IMAGE_ZERO, type Segment } from '../../core/format/segment.ts';
-import { driveOf, type Leg, type Legs, type LogEnvironment } from './legs.ts';
+import { type Leg, type Legs, type LogEnvironment, readLeg } from './legs.ts';
 import { continuesChain } from './recover-records.ts';
 import { verifyPayload } from './segment-copy.ts';
 import { type Found, type SegmentArea, SegmentCursor } from './segment-cursor.ts';
@@ -185,8 +184,8 @@ export async function readImages(
   const lengthBytes = (segment.totalBlocks - segment.headerBlocks) * BLOCK_BYTES;
   for (const leg of whole) {
     const address = await buffers.takeLater(Math.max(lengthBytes, BLOCK_BYTES), 'engine');
-    const from = (offset + segment.headerBlocks * BLOCK_BYTES) as DriveOffset;
-    const errno = lengthBytes > 0 ? await driveOf(leg).read(from, address, lengthBytes) : OK;
+    const from = offset + segment.headerBlocks * BLOCK_BYTES;
+    const errno = lengthBytes > 0 ? await readLeg(leg, from, address, lengthBytes) : OK;
     const right = segment.blockCrcs.every((crc, i) => {
       const at = address + i * BLOCK_BYTES;
       return crc32(buffers.bytes.subarray(at, at + BLOCK_BYTES)) === crc;

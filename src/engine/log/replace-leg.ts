@@ -21,7 +21,7 @@ import { uuidFromBytes } from '../../base/uuid.ts';
 import { HEADER_COPIES } from '../../core/format/leg-header-layout.ts';
 import { done, type Outcome, refuse } from '../../core/problems.ts';
 import type { Drive } from '../../io/drive.ts';
-import { driveOf, type Leg, type Legs, type LogEnvironment } from './legs.ts';
+import { driveOf, type Leg, type Legs, type LogEnvironment, readLeg } from './legs.ts';
 import type { StripeLog } from './stripe-log.ts';
 import type { WindowLog } from './window-log.ts';
 
@@ -142,7 +142,7 @@ async function readPiece(
 ): Promise<Errno> {
   let errno: Errno = EIO;
   for (const leg of legs.online()) {
-    errno = await driveOf(leg).read(offset as DriveOffset, address, lengthBytes);
+    errno = await readLeg(leg, offset, address, lengthBytes);
     if (errno === OK) return OK;
   }
   if (lengthBytes === BLOCK_BYTES) {

@@ -4,7 +4,7 @@ import { crc32 } from '../../base/crc32.ts';
 import { EIO, type Errno, ETIMEDOUT, OK } from '../../base/errno.ts';
 import { type Address, BLOCK_BYTES, type DriveOffset, KIB } from '../../base/units.ts';
 import { encodeAgain, type Segment, SegmentEncoder } from '../../core/format/segment.ts';
-import { driveOf, type Leg, type Legs, type LogEnvironment } from './legs.ts';
+import { driveOf, type Leg, type Legs, type LogEnvironment, readLeg } from './legs.ts';
 import type { SegmentArea } from './segment-cursor.ts';
 
 const PIECE_BLOCKS = (256 * KIB) / BLOCK_BYTES;
@@ -58,14 +58,13 @@ async function readBlocks(
   address: Address,
   count: number,
 ): Promise<Errno[]> {
-  const drive = driveOf(leg);
-  const whole = await drive.read(offset as DriveOffset, address, count * BLOCK_BYTES);
+  const whole = await readLeg(leg, offset, address, count * BLOCK_BYTES);
   const errnos = new Array<Errno>(count).fill(whole);
   if (whole === ETIMEDOUT) legs.fail(leg, 'a read was not answered in time');
   if (whole === OK || whole === ETIMEDOUT) return errnos;
   for (let i = 0; i < count; i++) {
     const at = (address + i * BLOCK_BYTES) as Address;
-    errnos[i] = await drive.read((offset + i * BLOCK_BYTES) as DriveOffset, at, BLOCK_BYTES);
+    errnos[i] = await readLeg(leg, offset + i * BLOCK_BYTES, at, BLOCK_BYTES);
   }
   return errnos;
 }
@@ -80,7 +79,10 @@ export async function verifyPayload(
 ): Promise<PayloadVerdict> {
   const look = () => forEachPiece(environment, legs, leg, area, segment, async () => {});
   const verdict = await look();
-  return verdict.bad.length === 0 || !verdict.readable ? verdict : look();
+  if (verdict.bad.length === 0 || !verdict.readable) return verdict;
+  const again = await look();
+  if (again.bad.length === 0) leg.readErrors++;
+  return again;
 }
 
 /**

@@ -6,14 +6,14 @@
  */
 
 import { ETIMEDOUT, OK } from '../../base/errno.ts';
-import { type Address, BLOCK_BYTES, type DriveOffset, KIB } from '../../base/units.ts';
+import { type Address, BLOCK_BYTES, KIB } from '../../base/units.ts';
 import {
   claimedHeaderBlocks,
   decodeSegment,
   HEADER_BLOCKS_MAX,
   type Segment,
 } from '../../core/format/segment.ts';
-import { driveOf, type Leg, type Legs, type LogEnvironment } from './legs.ts';
+import { type Leg, type Legs, type LogEnvironment, readLeg } from './legs.ts';
 
 const WINDOW_BLOCKS = (128 * KIB) / BLOCK_BYTES;
 /** Segments at least this long are passed by reading their headers one by one. */
@@ -87,7 +87,10 @@ export class SegmentCursor {
     const found = await this.#look(position);
     if (found.segment !== null) return found;
     this.#to = this.#from;
-    return this.#look(position);
+    const again = await this.#look(position);
+    // One that failed is counted where it failed.
+    if (again.segment !== null && found.readable) this.leg.readErrors++;
+    return again;
   }
 
   async #look(position: number): Promise<Found> {
@@ -130,12 +133,12 @@ export class SegmentCursor {
     if (this.#isOut) return false;
     const count = Math.min(Math.max(least, wanted), this.#area.blocks - position);
     if (count < least) return false;
-    const offset = (this.#area.offset + position * BLOCK_BYTES) as DriveOffset;
-    let errno = await driveOf(this.leg).read(offset, this.#window, count * BLOCK_BYTES);
+    const offset = this.#area.offset + position * BLOCK_BYTES;
+    let errno = await readLeg(this.leg, offset, this.#window, count * BLOCK_BYTES);
     let got = count;
     if (errno !== OK && errno !== ETIMEDOUT && count > least) {
       // One bad block must not hide its neighbours.
-      errno = await driveOf(this.leg).read(offset, this.#window, least * BLOCK_BYTES);
+      errno = await readLeg(this.leg, offset, this.#window, least * BLOCK_BYTES);
       got = least;
     }
     this.#from = position;

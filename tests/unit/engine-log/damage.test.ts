@@ -101,6 +101,28 @@ test('one read of one leg fails, once: nobody waits for it, and the status count
   await store.close();
 });
 
+test('one read of a start fails, whichever it is: the log is whole, and the status counts it', async () => {
+  const { world, model, images } = await twelve(5, 8);
+  const start = async (number: number): Promise<boolean> => {
+    const copies = images.map((drive) => drive.copy());
+    const path = copies[0]!.path;
+    let reads = 0;
+    world.fault = (drive, operation) =>
+      operation === 'read' && drive.path === path && reads++ === number ? EIO : OK;
+    const store = await reopen(world, copies, single);
+    world.fault = () => OK;
+    const struck = reads > number;
+    const counted = store.status().legs.map(({ errors }) => errors.read);
+    assert.deepEqual(counted, [struck ? 1 : 0, 0], `read ${number}`);
+    await model.checkAfter(store, 'kill');
+    await store.close();
+    return struck;
+  };
+  let number = 0;
+  while (await start(number)) number++;
+  assert.ok(number > 8, `${number} reads`);
+});
+
 test('a segment that was flushed and has no header on any leg is damage, never the end of the log', async () => {
   for (let index = 0; index < SEGMENTS - 1; index++) {
     const { world, images } = await twelve(2);

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { EIO, OK } from '../../../src/base/errno.ts';
 import { KIB, MIB, Scene, type SceneOptions } from './scene.ts';
 
 const wide: SceneOptions = { memberBytes: MIB + 256 * KIB, chunkBytes: 8 * KIB };
@@ -40,6 +41,20 @@ test('a leg vanishes in a quiet window: out on the record, an alarm, and the dri
   await scene.check('with the survivor');
   await scene.closeAndWait();
   await scene.settle('after the return');
+});
+
+test('a leg that cannot be read once when it is looked at stays in, and the status counts it', async () => {
+  const scene = await inWindow({ seed: 65 });
+  const { world } = scene;
+  let left = 1;
+  world.at('leg1').intercept = ({ kind }) => (kind === 'probe' && left-- > 0 ? EIO : OK);
+  await world.pass(2_500);
+  assert.deepEqual(legStates(scene), ['online', 'online']);
+  const legs = world.v.status().log?.legs ?? [];
+  assert.deepEqual(
+    legs.map(({ errors }) => errors.read),
+    [0, 1],
+  );
 });
 
 test('a leg vanishes with no window open: an alarm, and nothing else', async () => {
