@@ -148,7 +148,6 @@ export function decideAssembly(
     slots,
     window,
     unclean,
-    logUsable: decidedLegs.value.usable,
     stripeLog,
     force: options.force,
     trail,
@@ -252,7 +251,6 @@ interface StartFacts {
   readonly slots: readonly AssembledSlot[];
   readonly window: LabelWindow | null;
   readonly unclean: boolean;
-  readonly logUsable: boolean;
   readonly stripeLog: StripeLogWord;
   readonly force: boolean;
   readonly trail: string[];
@@ -264,7 +262,7 @@ interface MayStart {
 }
 
 function mayStart(facts: StartFacts): Outcome<MayStart> {
-  const { name, level, slots, window, unclean, logUsable, stripeLog, force, trail } = facts;
+  const { name, level, slots, window, unclean, stripeLog, force, trail } = facts;
   const tolerated = level.tolerates(slots.length);
   // The drive of a window whose replay has only just begun is as good as the others.
   const returned = window?.state === 'replaying' ? 'away' : 'in-sync';
@@ -291,7 +289,7 @@ function mayStart(facts: StartFacts): Outcome<MayStart> {
   if (inSync < needed) return refused(inSync, needed);
   const unrecorded = missing.filter((slot) => !slot.recorded);
   let forced = false;
-  // In a replay every stripe that a crash may have left half-written is in the log whole, whoever was there.
+  // In a replay members change only with what the log repeats, whoever was there.
   if (unrecorded.length > 0 && !moving) {
     if (!force) return refused(inSync, slots.length);
     trail.push(`@Q2 forced: ${unrecorded.length} missing members that no record calls missing`);
@@ -299,12 +297,13 @@ function mayStart(facts: StartFacts): Outcome<MayStart> {
   }
   // Mirrors agree with themselves; parity that may be wrong makes the absent chunk wrong. While the absence is on
   // record every write of a degraded stripe was in the log first, and redoing those makes parity right again. If every
-  // write was there first, it does not matter whether anybody knew.
+  // write was there first, it does not matter whether anybody knew, and so it is in a replay; but for one that went on when
+  // no leg was left to keep images.
   const degraded = inSync < slots.length;
   const holeClosed =
     level.parityChunks === 0 ||
-    (logUsable &&
-      (moving || stripeLog === 'whole' || (stripeLog === 'kept' && unrecorded.length === 0)));
+    stripeLog === 'whole' ||
+    (stripeLog === 'kept' && (moving || unrecorded.length === 0));
   const inDoubt = unclean && degraded && !holeClosed;
   if (inDoubt) {
     if (!force) return refuse('dirty-and-degraded', { volume: name });

@@ -140,7 +140,7 @@ export async function redoStripes(
   const redone = await redoPending(v, decision, lost, force);
   if (!redone.ok) return redone;
   v.stripeLogFound = null;
-  v.parityUnknown = decision.unclean && !whole && v.resync === null && v.mode === 'direct';
+  v.parityUnknown = decision.unclean && !whole && v.resync === null && v.mode !== 'frozen';
   // A member that failed in the redo has said so itself.
   const isForced = force && lost > 0 && v.degraded && v.dataInDoubt === null;
   if (decision.inDoubt || isForced) startedInDoubt(v);

@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { isAsItLeft, isUsedSince } from '../../../src/core/assembly-slots.ts';
+import type { StripeLogWord } from '../../../src/core/format/label.ts';
 import {
   FEATURE_BITMAP,
   FEATURE_LOCUM_WINDOW,
@@ -312,6 +313,22 @@ describe('windows', () => {
   test('a replay whose returned drive is not here goes on without it', () => {
     const decision = assembled(replaying([0, 2, 3]), { only: [0, 2, 3] });
     assert.equal(verdicts(decision), 'in-sync missing in-sync in-sync');
+  });
+
+  test('a replay that went on without a leg to keep images, degraded: only by force', () => {
+    const story = (stripeLog: StripeLogWord): World => {
+      const world = replaying([0, 2, 3], 'failed', 3);
+      for (const { superblock, label } of world.drives) {
+        superblock.resyncBytes = 0;
+        label!.stripeLog = stripeLog;
+      }
+      return world;
+    };
+    const three = { only: [0, 2, 3] };
+    for (const word of ['whole', 'kept'] as const)
+      assert.equal(assembled(story(word), three).inDoubt, false, word);
+    assert.equal(refused(story('void'), three).code, 'dirty-and-degraded');
+    assert.equal(assembled(story('void'), { ...three, force: true }).inDoubt, true);
   });
 
   test('after the first step a label of the freeze is old, and so is one of another window or of none', () => {
