@@ -158,6 +158,7 @@ class Run {
     const scene = this.#scene;
     const { machine, coverage } = scene;
     scene.world.trace.line(`step ${this.#step}: ${step.do}`);
+    scene.noteUnseen();
     switch (step.do) {
       case 'write':
       case 'zero':
@@ -226,9 +227,9 @@ class Run {
   async #restart(): Promise<void> {
     const scene = this.#scene;
     if (!scene.server.running || scene.core.stopping) return;
-    scene.remember();
     const { server } = scene;
-    await server.stop();
+    // Not how it was before: a command that was under way may have taken a member out meanwhile.
+    await server.stop(() => scene.remember());
     if (!server.alive) return;
     scene.coverage.count('orderly restarts');
     scene.killServer();
@@ -284,8 +285,10 @@ class Run {
     const { server, coverage } = scene;
     let force = false;
     for (let attempt = 0; ; attempt++) {
+      scene.mournLog();
       const outcome = await server.assemble(force);
       if (!server.alive) return;
+      scene.mournLog();
       coverage.count('starts');
       if (outcome.ok) {
         scene.startedByForce();
@@ -313,6 +316,7 @@ class Run {
       scene.takeOutCopies();
       return false;
     }
+    scene.noteUnseen();
     scene.pullOutHung();
     if (unreadable.has(code)) return true;
     if (attempt < 2) return false;

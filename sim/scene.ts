@@ -4,7 +4,8 @@
  */
 
 import { assert } from '../src/base/assert.ts';
-import { SECTOR_BYTES, type StripeIndex } from '../src/base/units.ts';
+import { BLOCK_BYTES, SECTOR_BYTES, type StripeIndex } from '../src/base/units.ts';
+import { decodeLabel } from '../src/core/format/label-codec.ts';
 import type { Geometry } from '../src/core/geometry.ts';
 import { bit } from '../src/engine/members.ts';
 import type { VolumeCore } from '../src/engine/volume-core.ts';
@@ -42,7 +43,10 @@ export class Scene {
   readonly leaving = new Set<string>();
   /** Faults that cost the volume their drive. */
   readonly fatal = new WeakSet<DriveFault>();
-  /** Drives that such a fault struck during a stop or a start: spent, and no status has told of it yet. */
+  /**
+   * Drives that were out of order during a stop or a start, by such a fault, which is spent, or for a while: the volume may
+   * come up without them, and no status has told of it yet.
+   */
   readonly #struckUnseen = new Set<string>();
   /** Host requests that have not been answered. */
   outstanding = 0;
@@ -90,10 +94,15 @@ export class Scene {
   /** The process is dead. What its last instructions still do, with no drive to do it on, comes before the next one. */
   killServer(): void {
     this.remember();
-    if (this.logIsLost()) this.#taintAll();
+    this.mournLog();
     this.server.kill();
     this.leaving.clear();
     this.outstanding = 0;
+  }
+
+  /** Asked while no server runs, too: the honest leg may go before one has come up. */
+  mournLog(): void {
+    if (this.logIsLost()) this.#taintAll();
   }
 
   /** The next process on this machine. */
@@ -117,6 +126,15 @@ export class Scene {
     return broken || unfit || this.changed.has(path) || this.#struckUnseen.has(path);
   }
 
+  /** Called before anything is put right: what a start meets meanwhile is out, however well the drive is afterwards. */
+  noteUnseen(): void {
+    const { alive, running } = this.server;
+    if (!alive || (running && !this.core.stopping)) return;
+    for (const { path, isVanished, isHung, isReadOnly, slowness } of this.machine.media.values())
+      if (isVanished || isHung || isReadOnly || slowness >= HOPELESS_SLOWNESS)
+        this.#struckUnseen.add(path);
+  }
+
   /**
    * Every leg that is left has silently lost something, a flush that it did not carry out or a write. The next server cannot
    * know of it: records that were answered are missing, or stripe images that were released are redone over newer data.
@@ -132,15 +150,41 @@ export class Scene {
   }
 
   /**
-   * Lost with its last leg is also the record that the other one had missed something, when no member is open to keep it:
+   * Lost with its last leg is also the record that the other one had missed something, when no member was there to keep it:
    * the other then looks like a leg that has everything. Only beyond the promises, which leave a member to write on.
    */
   forgetsLeg(lost: string | null): boolean {
     if (this.plan.promise === 'covered' || this.#standing === null) return false;
-    const { legs, slots } = this.#standing;
+    const { legs, slots, mode } = this.#standing;
     const online = legs.filter(({ state }) => state === 'online');
     const isLast = online.length === 1 && online[0]?.path === lost && legs.length > 1;
-    return isLast && !slots.some(({ path, state }) => state === 'online' && !this.isHarmed(path));
+    if (!isLast || this.#hasLegOnRecord()) return false;
+    // What has halted a volume may be well again; it is written to only by the next server.
+    const isHalted = mode === 'halted';
+    return isHalted || !slots.some(({ path, state }) => state === 'online' && !this.isHarmed(path));
+  }
+
+  /** The label of some member that can be read says of each leg that is out that it is. */
+  #hasLegOnRecord(): boolean {
+    const { log, members } = this.core;
+    if (log === null) return false;
+    const states = log.legStates;
+    const out = log.legUuids.filter((_, leg) => states[leg] !== 'online');
+    return members.slots.some(({ path, layout }) => {
+      const medium = this.machine.media.get(path);
+      if (medium === undefined || layout === null) return false;
+      if (this.isHarmed(path) && !medium.isReadOnly) return false;
+      const labels = layout.labelOffsets.map((at) =>
+        decodeLabel(medium.bytes.subarray(at, at + BLOCK_BYTES)),
+      );
+      return labels.some(
+        (label) =>
+          label.kind === 'label' &&
+          out.every((own) =>
+            label.value.log?.legs.some(({ uuid, state }) => uuid === own && state === 'failed'),
+          ),
+      );
+    });
   }
 
   /** Copies of members and legs that somebody has plugged in, and what each is a copy of. */

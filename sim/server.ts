@@ -113,10 +113,11 @@ export class Server {
     return this.#take((await assembleVolume(this.#environment, request)) as Outcome<Volume>);
   }
 
-  /** An orderly end; the process may be used for another assembly afterwards. */
-  async stop(): Promise<void> {
+  /** An orderly end; the process may be used for another assembly afterwards. `ended` sees how the volume was left. */
+  async stop(ended: () => void): Promise<void> {
     const stopped = await this.volume.stop();
     assert(stopped.ok, 'a stop is never refused');
+    if (this.alive) ended();
     this.#volume = null;
   }
 
