@@ -15,7 +15,7 @@ import type { Server } from './server.ts';
 
 type HostAction = Extract<Action, { do: 'write' | 'zero' | 'trim' | 'read' | 'flush' }>;
 
-interface AskedRead {
+interface Asked {
   readonly lba: number;
   readonly sectors: number;
   readonly calledAt: number;
@@ -86,7 +86,8 @@ async function answerOf(scene: Scene, server: Server, action: HostAction): Promi
       if (!server.alive) return errno;
       // A trim is a hint: what was there may stay.
       oracle.answered(open, errno === OK && action.do !== 'trim', fua);
-      if (errno !== OK) judge(scene, errno, `a ${action.do} of ${lba}+${sectors}`);
+      if (errno !== OK)
+        judgeWrite(scene, errno, action.do, { lba, sectors, calledAt: open.calledAt });
       return errno;
     }
   }
@@ -101,10 +102,22 @@ function judge(scene: Scene, errno: Errno, what: string): void {
 }
 
 /** With two members absent, exactly what needs both may be refused, or after a wait. */
-function judgeRead(scene: Scene, errno: Errno, asked: AskedRead, mayBeRefused: boolean): void {
+function judgeRead(scene: Scene, errno: Errno, asked: Asked, mayBeRefused: boolean): void {
   if (errno === EIO && (mayBeRefused || anyNeedsAbsent(scene, scene.core, asked)))
     scene.coverage.count('reads refused: two members absent');
   else judge(scene, errno, `a read of ${asked.lba}+${asked.sectors}`);
+}
+
+/**
+ * What nobody can read any more cannot be written in part: the rest of its stripe would be made of it. Outside a window; in
+ * one a write needs no member.
+ */
+function judgeWrite(scene: Scene, errno: Errno, what: string, asked: Asked): void {
+  const core = scene.server.running ? scene.core : null;
+  const isDirect = core?.mode === 'direct' && core.window === null;
+  if (errno === EIO && isDirect && anyNeedsAbsent(scene, core, asked))
+    scene.coverage.count('writes refused: two members absent');
+  else judge(scene, errno, `a ${what} of ${asked.lba}+${asked.sectors}`);
 }
 
 /**
@@ -128,7 +141,7 @@ function needsAbsent(scene: Scene, core: VolumeCore, sector: number, calledAt: n
 }
 
 /** The same of some sector of a read. */
-export function anyNeedsAbsent(scene: Scene, core: VolumeCore, read: AskedRead): boolean {
+export function anyNeedsAbsent(scene: Scene, core: VolumeCore, read: Asked): boolean {
   const end = read.lba + read.sectors;
   for (let sector = read.lba; sector < end; sector++)
     if (needsAbsent(scene, core, sector, read.calledAt)) return true;
