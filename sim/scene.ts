@@ -130,9 +130,9 @@ export class Scene {
   noteUnseen(): void {
     const { alive, running } = this.server;
     if (!alive || (running && !this.core.stopping)) return;
-    for (const { path, isVanished, isHung, isReadOnly, slowness } of this.machine.media.values())
-      if (isVanished || isHung || isReadOnly || slowness >= HOPELESS_SLOWNESS)
-        this.#struckUnseen.add(path);
+    for (const medium of this.machine.media.values())
+      if (medium.isVanished || medium.isHung || medium.isReadOnly || this.#isHopeless(medium))
+        this.#struckUnseen.add(medium.path);
   }
 
   /**
