@@ -25,7 +25,7 @@ export const orderBarriers: readonly Mutant[] = [
     patches: [
       {
         file: 'src/engine/rebuild.js',
-        find: 'if (member.drive === null || (await member.drive.flush()) !== OK)\n                return;\n            recovery.saved',
+        find: 'if (!(await flushRebuilt(v, member)))\n                return;\n            recovery.saved',
         replace: 'recovery.saved',
       },
     ],

@@ -86,7 +86,7 @@ async function agreeByBlocks(
   return { differing: differs ? 1 : 0, unreadableBytes };
 }
 
-/** A second drive cannot read there either; both are there. */
+/** A second drive cannot read there either, or only parity could tell, and it is in doubt; all of them are there. */
 const UNREADABLE = Symbol('unreadable');
 
 async function mendSector(
@@ -104,8 +104,7 @@ async function mendSector(
   if (member.state !== 'online') return `drive ${member.path} failed`;
   // Parity in doubt makes nothing but parity; a mirror's other copy is as good as the one that cannot be read.
   const believed = v.geometry.level.mirrored || v.parityTrusted(stripe);
-  if (!believed && v.geometry.paritySlot(stripe) !== slot)
-    return `drive ${member.path} cannot be read where parity is in doubt`;
+  if (!believed && v.geometry.paritySlot(stripe) !== slot) return UNREADABLE;
   const made = await reconstruct(
     v.sources,
     slot,

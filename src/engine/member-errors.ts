@@ -31,8 +31,8 @@ export function noteReadError(v: VolumeCore, member: Member, errno: Errno): void
   });
   if (member.readErrorsAtMs.length <= v.limits.readErrorsAllowed) return;
   // A drive with many bad sectors still holds the rest: it is failed only while another copy of everything exists,
-  // and never in a frozen volume, where its good sectors may be all there is.
-  if (v.mode === 'direct' && v.absentCount < v.tolerated) {
+  // and never in a frozen volume, where its good sectors may be all there is, nor before parity can be believed.
+  if (v.mode === 'direct' && v.resync === null && v.absentCount < v.tolerated) {
     v.members.fail(
       member,
       `${member.readErrorsAtMs.length} read errors within an hour`,

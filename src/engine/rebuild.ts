@@ -74,7 +74,8 @@ export async function startRebuild(
 
 export function resumeRebuild(v: VolumeCore, member: Member): void {
   const recovery = member.recovery;
-  if (recovery === null) return;
+  if (recovery === null || recovery.isRunning) return;
+  recovery.isRunning = true;
   const job = sweepOver(
     v,
     {
@@ -84,7 +85,7 @@ export function resumeRebuild(v: VolumeCore, member: Member): void {
       wanted: (stripe) => recovery.marked(stripe),
       checkpoint: async (cursor) => {
         // Flushed first: a label that is ahead of the data would make a power cut a loss.
-        if (member.drive === null || (await member.drive.flush()) !== OK) return;
+        if (!(await flushRebuilt(v, member))) return;
         recovery.saved = recovery.completeTo(cursor);
         await v.metadata.commit();
       },
@@ -94,12 +95,25 @@ export function resumeRebuild(v: VolumeCore, member: Member): void {
       let result = await rebuildRange(v, member, offset, bytes, buffer);
       if (result === UNREADABLE)
         result = await rebuildEach(v, member, recovery, first, count, buffer);
-      if (result === 'done') recovery.cursor = (first + count) as StripeIndex;
+      if (result !== 'done') return result;
+      recovery.cursor = (first + count) as StripeIndex;
+      recovery.stopped = '';
       return result;
     },
   );
   v.rebuildJob = job;
   v.own(finishRebuild(v, member, recovery, job));
+}
+
+/** A flush that fails is final: the next one would succeed, and say nothing of what was lost. */
+async function flushRebuilt(v: VolumeCore, member: Member): Promise<boolean> {
+  const { drive } = member;
+  if (drive === null) return false;
+  const errno = await drive.flush();
+  if (member.drive !== drive) return false;
+  if (errno === OK) return true;
+  v.members.fail(member, `flush failed while it was rebuilt (errno ${errno})`, 'flush-error');
+  return false;
 }
 
 /** A sector of another member cannot be read; that member is there. */
@@ -120,7 +134,9 @@ async function rebuildEach(
     const result = await rebuildRange(v, member, offset, v.geometry.columnsOf(one), buffer);
     if (result === 'done') continue;
     if (result !== UNREADABLE) return result;
-    if (recovery.unmade.size >= v.limits.unmadeStripesMax) return UNREADABLE;
+    const most = v.limits.unmadeStripesMax;
+    if (recovery.unmade.size >= most)
+      return { failed: `other drives cannot read their part of more than ${most} stripes` };
     recovery.unmade.add(one);
   }
   return 'done';
@@ -157,13 +173,24 @@ async function finishRebuild(
   job: Sweep,
 ): Promise<void> {
   const state = await job.finished;
+  recovery.isRunning = false;
   if (state !== 'done' || member.recovery !== recovery || member.drive === null) {
-    if (state === 'failed')
-      v.emit('rebuild-failed', 'critical', `Rebuild of ${member.path}: ${job.status().reason}`);
+    if (state === 'failed') rebuildStopped(v, member, recovery, job.status().reason);
     return;
   }
   if (recovery.unmade.size > 0) return leaveUnmade(v, member, recovery);
   await join(v, member, recovery);
+}
+
+/**
+ * What the member has is kept, and used; the rest is tried again now and then (ticker.ts), in a volume that has halted by
+ * the next start. Said once, and for as long as it is so.
+ */
+function rebuildStopped(v: VolumeCore, member: Member, recovery: Recovery, reason: string): void {
+  const isNews = recovery.stopped === '';
+  recovery.stopped = reason;
+  v.changed.raise();
+  if (isNews) v.emit('rebuild-failed', 'critical', `Rebuild of ${member.path}: ${reason}`);
 }
 
 /** Everything is on it: it counts. */
@@ -206,13 +233,7 @@ async function join(v: VolumeCore, member: Member, recovery: Recovery): Promise<
 async function leaveUnmade(v: VolumeCore, member: Member, recovery: Recovery): Promise<void> {
   const stripes = recovery.unmade.size;
   recovery.cursor = v.geometry.stripeCount as StripeIndex;
-  const { drive } = member;
-  const errno = drive === null ? OK : await drive.flush();
-  if (member.drive !== drive || member.recovery !== recovery) return;
-  if (errno !== OK) {
-    v.members.fail(member, 'it could not be flushed after its rebuild', 'flush-error');
-    return;
-  }
+  if (!(await flushRebuilt(v, member)) || member.recovery !== recovery) return;
   recovery.saved = recovery.completeTo(recovery.cursor);
   await v.metadata.commit();
   v.emit(
@@ -227,8 +248,8 @@ async function leaveUnmade(v: VolumeCore, member: Member, recovery: Recovery): P
 const RETRIED_AT_ONCE = 16;
 
 /**
- * Called now and then (ticker.ts). Only once the rebuild has gone over everything; what still cannot be made goes to the
- * end of the queue.
+ * Called now and then (ticker.ts), while no job is at work on the member. What still cannot be made goes to the end of the
+ * queue.
  */
 export async function retryUnmade(
   v: VolumeCore,
@@ -248,7 +269,9 @@ export async function retryUnmade(
       v.locks.unlockRange(stripe, stripe);
     }
   }
-  if (recovery.unmade.size === 0 && member.recovery === recovery) await join(v, member, recovery);
+  if (member.recovery !== recovery || v.stopping || v.mode !== 'direct') return;
+  if (recovery.cursor < v.geometry.stripeCount) resumeRebuild(v, member);
+  else if (recovery.unmade.size === 0) await join(v, member, recovery);
 }
 
 /** The caller holds the lock of the stripe. */

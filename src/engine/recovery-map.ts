@@ -23,6 +23,10 @@ export class Recovery {
   /** The cursor that may be written to the labels: what is below it is flushed on the member. */
   saved: StripeIndex;
   readonly unmade = new Set<StripeIndex>();
+  /** A job is at work on it. */
+  isRunning = false;
+  /** Why the last job ended before its end; empty once one has got further. */
+  stopped = '';
 
   constructor(
     kind: 'full' | 'bitmap',

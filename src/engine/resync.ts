@@ -1,8 +1,9 @@
 /** Resync and scrub: the two jobs that go over all members at once. */
 
 import { OK } from '../base/errno.ts';
-import type { StripeIndex } from '../base/units.ts';
-import { agree } from './agree.ts';
+import type { Address, StripeIndex } from '../base/units.ts';
+import { type Agreement, agree } from './agree.ts';
+import { consistent } from './reconstruct.ts';
 import type { Recovery } from './recovery-map.ts';
 import type { Sweep } from './sweep.ts';
 import { sweepOver } from './sweep-job.ts';
@@ -11,6 +12,9 @@ import type { VolumeCore } from './volume-core.ts';
 /**
  * After an unclean stop: parity, or the copies, of the marked regions are made to agree with the data. Copies also while one
  * is absent; parity needs every member, and does not need it in a degraded volume with a log (stripe images are redone).
+ *
+ * Stripes in which two drives cannot read the same place, or one cannot where parity is in doubt, are left out: they stay
+ * in doubt until a host has written them anew, and so does the volume, but for all the rest.
  */
 export function startResync(v: VolumeCore): void {
   const resync = v.resync;
@@ -27,12 +31,13 @@ export function startResync(v: VolumeCore): void {
     },
     true,
     async (first, count, offset, bytes, buffer) => {
-      if (v.degraded && !v.geometry.level.mirrored) return { failed: 'a drive is absent' };
+      if (isAbsent(v)) return { failed: 'a drive is absent' };
       const result = await agree(v, first, count, offset, bytes, buffer, true);
       if ('failed' in result) return result;
-      // Parity stays in doubt there, and so does the whole resync: what it could not see it does not vouch for.
-      if (result.unreadableBytes > 0)
-        return { failed: `two drives cannot be read at stripe ${first}` };
+      if (result.unreadableBytes > 0) {
+        const failed = await leaveOut(v, resync, first, count, buffer);
+        if (failed !== null) return { failed };
+      }
       resync.cursor = (first + count) as StripeIndex;
       return 'done';
     },
@@ -41,14 +46,108 @@ export function startResync(v: VolumeCore): void {
   v.own(finishResync(v, resync, job));
 }
 
+const isAbsent = (v: VolumeCore): boolean => v.degraded && !v.geometry.level.mirrored;
+
+/** Stripe by stripe, to find those that stay in doubt. */
+async function leaveOut(
+  v: VolumeCore,
+  resync: Recovery,
+  first: StripeIndex,
+  count: number,
+  buffer: Address,
+): Promise<string | null> {
+  for (let index: number = first; index < first + count; index++) {
+    const stripe = index as StripeIndex;
+    const result = await agreeOne(v, stripe, buffer);
+    if ('failed' in result) return result.failed;
+    if (result.unreadableBytes === 0) continue;
+    const most = v.limits.unmadeStripesMax;
+    if (resync.unmade.size >= most) return `drives cannot be read in more than ${most} stripes`;
+    resync.unmade.add(stripe);
+  }
+  return null;
+}
+
+const agreeOne = (v: VolumeCore, stripe: StripeIndex, buffer: Address): Promise<Agreement> =>
+  agree(
+    v,
+    stripe,
+    1,
+    v.geometry.memberOffset(stripe, 0),
+    v.geometry.columnsOf(stripe),
+    buffer,
+    true,
+  );
+
 async function finishResync(v: VolumeCore, resync: Recovery, job: Sweep): Promise<void> {
   if ((await job.finished) !== 'done') return;
+  if (resync.unmade.size === 0) return endResync(v, resync);
+  const isNews = resync.stopped === '';
+  resync.stopped = 'drives cannot be read';
+  resync.cursor = v.geometry.stripeCount as StripeIndex;
+  v.changed.raise();
+  if (!isNews || v.resync !== resync) return;
+  const stripes = resync.unmade.size;
+  v.emit(
+    'resync-incomplete',
+    'critical',
+    `Volume ${v.name} is in sync again but for ${stripes} stripes: drives cannot read there`,
+    { stripes },
+  );
+}
+
+async function endResync(v: VolumeCore, resync: Recovery): Promise<void> {
   // Flushed before parity is believed, and on record: from here on a crash leaves nothing in doubt.
   if ((await v.flushMembers()) !== OK || v.resync !== resync) return;
   v.resync = null;
   v.changed.raise();
   v.emit('resync-done', 'info', `Volume ${v.name} is in sync again after an unclean stop`);
   if (v.logsStripes && v.mode === 'direct') await v.metadata.commit();
+}
+
+/** Of what is left out, as many stripes are tried in one turn: a sector that cannot be read may take seconds to say so. */
+const RETRIED_AT_ONCE = 16;
+
+/** Called now and then (ticker.ts): what was left out, or a job that has ended before its end. */
+export async function retryResync(v: VolumeCore, resync: Recovery): Promise<void> {
+  const mayTry = (): boolean =>
+    v.mode === 'direct' &&
+    v.resync === resync &&
+    v.resyncJob?.running !== true &&
+    !v.stopping &&
+    !isAbsent(v);
+  for (const stripe of [...resync.unmade].slice(0, RETRIED_AT_ONCE)) {
+    if (!mayTry()) return;
+    await v.locks.lockRange(stripe, stripe);
+    try {
+      // Halted by the write that held the lock: the stripe does not add up.
+      if (!mayTry()) return;
+      await retryStripe(v, resync, stripe);
+    } finally {
+      v.locks.unlockRange(stripe, stripe);
+    }
+  }
+  if (!mayTry()) return;
+  if (resync.cursor < v.geometry.stripeCount) startResync(v);
+  else if (resync.unmade.size === 0) await endResync(v, resync);
+}
+
+/** The caller holds the lock of the stripe. What still cannot be read is known by now, and not counted again. */
+async function retryStripe(v: VolumeCore, resync: Recovery, stripe: StripeIndex): Promise<void> {
+  const { buffers } = v.environment;
+  const bytes = v.geometry.columnsOf(stripe);
+  const buffer = await buffers.takeLater(bytes, 'engine');
+  if (buffer === 0) return;
+  try {
+    const offset = v.geometry.memberOffset(stripe, 0);
+    const one = await consistent(v.sources, offset, buffer, bytes, v.members.absentMask);
+    const result = one.errno === OK ? await agreeOne(v, stripe, buffer) : null;
+    const isMade = result !== null && !('failed' in result) && result.unreadableBytes === 0;
+    resync.unmade.delete(stripe);
+    if (!isMade) resync.unmade.add(stripe);
+  } finally {
+    buffers.give(buffer);
+  }
 }
 
 export function startScrub(

@@ -15,6 +15,7 @@ import { identify, openMemberDrive } from './identify.ts';
 import { takesLabels } from './label-copies.ts';
 import type { Member } from './members.ts';
 import { retryUnmade } from './rebuild.ts';
+import { retryResync } from './resync.ts';
 import type { VolumeCore, WindowFacts } from './volume-core.ts';
 import type { WindowRunner } from './window-runner.ts';
 import { askWindow, driveOf, tellWindow } from './window-state.ts';
@@ -35,6 +36,8 @@ export class Ticker {
   readonly #probing = new Set<Member>();
   #retrying = false;
   #retryUnmadeAtMs = 0;
+  #resyncs = false;
+  #retryResyncAtMs = 0;
   #retryReplayAtMs = 0;
 
   constructor(v: VolumeCore, windows: WindowRunner) {
@@ -61,6 +64,7 @@ export class Ticker {
       // Not awaited either, for the same reason.
       if (this.#v.log !== null) this.#v.own(this.#v.log.probe());
       this.#retryUnmade();
+      this.#retryResync();
       this.#retryReplay();
       await this.#v.intent.clearIdle();
       if (this.#v.window !== null) await this.#watchWindow();
@@ -90,19 +94,39 @@ export class Ticker {
     this.#v.members.fail(member, `it is gone (errno ${errno})`, 'vanished');
   }
 
-  /** Stripes that a rebuild had to leave out: they can be made once a host has written them anew. */
+  /** A rebuild that had to leave stripes out, which can be made once a host has written them anew, or that has stopped. */
   #retryUnmade(): void {
     const v = this.#v;
     const nowMs = v.environment.clock.nowMs();
-    if (this.#retrying || v.mode !== 'direct' || nowMs < this.#retryUnmadeAtMs) return;
-    const member = v.members.slots.find(({ recovery }) => (recovery?.unmade.size ?? 0) > 0);
+    if (this.#retrying || v.mode !== 'direct' || v.window !== null || nowMs < this.#retryUnmadeAtMs)
+      return;
+    const member = v.members.slots.find(
+      ({ recovery }) =>
+        recovery?.isRunning === false && (recovery.unmade.size > 0 || recovery.stopped !== ''),
+    );
     const recovery = member?.recovery;
-    if (!member || !recovery || recovery.cursor < v.geometry.stripeCount) return;
+    if (!member || !recovery) return;
     this.#retryUnmadeAtMs = nowMs + v.limits.unmadeRetryMs;
     this.#retrying = true;
     v.own(
       retryUnmade(v, member, recovery).finally(() => {
         this.#retrying = false;
+      }),
+    );
+  }
+
+  /** The same of a resync. */
+  #retryResync(): void {
+    const v = this.#v;
+    const { resync } = v;
+    const nowMs = v.environment.clock.nowMs();
+    if (this.#resyncs || resync === null || v.mode !== 'direct') return;
+    if (v.resyncJob?.running !== false || nowMs < this.#retryResyncAtMs) return;
+    this.#retryResyncAtMs = nowMs + v.limits.unmadeRetryMs;
+    this.#resyncs = true;
+    v.own(
+      retryResync(v, resync).finally(() => {
+        this.#resyncs = false;
       }),
     );
   }

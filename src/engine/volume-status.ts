@@ -46,7 +46,7 @@ function factsOf(v: VolumeCore, log: LogStatus | null): VolumeFacts {
       slot: member.slot < 0 ? null : member.slot,
       path: member.path,
       state: v.members.stateOnRecord(member),
-      reason: member.reason,
+      reason: reasonOf(member),
       ofFrozenImage: frozen && window !== null && isOfFrozenImage(window, member),
     })),
     haltReason: v.halted ? v.haltReason : '',
@@ -62,6 +62,8 @@ function factsOf(v: VolumeCore, log: LogStatus | null): VolumeFacts {
     legSharesFileSystem: v.legSharesFileSystem,
     dataInDoubt: v.dataInDoubt,
     unmade: unmadeOf(v),
+    resyncLeft: resyncLeftOf(v),
+    rebuildStopped: rebuildStoppedOf(v),
     parityErrors: v.parityErrors,
     scrub: {
       mismatches: v.scrubJob?.mismatches ?? 0,
@@ -79,6 +81,24 @@ function unmadeOf(v: VolumeCore): VolumeFacts['unmade'] {
   return { path: member.path, stripes: unmade.size, offset: v.geometry.stripeStart(first) };
 }
 
+function resyncLeftOf({ resync, geometry }: VolumeCore): VolumeFacts['resyncLeft'] {
+  const stripes = resync?.unmade.size ?? 0;
+  if (resync === null || stripes === 0) return null;
+  return { stripes, offset: geometry.stripeStart(resync.completeTo(resync.cursor)) };
+}
+
+function rebuildStoppedOf(v: VolumeCore): VolumeFacts['rebuildStopped'] {
+  const member = v.members.slots.find(({ recovery }) => (recovery?.stopped ?? '') !== '');
+  if (member?.recovery == null) return null;
+  return { slot: member.slot, path: member.path, reason: member.recovery.stopped };
+}
+
+/** One that is being rebuilt has a reason only while nobody is at it. */
+const reasonOf = ({ reason, recovery }: Member): string =>
+  recovery === null || recovery.stopped === ''
+    ? reason
+    : `its rebuild has stopped: ${recovery.stopped}`;
+
 function windowFactsOf({ window }: VolumeCore): WindowFactsForStatus | null {
   if (window === null) return null;
   const { state, purpose, slot, recall, expired, heldReads, waitMs } = window;
@@ -87,9 +107,16 @@ function windowFactsOf({ window }: VolumeCore): WindowFactsForStatus | null {
 }
 
 function driveStatusOf(v: VolumeCore, member: Member): DriveStatus {
-  const { slot, path, uuid, errors, reason } = member;
+  const { slot, path, uuid, errors } = member;
   const state = v.members.stateOnRecord(member);
-  return { slot: slot < 0 ? null : slot, path, uuid, state, errors: { ...errors }, reason };
+  return {
+    slot: slot < 0 ? null : slot,
+    path,
+    uuid,
+    state,
+    errors: { ...errors },
+    reason: reasonOf(member),
+  };
 }
 
 function logStatusOf(v: VolumeCore): LogStatus | null {

@@ -44,12 +44,29 @@ export function planWindow(v: VolumeCore, request: WindowRequest): Outcome<Windo
 
   const jobs = [v.resyncJob, v.rebuildJob].filter((job) => job?.running === true);
   const unmade = v.members.slots.find(({ recovery }) => (recovery?.unmade.size ?? 0) > 0);
+  const stopped = v.members.slots.find(({ recovery }) => (recovery?.stopped ?? '') !== '');
   if (unmade !== undefined && jobs.length === 0) {
     check(
       'WP003',
       'Members are in sync',
       'block',
       `${unmade.path} is not rebuilt everywhere: another drive cannot read there (alarm bad-blocks)`,
+      `write those blocks anew: locum status ${v.name}`,
+    );
+  } else if (stopped !== undefined && jobs.length === 0) {
+    check(
+      'WP003',
+      'Members are in sync',
+      'block',
+      `the rebuild of ${stopped.path} has stopped: ${stopped.recovery?.stopped}`,
+      `see what is in its way: locum status ${v.name}`,
+    );
+  } else if (v.resync !== null && v.resync.unmade.size > 0 && jobs.length === 0) {
+    check(
+      'WP003',
+      'Members are in sync',
+      'block',
+      'drives cannot be read where an unclean stop has left parity in doubt (alarm bad-blocks)',
       `write those blocks anew: locum status ${v.name}`,
     );
   } else if (jobs.length === 0 && v.resync === null && !isRebuilding(v))

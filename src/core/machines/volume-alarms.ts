@@ -36,6 +36,7 @@ export const alarmCodes = [
   'log-70',
   'log-85',
   'log-95',
+  'rebuild-stopped',
   'write-hole',
   'data-in-doubt',
   'bad-blocks',
@@ -65,6 +66,7 @@ export function alarmsOf(facts: VolumeFacts, writeHole: VolumeStatus['writeHole'
     const why = sentence(facts.replayStopped);
     add('replay-stopped', 'critical', `The log cannot be applied: ${why} ${commands.goOn(facts)}`);
   }
+  if (facts.rebuildStopped !== null) rebuildAlarm(facts, facts.rebuildStopped, add);
   if (writeHole === 'open' && isDegraded(facts)) {
     add(
       'write-hole',
@@ -75,6 +77,24 @@ export function alarmsOf(facts: VolumeFacts, writeHole: VolumeStatus['writeHole'
   }
   contentAlarms(facts, add);
   return alarms;
+}
+
+/** A volume that has halted goes on where it was once it is assembled with what is missing. */
+function rebuildAlarm(
+  facts: VolumeFacts,
+  stopped: NonNullable<VolumeFacts['rebuildStopped']>,
+  add: Add,
+): void {
+  const next =
+    facts.haltReason === ''
+      ? `is tried again by itself: ${commands.watch(facts)}`
+      : `goes on when the volume is assembled with what is missing: ${commands.restart(facts)}`;
+  add(
+    'rebuild-stopped',
+    'critical',
+    `The rebuild of slot ${stopped.slot} (${stopped.path}) has stopped: ${sentence(stopped.reason)} What is ` +
+      `rebuilt is kept, and the rest ${next}`,
+  );
 }
 
 function driveAlarm(facts: VolumeFacts, drive: DriveFacts, add: Add): void {
@@ -215,6 +235,17 @@ function contentAlarms(facts: VolumeFacts, add: Add): void {
       `${count(stripes, 'stripe')} of ${path} could not be rebuilt, the first at byte ${offset} of the ` +
         'volume: another drive cannot read its part of them. What is lost there is answered with an ' +
         'error, all the rest is served; write it anew, or restore it, and the rebuild ends by itself.',
+    );
+  }
+  if (facts.resyncLeft !== null) {
+    const { stripes, offset } = facts.resyncLeft;
+    add(
+      'bad-blocks',
+      'critical',
+      `${count(stripes, 'stripe')} could not be brought in sync after an unclean stop, the first at byte ${offset} ` +
+        'of the volume: two drives cannot read the same place of them, or one where parity is in doubt. What is ' +
+        'lost there is answered with an error, all the rest is served, and no window can be opened; write it ' +
+        'anew, or restore it, and the resync ends by itself.',
     );
   }
   if (unreadableBytes > 0) {

@@ -20,7 +20,7 @@ export const restart = ({ name }: VolumeFacts): string =>
 export const addBack = ({ name }: VolumeFacts, path: string): string =>
   `locum drive add ${name} ${path}`;
 
-export const replace = ({ name }: VolumeFacts, { slot }: DriveFacts): string =>
+export const replace = ({ name }: VolumeFacts, { slot }: Pick<DriveFacts, 'slot'>): string =>
   `locum drive replace ${name} ${slot} --with NEW_DRIVE`;
 
 /** What to do about a member that is out while no window is open. */

@@ -65,6 +65,14 @@ export interface VolumeFacts {
     readonly stripes: number;
     readonly offset: number;
   } | null;
+  /** Stripes that a resync could not bring in sync; where the first begins in the volume. */
+  readonly resyncLeft: { readonly stripes: number; readonly offset: number } | null;
+  /** The rebuild of this member has stopped short of its end; nobody is at work on it until it is tried again. */
+  readonly rebuildStopped: {
+    readonly slot: number;
+    readonly path: string;
+    readonly reason: string;
+  } | null;
   /** Lockstep levels: reads whose stripe did not add up. */
   readonly parityErrors: number;
   /** `unreadableBytes`: columns that two drives could not read; they were left out. */

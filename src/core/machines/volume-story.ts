@@ -37,6 +37,13 @@ export function storyOf(
     case 'optimal':
       return optimal(facts);
     case 'resyncing':
+      if (facts.resyncLeft !== null) {
+        return story(
+          'Some blocks cannot be read, and are answered with an error.',
+          'The server or the machine was not stopped cleanly, and where it was writing there are bad sectors.',
+          `Restore those blocks, or write them anew, and the resync ends by itself: ${commands.watch(facts)}`,
+        );
+      }
       return story(
         'All data is readable; redundancy is being checked where writes were under way.',
         'The server or the machine was not stopped cleanly.',
@@ -161,10 +168,15 @@ function degraded(facts: VolumeFacts, writeHole: VolumeStatus['writeHole']): Sto
   const hole =
     writeHole === 'open' ? ' Without a log, a crash can damage what the absent drive held.' : '';
   const first = failedBesides(facts)[0];
+  const stopped = facts.rebuildStopped;
+  const next =
+    stopped === null
+      ? commands.watch(facts)
+      : `The rebuild is tried again by itself; if that is in vain: ${commands.replace(facts, stopped)}`;
   return story(
     `All data is readable with less redundancy: ${left}.${hole}`,
     sentence(capital(out.map(described).join('; '))),
-    first === undefined ? commands.watch(facts) : `Replace it: ${commands.mend(facts, first)}`,
+    first === undefined ? next : `Replace it: ${commands.mend(facts, first)}`,
   );
 }
 

@@ -53,7 +53,8 @@ export const volumeRules: readonly VolumeRule[] = [
   {
     state: 'rebuilding',
     holds: 'a member is being recreated or brought up to date',
-    when: (facts) => slotStatesOf(facts).includes('rebuilding'),
+    when: ({ drives, rebuildStopped }) =>
+      drives.some(({ slot, state }) => state === 'rebuilding' && slot !== rebuildStopped?.slot),
   },
   { state: 'degraded', holds: 'a member is not online', when: isDegraded },
   {

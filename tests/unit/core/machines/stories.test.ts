@@ -58,6 +58,8 @@ const healthy: VolumeFacts = {
   legSharesFileSystem: false,
   dataInDoubt: null,
   unmade: null,
+  resyncLeft: null,
+  rebuildStopped: null,
   parityErrors: 0,
   scrub: { mismatches: 0, repairing: false, unreadableBytes: 0 },
 };
@@ -210,6 +212,40 @@ describe('the story of', () => {
     assert.match(next, /legs back.*: locum volume stop v && locum volume assemble v$/);
     assert.match(alarmOf(stopped, 'replay-stopped').message, / a stripe could not be replayed\. /);
     assert.match(storyOf({ ...stopped, haltReason: 'x' }).state, /refused/);
+  });
+
+  test('a rebuild that stands still: nobody waits for it, and it goes on by itself or after a start', () => {
+    const drives = healthy.drives.map((drive) =>
+      drive.slot === 1
+        ? { ...drive, state: 'rebuilding' as const, reason: 'it has stopped' }
+        : drive,
+    );
+    const rebuildStopped = { slot: 1, path: '/dev/sdb', reason: 'too few drives' };
+    const stopped: VolumeFacts = { ...healthy, drives, rebuildStopped };
+    assert.equal(deriveVolume(stopped).state, 'degraded');
+    assert.match(storyOf(stopped).next, /by itself; .*: locum drive replace v 1 --with NEW_DRIVE$/);
+    assert.match(
+      alarmOf(stopped, 'rebuild-stopped').message,
+      /^The rebuild of slot 1 \(\/dev\/sdb\) has stopped: too few drives\. .*again by itself: locum status v --watch$/,
+    );
+    assert.match(
+      alarmOf({ ...stopped, haltReason: 'x' }, 'rebuild-stopped').message,
+      /goes on when .*: locum volume stop v && locum volume assemble v$/,
+    );
+  });
+
+  test('a resync that had to leave stripes out: what to do, and not to wait', () => {
+    const left: VolumeFacts = {
+      ...healthy,
+      resyncing: true,
+      resyncLeft: { stripes: 2, offset: 4096 },
+    };
+    assert.match(storyOf({ ...left, resyncLeft: null }).next, /^Wait/);
+    assert.match(storyOf(left).next, /^Restore those blocks, or write them anew/);
+    assert.match(
+      alarmOf(left, 'bad-blocks').message,
+      /^2 stripes .* first at byte 4096 .*by itself\.$/,
+    );
   });
 
   test('a thaw', () => {

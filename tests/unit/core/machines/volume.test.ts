@@ -46,6 +46,8 @@ const healthy: VolumeFacts = {
   legSharesFileSystem: false,
   dataInDoubt: null,
   unmade: null,
+  resyncLeft: null,
+  rebuildStopped: null,
   parityErrors: 0,
   scrub: { mismatches: 0, repairing: false, unreadableBytes: 0 },
 };
@@ -108,6 +110,14 @@ test('each state word, from the facts that lead to it', () => {
     ['degraded', { ...healthy, drives: drives('online', 'failed', 'online') }],
     ['degraded', { ...healthy, drives: drives('online', 'missing', 'online'), resyncing: true }],
     ['rebuilding', { ...healthy, drives: drives('online', 'rebuilding', 'online') }],
+    [
+      'degraded',
+      {
+        ...healthy,
+        drives: drives('online', 'rebuilding', 'online'),
+        rebuildStopped: { slot: 1, path: '/dev/sdb', reason: 'x' },
+      },
+    ],
     ['freezing', { ...healthy, window: { ...open, state: 'freezing' } }],
     ['frozen', window],
     ['frozen', second],
@@ -306,6 +316,7 @@ test('every alarm code is raised by something', () => {
       ...healthy,
       dataInDoubt: { path: '/dev/sdd', regions: 3, byForce: false },
       unmade: { path: '/dev/sdd', stripes: 1, offset: 0 },
+      rebuildStopped: { slot: 1, path: '/dev/sdb', reason: 'x' },
       parityErrors: 1,
       scrub: { mismatches: 2, repairing: false, unreadableBytes: 4096 },
       legSharesFileSystem: true,
