@@ -12,7 +12,6 @@
 import type { StripeIndex } from '../base/units.ts';
 import { type AssemblyDecision, decideAssembly } from '../core/assembly.ts';
 import type { FoundDrive } from '../core/assembly-identity.ts';
-import type { AssembledSlot } from '../core/assembly-slots.ts';
 import type { Label } from '../core/format/label.ts';
 import { done, type Outcome, type Problem, refuse } from '../core/problems.ts';
 import { coreFrom, type Opened } from './assemble-core.ts';
@@ -25,12 +24,12 @@ import type {
   RunningVolume,
 } from './contract.ts';
 import { openGuarded } from './identify.ts';
-import { emptyStripeLog } from './in-place.ts';
 import { type Limits, limitsFrom } from './limits.ts';
 import { viewLeg } from './log/leg-identity.ts';
 import { checkPlaces } from './log-setup.ts';
 import { readMemberMetadata } from './member-metadata.ts';
-import { resumeRebuild, startRebuild, startRebuildOfSpare } from './rebuild.ts';
+import { noteReAdds, reAddWaiting } from './re-add.ts';
+import { resumeRebuild, startRebuildOfSpare } from './rebuild.ts';
 import { startResync, startScrub } from './resync.ts';
 import { recoveryFor } from './sweep-job.ts';
 import { Volume } from './volume.ts';
@@ -151,6 +150,7 @@ const isMissing = ({ code }: Problem): boolean =>
 /** 7: whatever was under way goes on. */
 function goOn(v: VolumeCore, volume: Volume, decision: AssemblyDecision): void {
   v.assembling = false;
+  noteReAdds(v, decision.slots);
   if (v.mode === 'frozen') return;
   // In a replay every stripe of parity is in the journal first, so nothing is in doubt before this.
   if (
@@ -167,39 +167,10 @@ function goOn(v: VolumeCore, volume: Volume, decision: AssemblyDecision): void {
     return;
   }
   for (const member of v.members.slots) if (member.state === 'rebuilding') resumeRebuild(v, member);
-  for (const slot of decision.slots) reAdd(v, slot);
+  v.own(reAddWaiting(v));
   const scrub = v.metadata.scrub;
   if (scrub?.active === true && !v.degraded) {
     startScrub(v, scrub.repair, scrub.cursorStripe as StripeIndex, scrub.mismatches);
   }
   v.own(startRebuildOfSpare(v));
-}
-
-/**
- * A member that was known to be gone and is here again comes back by itself with a short resync, if the bitmap says what it
- * missed. One that would have to be rebuilt completely is left alone until somebody adds it.
- */
-function reAdd(v: VolumeCore, slot: AssembledSlot): void {
-  if (slot.verdict !== 'stale-by-bitmap' || slot.path === null) return;
-  const { path, superblock } = slot;
-  const member = v.members.at(slot.slot);
-  const stillWanted = (): boolean =>
-    v.mode === 'direct' &&
-    v.window === null &&
-    !v.stopping &&
-    v.members.at(slot.slot) === member &&
-    (member.state === 'failed' || member.state === 'missing');
-  v.own(
-    (async () => {
-      const opened = await openGuarded(v.environment, v.limits, path);
-      if (!opened.ok) return;
-      await emptyStripeLog(v);
-      // Both took their time: a window may be open by now, or another drive in the slot.
-      if (!stillWanted()) return opened.value.close();
-      member.drive = opened.value;
-      member.path = path;
-      member.superblock ??= superblock;
-      await startRebuild(v, member, recoveryFor(v, 'bitmap', 0 as StripeIndex));
-    })(),
-  );
 }

@@ -7,7 +7,7 @@
 
 import { OK } from '../base/errno.ts';
 import { BLOCK_BYTES, type DriveOffset, roundUp, type StripeIndex } from '../base/units.ts';
-import { isAsItLeft, isUsedSince, wasComplete } from '../core/assembly-slots.ts';
+import { isUsedSince } from '../core/assembly-slots.ts';
 import { decideDrive } from '../core/machines/drive.ts';
 import { done, type Outcome, refuse } from '../core/problems.ts';
 import type { Drive } from '../io/drive.ts';
@@ -18,6 +18,7 @@ import { onOneDisk } from './log-setup.ts';
 import { readMemberMetadata } from './member-metadata.ts';
 import { setMemberState } from './member-state.ts';
 import { bit, bitCount, type Member } from './members.ts';
+import { hasMissedWhatIsMarked } from './re-add.ts';
 import { startRebuild, startRebuildOfSpare } from './rebuild.ts';
 import { recoveryFor } from './sweep-job.ts';
 import type { VolumeCore } from './volume-core.ts';
@@ -164,11 +165,7 @@ async function comeBack(
   if (isDirect(v)) await emptyStripeLog(v);
   if (!isDirect(v)) return inWindow(v);
   if (member.state !== 'failed' && member.state !== 'missing') return notGone(member, path);
-  // One that was not complete when it was lost misses more than the bitmap says.
-  const byBitmap =
-    wasComplete(superblock) &&
-    superblock.events >= v.intent.eventsCleared &&
-    isAsItLeft(superblock, member.eventsAtChange);
+  const byBitmap = hasMissedWhatIsMarked(v, member, superblock);
   member.drive = drive;
   member.path = path;
   member.layout = layout;

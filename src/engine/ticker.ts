@@ -14,6 +14,7 @@ import { readmit } from './drive-commands.ts';
 import { identify, openMemberDrive } from './identify.ts';
 import { takesLabels } from './label-copies.ts';
 import type { Member } from './members.ts';
+import { reAddWaiting } from './re-add.ts';
 import { retryUnmade } from './rebuild.ts';
 import { retryResync } from './resync.ts';
 import type { VolumeCore, WindowFacts } from './volume-core.ts';
@@ -64,6 +65,8 @@ export class Ticker {
       // Not awaited either, for the same reason.
       if (this.#v.log !== null) this.#v.own(this.#v.log.probe());
       this.#retryUnmade();
+      // Nor this, which opens drives.
+      if (this.#v.waitingBack.size > 0) this.#v.own(reAddWaiting(this.#v));
       this.#retryResync();
       this.#retryReplay();
       await this.#v.intent.clearIdle();

@@ -27,7 +27,7 @@ import { Gate } from './gate.ts';
 import type { Intent } from './intent.ts';
 import type { Limits } from './limits.ts';
 import type { LogStore } from './log/log-store.ts';
-import { bitCount, type Members } from './members.ts';
+import { bitCount, type Member, type Members } from './members.ts';
 import type { Metadata } from './metadata.ts';
 import type { Sources } from './reconstruct.ts';
 import type { Recovery } from './recovery-map.ts';
@@ -136,6 +136,9 @@ export class VolumeCore {
   stopping = false;
   /** A start is putting it together: what a crash left half-written is not made good yet, so no drive takes a slot. */
   assembling = false;
+  /** Members that are here and out of date, and where: taken back as soon as no window is open (re-add.ts). */
+  readonly waitingBack = new Map<Member, string>();
+  reAdding = false;
   /** Lockstep levels: reads whose stripe did not add up. */
   parityErrors = 0;
   /** A member was lost while the parity of written regions was in doubt: until the volume is started anew. */
