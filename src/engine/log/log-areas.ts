@@ -5,7 +5,12 @@
 import { BLOCK_BYTES, KIB, MIB, roundDown } from '../../base/units.ts';
 import type { LogHeader } from '../../core/format/leg-header.ts';
 import type { LegLayout } from '../../core/format/leg-header-layout.ts';
-import { AREA_RECORDS, AREA_STRIPES, identityBytes } from '../../core/format/segment.ts';
+import {
+  AREA_RECORDS,
+  AREA_STRIPES,
+  HEADER_BLOCKS_MAX,
+  identityBytes,
+} from '../../core/format/segment.ts';
 import type { SegmentArea } from './segment-cursor.ts';
 
 /** Part of the record area that hosts may not fill. */
@@ -27,6 +32,13 @@ export function stripesArea(header: LogHeader): SegmentArea {
   const identity = identityBytes({ ...header, ...own });
   return { offset: stripesOffset, blocks: stripesBytes / BLOCK_BYTES, identity };
 }
+
+/**
+ * Payload blocks that a segment of the stripe area has at most, in a half of so many blocks. Part of the format: where more
+ * room than that is left, and known to hold no segment, the writer cannot have gone on in the other half.
+ */
+export const stripePayloadMax = (halfBlocks: number): number =>
+  Math.min(Math.max(Math.floor(halfBlocks / 4), 256), halfBlocks - HEADER_BLOCKS_MAX);
 
 export function reserveBytesOf(layout: LegLayout): number {
   const share = roundDown(layout.recordsBytes / RESERVE_SHARE, BLOCK_BYTES);

@@ -12,6 +12,9 @@
  * one would be, that no leg can read counts as unreadable: something may have been there. There are at most as many of
  * those as the area has blocks, and the numbers of that many are left out, so that what becomes readable again is old.
  *
+ * The start of a half that no leg can read may hold nothing that is owed: see `isBeside`. A bad sector there would keep a
+ * degraded volume from starting for nothing.
+ *
  * Redo must follow before anything is written to the members; nothing here changes a leg.
  */
 
@@ -24,8 +27,14 @@ import {
   SECTOR_BYTES,
   type Slot,
 } from '../../base/units.ts';
-import { RECORD_IMAGE, RECORD_IMAGE_ZERO, type Segment } from '../../core/format/segment.ts';
+import {
+  HEADER_BLOCKS_MAX,
+  RECORD_IMAGE,
+  RECORD_IMAGE_ZERO,
+  type Segment,
+} from '../../core/format/segment.ts';
 import { type Leg, type Legs, type LogEnvironment, readLeg } from './legs.ts';
+import { stripePayloadMax } from './log-areas.ts';
 import { continuesChain } from './recover-records.ts';
 import { verifyPayload } from './segment-copy.ts';
 import { type Found, type SegmentArea, SegmentCursor } from './segment-cursor.ts';
@@ -66,7 +75,11 @@ interface FoundSegment {
 
 interface ChainEnd {
   /** 0: there is no chain. */
+  readonly firstSequence: number;
   readonly lastSequence: number;
+  /** Where it ends, and from there to the end of the half. */
+  readonly endBlocks: number;
+  readonly roomBlocks: number;
   /** Some leg says that nothing follows. */
   readonly isKnown: boolean;
 }
@@ -85,7 +98,6 @@ export async function findStripes(
   const half = area.blocks / 2;
   for (const start of [0, half])
     ends.push(...(await findChains(cursors, start, start + half, found)));
-  for (const cursor of cursors) cursor.close();
   const all = [...found.values()].sort((a, b) => a.segment.sequence - b.segment.sequence);
   const most = (values: number[], least: number): number =>
     values.reduce((a, b) => Math.max(a, b), least);
@@ -102,7 +114,7 @@ export async function findStripes(
   // A chain that another one goes on from is known to its end by what that one calls committed.
   const isOpen = (last: number): boolean =>
     last === 0 || (last === newest && last > releasedThrough);
-  let unreadableSegments = ends.filter((end) => !end.isKnown && isOpen(end.lastSequence)).length;
+  let unreadableSegments = 0;
   const pending: PendingSegment[] = [];
   for (const { segment, present, isMissedBySome } of all) {
     if (segment.sequence <= releasedThrough) continue;
@@ -118,11 +130,55 @@ export async function findStripes(
     else if (segment.sequence <= committedThrough || isMissedBySome) continue;
     else if (unreadable === present.length) unreadableSegments++;
   }
+  const unknown = ends.filter(({ isKnown, lastSequence }) => !isKnown && isOpen(lastSequence));
+  const active = ends.find((end) => isBeside(end, half, newest, releasedThrough, pending));
+  const isFree = unknown.length > 0 && active !== undefined && (await isLast(cursors, active));
+  unreadableSegments += unknown.filter(({ lastSequence }) => lastSequence > 0 || !isFree).length;
+  for (const cursor of cursors) cursor.close();
   const redone = pending.filter(({ segment }) => segment.sequence <= committedThrough).length;
   const lostSegments = Math.max(0, committedThrough - releasedThrough - redone);
   const unseen = unreadableSegments > 0 ? area.blocks : 0;
   const lastSequence = Math.max(newest, releasedThrough) + unseen;
   return { pending, lastSequence, releasedThrough, lostSegments, unreadableSegments };
+}
+
+/**
+ * Does this chain prove that the other half holds nothing that is owed? It does when
+ *
+ *   it is the newest one, and has images that are owed: no start has begun anew since, which would have released them
+ *   some leg says that nothing follows, and there is room for the largest segment: the next one would have come here
+ *   everything before it is released
+ */
+function isBeside(
+  chain: ChainEnd,
+  halfBlocks: number,
+  newest: number,
+  releasedThrough: number,
+  pending: readonly PendingSegment[],
+): boolean {
+  const { firstSequence, lastSequence, isKnown, roomBlocks } = chain;
+  const isOwed = pending.some(
+    ({ segment: { sequence } }) => firstSequence <= sequence && sequence <= lastSequence,
+  );
+  return (
+    isOwed &&
+    isKnown &&
+    lastSequence === newest &&
+    roomBlocks >= stripePayloadMax(halfBlocks) + HEADER_BLOCKS_MAX &&
+    firstSequence <= releasedThrough + 1
+  );
+}
+
+/** A header that was damaged would look like the end of the chain as well: nothing behind it is newer. */
+async function isLast(
+  cursors: readonly SegmentCursor[],
+  { lastSequence, endBlocks, roomBlocks }: ChainEnd,
+): Promise<boolean> {
+  for (const cursor of cursors) {
+    for await (const { sequence } of cursor.search(endBlocks, endBlocks + roomBlocks))
+      if (sequence > lastSequence) return false;
+  }
+  return true;
 }
 
 const ask = (cursors: readonly SegmentCursor[], position: number): Promise<Found[]> =>
@@ -138,7 +194,12 @@ async function findChains(
   const here = await ask(cursors, start);
   const heads = new Map<number, Segment>();
   for (const { segment } of here) if (segment !== null) heads.set(segment.headerCrc, segment);
-  if (heads.size === 0) return [{ lastSequence: 0, isKnown: here.some((each) => each.readable) }];
+  if (heads.size === 0) {
+    const isKnown = here.some((each) => each.readable);
+    return [
+      { firstSequence: 0, lastSequence: 0, endBlocks: start, roomBlocks: end - start, isKnown },
+    ];
+  }
   const ends: ChainEnd[] = [];
   for (const head of heads.values()) ends.push(await follow(cursors, head, here, end, found));
   return ends;
@@ -151,6 +212,7 @@ async function follow(
   end: number,
   found: Map<number, FoundSegment>,
 ): Promise<ChainEnd> {
+  const firstSequence = head.sequence;
   let last = head;
   let here = atHead;
   for (;;) {
@@ -160,11 +222,13 @@ async function follow(
     const isMissedBySome = here.some(({ readable }, i) => readable && !has[i]);
     if (!found.has(sequence)) found.set(sequence, { segment: last, present, isMissedBySome });
     const position = positionBlocks + totalBlocks;
-    if (position >= end) return { lastSequence: sequence, isKnown: true };
+    const roomBlocks = end - position;
+    const chain = { firstSequence, lastSequence: sequence, endBlocks: position, roomBlocks };
+    if (position >= end) return { ...chain, isKnown: true };
     here = await ask(cursors, position);
     const next = here.find(({ segment }) => segment !== null && continuesChain(last, segment));
     if (!next?.segment) {
-      return { lastSequence: sequence, isKnown: here.some(({ readable }) => readable) };
+      return { ...chain, isKnown: here.some(({ readable }) => readable) };
     }
     last = next.segment;
   }

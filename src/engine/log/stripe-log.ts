@@ -24,7 +24,6 @@ import { assert } from '../../base/assert.ts';
 import { EIO, type Errno, OK } from '../../base/errno.ts';
 import { type Address, BLOCK_BYTES, SECTOR_BYTES } from '../../base/units.ts';
 import {
-  HEADER_BLOCKS_MAX,
   headerBlocksFor,
   RECORD_IMAGE,
   RECORD_IMAGE_ZERO,
@@ -33,6 +32,7 @@ import {
 import type { Part } from '../../io/drive.ts';
 import type { Legs, LogEnvironment } from './legs.ts';
 import type { LogLimits } from './limits.ts';
+import { stripePayloadMax } from './log-areas.ts';
 import { addPayload } from './payload-parts.ts';
 import { type FoundStripes, readImages } from './recover-stripes.ts';
 import { isZeroes, type StripeImage } from './stripe-image.ts';
@@ -129,7 +129,7 @@ export class StripeLog {
     const random = environment.random(8);
     this.#run = new DataView(random.buffer, random.byteOffset, 8).getBigUint64(0, true);
     this.#halfBlocks = legs.layout.stripesBytes / BLOCK_BYTES / 2;
-    this.#segmentBlocks = Math.min(4 * limits.stripeBlocks, this.#halfBlocks - HEADER_BLOCKS_MAX);
+    this.#segmentBlocks = Math.min(4 * limits.stripeBlocks, stripePayloadMax(this.#halfBlocks));
     this.#sequence = found.lastSequence;
     this.#committedThrough = found.lastSequence;
     this.#pending = found.pending.length;

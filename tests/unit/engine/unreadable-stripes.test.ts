@@ -148,3 +148,18 @@ test('a member fails while images are redone of which one is lost: nobody is sai
   );
   assert.equal(scene.core.dataInDoubt?.byForce, false);
 });
+
+test('a bad block where nothing can be owed keeps no degraded volume from starting', async () => {
+  for (const power of [false, true]) {
+    const { scene } = await degraded(493);
+    const { world } = scene;
+    scene.crash(power, world.random.next);
+    // The second half of the stripe log, which was never used.
+    const offset = 64 * KIB + 2 * MIB;
+    world.at('leg0').failReads({ offset, lengthBytes: SECTOR, errno: EIO });
+    const started = await world.tryAssemble();
+    assert.ok(started.ok, started.ok ? '' : JSON.stringify(started.problem));
+    assert.ok(!scene.alarms().includes('data-in-doubt'), scene.alarms().join());
+    await scene.check('started');
+  }
+});
