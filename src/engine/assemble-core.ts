@@ -123,7 +123,8 @@ function memberFrom(
   request: AssembleRequest,
 ): Member {
   const path = slot.path ?? lastSeenAt(slot.slot, opened, request);
-  const drive = opened.drives.get(path)?.drive ?? null;
+  const found = opened.drives.get(path);
+  const drive = found?.drive ?? null;
   const layout = decision.layouts.get(path) ?? null;
   const superblock =
     slot.superblock && layout ? withBitmap(slot.superblock, layout.bitmapOffset) : null;
@@ -134,6 +135,7 @@ function memberFrom(
     path,
     layout,
     superblock,
+    errors: { read: found?.metadata.readErrors ?? 0, write: 0 },
     reasonCode: slot.reason,
     eventsAtChange: slot.eventsAtChange,
   };

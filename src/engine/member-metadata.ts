@@ -29,10 +29,20 @@ export interface MemberMetadata {
   readonly label: LabelResult;
   /** null when the superblock could not be read. */
   readonly layout: AdoptedLayout | null;
+  /** Reads that failed; of the label the other copy may have been enough. */
+  readonly readErrors: number;
+}
+
+/** A drive that is looked at. */
+interface Look {
+  readonly buffers: Buffers;
+  readonly drive: Drive;
+  readErrors: number;
 }
 
 export async function readMemberMetadata(buffers: Buffers, drive: Drive): Promise<MemberMetadata> {
-  const block = await readBytes(buffers, drive, SUPERBLOCK_OFFSET_BYTES, BLOCK_BYTES);
+  const look: Look = { buffers, drive, readErrors: 0 };
+  const block = await readBytes(look, SUPERBLOCK_OFFSET_BYTES, BLOCK_BYTES);
   const superblock: SuperblockResult = block
     ? decodeSuperblock(block)
     : { kind: 'corrupt', reason: 'it cannot be read' };
@@ -43,7 +53,7 @@ export async function readMemberMetadata(buffers: Buffers, drive: Drive): Promis
   if (superblock.kind === 'superblock') {
     const { bitmapOffset } = superblock.value;
     if (bitmapOffset > 0) {
-      const first = await readBytes(buffers, drive, bitmapOffset, BLOCK_BYTES);
+      const first = await readBytes(look, bitmapOffset, BLOCK_BYTES);
       const header = first ? decodeBitmapHeader(first) : null;
       if (header?.kind === 'bitmap') bitmapHeader = header.value;
     }
@@ -51,22 +61,19 @@ export async function readMemberMetadata(buffers: Buffers, drive: Drive): Promis
     if (layout.kind === 'layout') {
       labelOffsets = layout.value.labelOffsets;
       if (layout.value.bitmapPresent) {
-        bitmapRegion = await readBytes(buffers, drive, bitmapOffset, layout.value.bitmapBytes);
+        bitmapRegion = await readBytes(look, bitmapOffset, layout.value.bitmapBytes);
       }
     }
   }
-  const label = await readLabel(buffers, drive, labelOffsets);
-  return { superblock, bitmapHeader, bitmapRegion, label, layout };
+  const label = await readLabel(look, labelOffsets);
+  const { readErrors } = look;
+  return { superblock, bitmapHeader, bitmapRegion, label, layout, readErrors };
 }
 
-async function readLabel(
-  buffers: Buffers,
-  drive: Drive,
-  offsets: MemberLayout['labelOffsets'],
-): Promise<LabelResult> {
+async function readLabel(look: Look, offsets: MemberLayout['labelOffsets']): Promise<LabelResult> {
   const copies: LabelResult[] = [];
   for (const offset of offsets) {
-    const bytes = await readBytes(buffers, drive, offset, BLOCK_BYTES);
+    const bytes = await readBytes(look, offset, BLOCK_BYTES);
     copies.push(bytes ? decodeLabel(bytes) : { kind: 'corrupt', reason: 'it cannot be read' });
   }
   return newestLabel(copies[0] as LabelResult, copies[1] as LabelResult);
@@ -74,17 +81,20 @@ async function readLabel(
 
 /** A copy of the bytes; null when they cannot be read or lie outside the drive. */
 async function readBytes(
-  buffers: Buffers,
-  drive: Drive,
+  look: Look,
   offset: number,
   lengthBytes: number,
 ): Promise<Uint8Array | null> {
+  const { buffers, drive } = look;
   if (offset < 0 || offset + lengthBytes > drive.sizeBytes) return null;
   const bytes = roundUp(lengthBytes, BLOCK_BYTES);
   const buffer = await buffers.takeLater(bytes, 'engine');
   if (buffer === 0) return null;
   try {
-    if ((await drive.read(offset as DriveOffset, buffer, bytes)) !== OK) return null;
+    if ((await drive.read(offset as DriveOffset, buffer, bytes)) !== OK) {
+      look.readErrors++;
+      return null;
+    }
     return buffers.slice(buffer, lengthBytes).slice();
   } finally {
     buffers.give(buffer);

@@ -140,3 +140,18 @@ test('a scrub goes around what two drives cannot read, mends what one cannot, an
   assert.ok(!scene.alarms().includes('bad-blocks'));
   await scene.settle('written anew');
 });
+
+test('a copy of a label that cannot be read in a start is had from the other, and the status counts it', async () => {
+  for (const copy of [0, 1]) {
+    const scene = await Scene.make(5, { seed: 320 + copy });
+    const { world } = scene;
+    await scene.put(0, 8);
+    const offset = scene.core.members.at(1).layout?.labelOffsets[copy] ?? 0;
+    scene.crash(false);
+    world.at('d1').failReads({ offset, lengthBytes: SECTOR, errno: EIO, count: 1 });
+    await world.assemble();
+    const errors = world.v.status().drives.map((drive) => drive.errors.read);
+    assert.deepEqual(errors, [0, 1, 0, 0], `copy ${copy}`);
+    await scene.check(`copy ${copy}`);
+  }
+});
