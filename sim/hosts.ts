@@ -38,6 +38,7 @@ export function ask(scene: Scene, action: HostAction): void {
   const settled = (errno: Errno): void => {
     if (!server.alive) return;
     scene.outstanding--;
+    scene.answered++;
     world.trace.number(errno);
   };
   answerOf(scene, server, action).then(settled, (error: unknown) => {

@@ -18,6 +18,7 @@ import type { Action, CrashFate, Plan, Step } from './plan.ts';
 import { Pools } from './pools.ts';
 import { namesCopy, unreadable } from './probe.ts';
 import { Prober } from './prober.ts';
+import { Progress } from './progress.ts';
 import { Scene } from './scene.ts';
 import { Stream } from './streams.ts';
 import { reappear, strikeDrive } from './trouble.ts';
@@ -57,8 +58,8 @@ export interface Failure {
 }
 
 const REST_LIMIT_US = 10 * 60 * 1_000_000;
-const SLOW_START_LIMIT_US = 6 * REST_LIMIT_US;
-const pools = new Pools(4 * 1024 * 1024, true);
+/** What a server of the simulator keeps aside for its engine is at most a quarter of that. */
+const pools = new Pools(21 * 256 * 1024, true);
 
 export async function runPlan(plan: Plan, options: RunOptions = usualOptions): Promise<RunResult> {
   const run = new Run(plan, options);
@@ -354,17 +355,18 @@ class Run {
     await this.#pass(1);
   }
 
-  /** Nothing is under way any more. */
+  /** Nothing is under way any more. With a drive that takes seconds for a block the limit is one without any progress. */
   async #quiet(where: string): Promise<void> {
     const scene = this.#scene;
     let endUs = scene.world.nowUs + REST_LIMIT_US;
     // A leg that takes seconds for a block, less than its deadline, is well enough to be read through by a start.
-    const startEndUs = scene.world.nowUs + SLOW_START_LIMIT_US;
+    const startEndUs = scene.world.nowUs + 6 * REST_LIMIT_US;
     const longUs = scene.world.nowUs + HELD_LONG_US;
+    const progress = new Progress(scene);
     while (scene.outstanding > 0 || this.#isStarting() || this.#isChanging()) {
       if (scene.world.nowUs > longUs && this.#isHeldByRule3()) return;
-      if (scene.anySlow() && this.#isStarting() && scene.world.nowUs < startEndUs)
-        endUs = scene.world.nowUs + REST_LIMIT_US;
+      const goesOn = this.#isStarting() ? scene.world.nowUs < startEndUs : progress.made;
+      if (scene.anySlow() && goesOn) endUs = scene.world.nowUs + REST_LIMIT_US;
       objectTo(
         'liveness',
         scene.world.nowUs >= endUs,
@@ -399,8 +401,7 @@ class Run {
 
   #isStarting(): boolean {
     // Between two attempts too, while the operator sees to what a refusal has named.
-    const { server } = this.#scene;
-    return server.alive && this.#beingStarted === server;
+    return this.#scene.server.alive && this.#beingStarted === this.#scene.server;
   }
 
   async #end(): Promise<void> {

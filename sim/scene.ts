@@ -48,8 +48,9 @@ export class Scene {
    * come up without them, and no status has told of it yet.
    */
   readonly #struckUnseen = new Set<string>();
-  /** Host requests that have not been answered. */
+  /** Host requests that have not been answered, and those that have. */
   outstanding = 0;
+  answered = 0;
   /** Above 0 a probe has the machine; what happens then is taken back. */
   forkDepth = 0;
   /** Free bytes of the pool when nothing was under way; −1: not known yet. */
