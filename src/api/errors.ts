@@ -277,7 +277,7 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
     refused,
     'Volume {volume} cannot start: {given} of {needed} members are here[; missing: {missing}].',
     'Bring the missing drives. If they are gone for good and the rest is enough, ' +
-      '`locum volume assemble --force` starts it degraded.',
+      '`locum volume assemble {volume} --force` starts it degraded.',
     ENODEV,
   ),
   'members-disagree': entry(

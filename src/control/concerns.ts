@@ -1,6 +1,6 @@
 /**
- * What a run or a rollout wants of somebody, as an alarm in the status of each volume that it concerns. The volume knows
- * nothing of either: it is asked first, and this is added to what it said.
+ * What a run or a rollout wants of somebody, as an alarm in the status of each volume that it concerns, or what it does so
+ * that nobody has to. The volume knows nothing of either: it is asked first, and this is added to what it said.
  *
  * A concern is there for as long as its owner says so; nothing is kept here.
  */
@@ -8,7 +8,8 @@
 import type { Alarm, VolumeStatus } from '../core/status.ts';
 
 export interface Concern {
-  readonly alarm: Alarm;
+  /** Null: nothing is wrong. */
+  readonly alarm: Alarm | null;
   /** What to do about it. Empty: nothing that the volume's own story does not say. */
   readonly next: string;
 }
@@ -23,7 +24,7 @@ export function withConcerns(status: VolumeStatus, concerns: readonly Concern[])
   const next = isWell && status.state !== 'halted' ? concerns[0]!.next : '';
   return {
     ...status,
-    alarms: [...status.alarms, ...concerns.map(({ alarm }) => alarm)],
+    alarms: [...status.alarms, ...concerns.flatMap(({ alarm }) => alarm ?? [])],
     story: next === '' ? status.story : { ...status.story, next },
   };
 }

@@ -332,7 +332,7 @@ const inWindow = (v: VolumeCore): ReturnType<typeof refuse> =>
   refuse('volume-wrong-state', {
     volume: v.name,
     state: v.mode === 'direct' ? 'freezing' : v.mode,
-    wanted: 'no window open',
+    wanted: 'without a window',
   });
 
 const notGone = ({ state }: Member, path: string): ReturnType<typeof refuse> =>

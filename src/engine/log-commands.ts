@@ -84,7 +84,7 @@ async function add(v: VolumeCore, request: AddLogRequest): Promise<Outcome<void>
     return refuse('volume-wrong-state', {
       volume: v.name,
       state: v.mode === 'direct' ? 'in a window' : v.mode,
-      wanted: 'no window open',
+      wanted: 'without a window',
     });
   }
   if (paths.length < 1 || paths.length > 2) return refuse('leg-count', { given: paths.length });

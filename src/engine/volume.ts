@@ -244,7 +244,7 @@ export class Volume implements RunningVolume {
         refuse('volume-wrong-state', {
           volume: v.name,
           state,
-          wanted: 'all members online, no window',
+          wanted: 'without a window, with all members online',
         }),
       );
     }

@@ -150,6 +150,11 @@ function abort(terminal: Terminal): Command {
     });
 }
 
+/** Its run brings the drive back, as soon as that may be done. */
+const calledOff = ({ drive: { slot, path } }: WindowReport, volume: string): string =>
+  `Called off: a tool at work on drive ${slot} (${path}) is let finish, what has not begun is left out, ` +
+  `and then the drive is taken back. \`locum window show ${volume}\` tells how far it is.\n`;
+
 /** The drive is back and the replay runs: say so, or wait for its end. */
 async function conclude(
   session: Session,
@@ -157,11 +162,12 @@ async function conclude(
   window: WindowReport,
   options: CloseOptions,
 ): Promise<void> {
+  const said = window.state === 'open' ? calledOff(window, volume) : returned({ window });
   if (!options.wait) {
-    session.answer({ apiVersion: 'locum/v1', window }, returned);
+    session.answer({ apiVersion: 'locum/v1', window }, () => said);
     return;
   }
-  session.say(returned({ window }).trimEnd());
+  session.say(said.trimEnd());
   const ended = await awaitEndOfWindow(session, volume, window, options.timeout ?? null);
   session.answer({ apiVersion: 'locum/v1', window: ended }, closedSentence);
 }

@@ -136,12 +136,14 @@ async function show(
   id: string | undefined,
 ): Promise<Outcome<Reply<'windowShow'>>> {
   const last = await asking.ask(volume, 'windowReport', [], done<WindowReport>, QUICK_MS);
-  if (!last.ok && last.problem.code !== 'window-none') return last;
+  // What is on record is shown of a volume that was stopped, or does not answer, as well.
+  if (!last.ok && last.problem.code === 'volume-unknown') return last;
   const all = [...table.options.history.ended(volume), ...(last.ok ? [last.value] : [])];
   const run = runToShow(runs, volume, id, all.at(-1));
   const wanted = run === null ? (id ?? all.at(-1)?.id) : windowOf(run, volume);
   const window = all.findLast((report) => report.id === wanted) ?? null;
-  if (window === null && run === null) return refuse('window-none', { volume });
+  if (window === null && run === null)
+    return last.ok || id !== undefined ? refuse('window-none', { volume }) : last;
   return reply({ window, run: run && (await runs.whole(run.id)) });
 }
 

@@ -150,7 +150,8 @@ export class Runs implements RunService {
   concerns(volume: string): Concern[] {
     const lost = [...this.#lost.concerns(volume), ...this.#unwritten(volume)];
     const report = this.#of(volume)?.record.report;
-    if (report?.state !== 'waiting') return lost;
+    if (report === undefined) return lost;
+    if (report.state !== 'waiting') return [...lost, { alarm: null, next: goesOn(volume, report) }];
     const { sentence, next } = report;
     const message = `${sentence} ${next}`.trim();
     return [...lost, { alarm: { code: 'run-waiting', severity: 'warning', message }, next }];
@@ -231,6 +232,10 @@ export class Runs implements RunService {
     return null;
   }
 }
+
+/** Otherwise the volume would advise to close the window by hand, which is refused. */
+const goesOn = (volume: string, { purpose, step }: RunReport): string =>
+  `Nothing to do: its run (${purpose}, ${step}) brings the drive back by itself. \`locum window show ${volume}\` tells how far it is.`;
 
 const withoutOutput = (report: RunReport): RunReport => ({
   ...structuredClone({ ...report, steps: [] }),

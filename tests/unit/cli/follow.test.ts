@@ -67,6 +67,13 @@ test('on a terminal the line is redrawn, and gone at the end', async (t) => {
   assert.match(out, /replayed\.\n$/);
 });
 
+test('a window that is called off under a tool: the drive is not called back before it is', async (t) => {
+  const { control, locum } = await sceneWith(t);
+  control.reply('windowAbort', { window: sampleReport({ state: 'open' }) });
+  const { out } = await locum('window', 'abort', 'v1');
+  assert.match(out, /^Called off: a tool at work on drive 1 \(.*\) is let finish, .* taken back\./);
+});
+
 test('a wait that takes too long ends with 6, and says that the work goes on', async (t) => {
   const { control, locum } = await sceneWith(t);
   control

@@ -114,7 +114,7 @@ test('while the record cannot be written no drive is begun; resumed when it can'
   const codes = (): string[] =>
     rollouts()
       .concerns('v1')
-      .map(({ alarm }) => alarm.code);
+      .map(({ alarm }) => alarm!.code);
   assert.deepEqual(codes(), ['update-unrecorded', 'update-halted']);
   const still = await rollouts().resume(id, { retry: false, allowDegraded: false });
   assert.ok(!still.ok && still.problem.code === 'state-unusable');
@@ -188,8 +188,8 @@ test('paused and halted stay so over a restart, with their reason', async (t) =>
   // In the status of the volume for as long.
   const [concern, ...others] = rollouts().concerns('v1');
   assert.deepEqual(others, []);
-  assert.deepEqual([concern?.alarm.code, concern?.alarm.severity], ['update-halted', 'warning']);
-  assert.ok(concern!.alarm.message.startsWith(`Firmware update ${id} is halted: ${after.reason}`));
+  assert.deepEqual([concern?.alarm!.code, concern?.alarm!.severity], ['update-halted', 'warning']);
+  assert.ok(concern!.alarm!.message.startsWith(`Firmware update ${id} is halted: ${after.reason}`));
   assert.equal(concern!.next, after.next);
   assert.deepEqual(rollouts().concerns('v2'), []);
   assert.ok((await rollouts().resume(id, { retry: false, allowDegraded: false })).ok);
@@ -258,12 +258,12 @@ test('a record that cannot be read, with its copy, is said, and an alarm until s
   assert.deepEqual(rollouts().all(), []);
   assert.ok(shelf.events.some((event) => event.startsWith('v1 rollout-record-lost warning')));
   const [concern] = rollouts().concerns('v1');
-  assert.equal(concern?.alarm.code, 'update-record-lost');
+  assert.equal(concern?.alarm!.code, 'update-record-lost');
   assert.match(concern.alarm.message, /Wait until its tool has ended \(process 7\)/);
   assert.equal(shelf.orphanAtWork(), 7, 'whatever spare it has, nobody is given it');
   shelf.orphan = null;
   assert.equal(shelf.orphanAtWork(), null);
-  assert.doesNotMatch(rollouts().concerns('v1')[0]!.alarm.message, /process/);
+  assert.doesNotMatch(rollouts().concerns('v1')[0]!.alarm!.message, /process/);
   await restart();
   assert.equal(rollouts().concerns('v1').length, 1, 'still there after another start');
   rmSync(`${file}.unreadable`);

@@ -15,7 +15,12 @@ test('a drive that answers as another one: an alarm, and the next step, until it
   const [, path] = await machine.create('tank', 5);
   await machine.create('other', 1);
   const { id, gate } = await machine.runUpTo('activate');
-  assert.deepEqual(codes(await machine.status('tank')), []);
+  const atWork = await machine.status('tank');
+  assert.deepEqual(codes(atWork), []);
+  assert.match(
+    atWork.story.next,
+    /^Nothing to do: its run \(firmware, activate\) brings the drive/,
+  );
   const drive = machine.tools.drive(path!);
   const { serial } = drive;
   drive.serial = 'SOMEBODY';
@@ -93,3 +98,18 @@ test('a list of volumes that cannot be written is an alarm of each, until it can
   await machine.untilStatus('tank', (status) => codes(status).length === 0);
   assert.match(readFileSync(join(machine.life.state, 'volumes.json'), 'utf8'), /"other"/);
 });
+
+test('a run of a volume that was stopped, or does not answer, is shown all the same', async (t) => {
+  const machine = await Machine.boot(t);
+  await machine.create('tank', 5);
+  const { id } = await machine.run('tank', '1');
+  await machine.ended(id);
+  const { handlers } = machine.control;
+  assert.ok((await handlers.volumeStop({ ...on, body: {} })).ok);
+  const shown = await handlers.windowShow({ ...on, body: {} });
+  assert.ok(shown.ok, JSON.stringify(shown));
+  assert.equal(shown.value.run?.id, id);
+  assert.equal(shown.value.window?.outcome, 'returned');
+});
+
+const on = { params: { volume: 'tank' }, query: {} };
