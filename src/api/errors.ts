@@ -327,7 +327,7 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
   'leg-in-use': entry(
     refused,
     '{path} is a log leg already[ of volume {volume}][: {content}].',
-    'Use another leg.',
+    'Use another drive or file.',
   ),
   'leg-unknown': entry(
     notFound,

@@ -52,3 +52,16 @@ export function compareFacts(before: DriveFacts, after: DriveFacts): FactsDiffer
   }
   return null;
 }
+
+const words = {
+  serial: ['serial', ''],
+  model: ['model', ''],
+  capacity: ['capacity', ' bytes'],
+  'block-size': ['block size', ' bytes'],
+} as const satisfies Record<FactsDiffer['what'], readonly [string, string]>;
+
+/** The middle of a sentence: "its serial is B, it was A". */
+export function saidOfDiffer({ what, before, after }: FactsDiffer): string {
+  const [word, unit] = words[what];
+  return `its ${word} is ${after}${unit}, it was ${before}${unit}`;
+}

@@ -145,7 +145,7 @@ function failed({ path, volume, task, recallWhy }: RunFacts): Verdict {
 }
 
 function firmware(facts: RunFacts): Verdict {
-  const { before, after, version, path, task, ownCommand } = facts;
+  const { before, after, version, path, volume, task, ownCommand } = facts;
   const was = before?.firmware ?? '';
   const is = after?.firmware ?? '';
   const well = task?.result === 'done';
@@ -163,10 +163,19 @@ function firmware(facts: RunFacts): Verdict {
   if (ownCommand && version === null) {
     return verdict('done', `The command is done and ${path} is back.`);
   }
+  // Taken back by hand before it was asked, or it says nothing where it said something before.
+  if (after === null || (is === '' && was !== '')) {
+    return verdict(
+      'failed',
+      `${path} is back, and which firmware it has is not known.`,
+      `\`locum firmware inventory ${volume}\` asks it again.`,
+    );
+  }
   if (is === was) {
+    const wanted = version === null ? '' : `, and ${version} was asked for`;
     return verdict(
       'not-applied',
-      `${path} is well, and its firmware is still ${is || 'unknown'}.`,
+      `${path} is well, and its firmware is still ${is || 'unknown'}${wanted}.`,
       'The drive did not take the image: check that it is meant for this model and is another revision.',
     );
   }
@@ -183,7 +192,7 @@ function diagnostics(facts: RunFacts): Verdict {
   if (task?.result === 'failed' && task.exitStatus !== null) {
     return verdict(
       'unhealthy',
-      `The test of ${path} found something: ${ended(task.reason)}`,
+      `The test of ${path} found something: ${ended(task.reason.replace(/^exit status \d+: /, ''))}`,
       `Replace it soon: \`locum window run ${volume} ${path} --for replacement --with PATH\`.`,
     );
   }

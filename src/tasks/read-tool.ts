@@ -122,5 +122,5 @@ try {
 } catch (error) {
   report(paths.join(' '), 0, error instanceof Error ? error.message : String(error));
 }
-if (errors > 0) say(`${errors} places cannot be read`);
+if (errors > 0) say(`${errors} ${errors === 1 ? 'place' : 'places'} cannot be read`);
 process.exitCode = errors > 0 ? 1 : 0;

@@ -5,7 +5,7 @@
  */
 
 import { explain } from '../../api/errors.ts';
-import { compareFacts, type DriveFacts } from '../../core/drive-facts.ts';
+import { compareFacts, type DriveFacts, saidOfDiffer } from '../../core/drive-facts.ts';
 import type { RolloutDrive } from '../../core/rollout-report.ts';
 import { askDrive } from './rollout-planner.ts';
 import { keyOf, type RolloutRecord } from './rollout-record.ts';
@@ -34,9 +34,9 @@ export async function whyUnwell(
     if (!asked.ok) return explain(asked.problem).message;
     const { facts } = asked.value;
     const differs = before === null ? null : compareFacts(before, facts);
-    if (differs === null) return facts;
-    const { what, before: was, after: is } = differs;
-    return `after the soak what answers at ${path} is not the drive that was flashed, or not as it was: its ${what} is ${is}, it was ${was}`;
+    return differs === null
+      ? facts
+      : `after the soak what answers at ${path} is not the drive that was flashed, or not as it was: ${saidOfDiffer(differs)}`;
   }
 }
 

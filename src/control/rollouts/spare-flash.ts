@@ -10,7 +10,7 @@
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { explain } from '../../api/errors.ts';
-import { compareFacts, type DriveFacts } from '../../core/drive-facts.ts';
+import { compareFacts, type DriveFacts, saidOfDiffer } from '../../core/drive-facts.ts';
 import type { RolloutDriveEvent } from '../../core/machines/rollout.ts';
 import { done, type Outcome, type Problem } from '../../core/problems.ts';
 import type { RolloutDrive } from '../../core/rollout-report.ts';
@@ -194,7 +194,7 @@ async function judge(
       const differs = compareFacts(before, asked.value);
       if (differs === null)
         return await bringBack(job, work, await verdict(job, work, last, asked.value));
-      why = `its ${differs.what} was ${differs.before} and is ${differs.after} now`;
+      why = saidOfDiffer(differs);
     } else why = explain(asked.problem).message;
     if (await isElsewhere(job, work, before)) continue;
     if (performance.now() >= untilMs) break;
@@ -251,7 +251,7 @@ async function whyNotItself(job: SpareJob): Promise<string | null> {
   const asked = await ask(job);
   if (!asked.ok) return explain(asked.problem).message;
   const differs = compareFacts(job.record.before[keyOf(job.record, job.drive)]!, asked.value);
-  return differs && `its ${differs.what} was ${differs.before} and is ${differs.after} now`;
+  return differs && saidOfDiffer(differs);
 }
 
 const notStarted = (reason: string): CommandResult => ({

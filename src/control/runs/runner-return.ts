@@ -4,6 +4,7 @@
  */
 
 import { explain } from '../../api/errors.ts';
+import { saidOfDiffer } from '../../core/drive-facts.ts';
 import type { RunEvent } from '../../core/machines/run.ts';
 import { done, type Outcome, type Problem, type ProblemCode } from '../../core/problems.ts';
 import type { CloseRequest } from '../../engine/contract.ts';
@@ -209,7 +210,7 @@ async function unknownDrive(run: Runner): Promise<Trouble | null> {
   const sentence =
     typeof answer === 'string'
       ? silent(drive.path, answer)
-      : `What answers at ${drive.path} is not the drive that left, or not as it left: its ${answer.what} is ${answer.after}, it was ${answer.before}.`;
+      : `What answers at ${drive.path} is not the drive that left, or not as it left: ${saidOfDiffer(answer)}.`;
   return {
     sentence,
     next: `Power-cycle or reseat the drive (serial ${report.before?.serial ?? ''}), or replace it: \`locum drive add ${report.volumes[0]} PATH\`.`,

@@ -5,7 +5,12 @@
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { explain } from '../../api/errors.ts';
-import { compareFacts, type DriveFacts, type FactsDiffer } from '../../core/drive-facts.ts';
+import {
+  compareFacts,
+  type DriveFacts,
+  type FactsDiffer,
+  saidOfDiffer,
+} from '../../core/drive-facts.ts';
 import type { RunEvent } from '../../core/machines/run.ts';
 import type { Problem } from '../../core/problems.ts';
 import type { RunStep, StepReport } from '../../core/run-report.ts';
@@ -97,7 +102,7 @@ async function stillTheDrive(run: Runner): Promise<string | null> {
   if (!facts.ok) return explain(facts.problem).message;
   const differs = compareFacts(before, facts.value);
   if (differs === null) return await usedByOthers(run);
-  return `what answers at ${facts.value.path} is not the drive that was asked for: its ${differs.what} is ${differs.after}, it was ${differs.before}.`;
+  return `what answers at ${facts.value.path} is not the drive that was asked for: ${saidOfDiffer(differs)}.`;
 }
 
 /** While nobody has it open, somebody may have mounted it, or given a part of it to a volume. */
@@ -389,10 +394,9 @@ async function sayWhatIsWrong(
       `The volume is safe in its window. Power-cycle or reseat the drive; ${close}`,
     );
   } else if ('what' in answer) {
-    const { what, before, after } = answer;
-    step.note = `its ${what} is ${after}, it was ${before}`;
+    step.note = saidOfDiffer(answer);
     await run.waits(
-      `What answers at ${path} is not the drive that left, or not as it left: its ${what} is ${after}, it was ${before}.`,
+      `What answers at ${path} is not the drive that left, or not as it left: ${step.note}.`,
       `It is not taken back, and the volume is safe in its window. Bring the drive that left (serial ${report.before?.serial ?? ''}); ${close}`,
     );
   }

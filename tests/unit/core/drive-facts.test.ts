@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { compareFacts, type DriveFacts } from '../../../src/core/drive-facts.ts';
+import { compareFacts, type DriveFacts, saidOfDiffer } from '../../../src/core/drive-facts.ts';
 
 const facts: DriveFacts = {
   path: '/dev/sdb',
@@ -42,4 +42,17 @@ test('what is not given on one side is not compared', () => {
   assert.equal(differs({ serial: '', model: '' }), null);
   assert.equal(differs({ capacityBytes: null, logicalBlockBytes: null }), null);
   assert.equal(differs({}, { physicalBlockBytes: null }), null);
+});
+
+test('what differs, in words', () => {
+  const said = (change: Partial<DriveFacts>) =>
+    saidOfDiffer(compareFacts(facts, { ...facts, ...change })!);
+  assert.equal(said({ serial: 'S2' }), `its serial is S2, it was ${facts.serial}`);
+  const { capacityBytes, logicalBlockBytes } = facts;
+  assert.equal(
+    said({ capacityBytes: 7 }),
+    `its capacity is 7 bytes, it was ${capacityBytes} bytes`,
+  );
+  const smaller = `its block size is 1 bytes, it was ${logicalBlockBytes} bytes`;
+  assert.equal(said({ logicalBlockBytes: 1 }), smaller);
 });

@@ -142,7 +142,7 @@ for (const [what, prepare, reason, isBack] of [
     (shelf: Shelf) => {
       shelf.whileFlashing = async () => void (shelf.drive('s').serial = 'X');
     },
-    /serial was S-s and is X now.*locum drive add v1 s --spare/,
+    /serial is X, it was S-s.*locum drive add v1 s --spare/,
     false,
   ],
   [
