@@ -3,8 +3,8 @@
  * the stripes that a crash left half-written.
  */
 
-import { EIO, type Errno, OK } from '../base/errno.ts';
-import { BLOCK_BYTES, type MemberOffset, SECTOR_BYTES } from '../base/units.ts';
+import { EIO, OK } from '../base/errno.ts';
+import { SECTOR_BYTES } from '../base/units.ts';
 import type { AssemblyDecision } from '../core/assembly.ts';
 import { LABEL_LEGS_MAX, type Label } from '../core/format/label.ts';
 import { done, type Outcome, refuse } from '../core/problems.ts';
@@ -12,9 +12,9 @@ import type { Opened } from './assemble-core.ts';
 import { catchUp, catchUpOne } from './catch-up.ts';
 import { startedInDoubt } from './failure.ts';
 import { LogStore } from './log/log-store.ts';
-import { isZeroes, type StripeImage } from './log/stripe-image.ts';
 import { attachLog, refreshLogRecord } from './log-setup.ts';
 import type { VolumeCore } from './volume-core.ts';
+import { writeImage } from './write-image.ts';
 
 export async function openLog(
   v: VolumeCore,
@@ -195,22 +195,4 @@ async function redoPending(
   if ((await v.flushMembers()) !== OK) return refuse('io-error', { what: 'the members' });
   await log.stripes.releaseAll();
   return done(undefined);
-}
-
-const ZERO_BYTES = 16 * BLOCK_BYTES;
-
-/** Zeroes are written, not punched: not every drive can. */
-async function writeImage(v: VolumeCore, image: StripeImage): Promise<Errno> {
-  const { slot, memberOffset, address, lengthBytes } = image;
-  if (!isZeroes(image)) return v.members.writeData(slot, memberOffset, address, lengthBytes);
-  const { buffers } = v.environment;
-  const zeroes = await buffers.takeLater(ZERO_BYTES, 'engine');
-  buffers.slice(zeroes, ZERO_BYTES).fill(0);
-  let errno: Errno = OK;
-  for (let at = 0; at < lengthBytes && errno === OK; at += ZERO_BYTES) {
-    const bytes = Math.min(ZERO_BYTES, lengthBytes - at);
-    errno = await v.members.writeData(slot, (memberOffset + at) as MemberOffset, zeroes, bytes);
-  }
-  buffers.give(zeroes);
-  return errno;
 }

@@ -21,6 +21,7 @@ import { type StripeImage, ZEROES } from './log/stripe-image.ts';
 import { refusalOf } from './read.ts';
 import type { VolumeCore } from './volume-core.ts';
 import { flush, write } from './write.ts';
+import { writeImage } from './write-image.ts';
 import { byCursor, heldForLogSpace, logRefuses, writeLog } from './write-log.ts';
 import { writeMembers } from './write-members.ts';
 
@@ -141,15 +142,9 @@ async function punchRun(
   const last = (next - 1) as StripeIndex;
   const punched = await punchStripes(v, first, last, memberBytes);
   if (punched === NOT_BEGUN) return null;
-  if (punched === OK) return { bytes, errno: OK };
-  if (punched === ENOTSUP) v.canPunch = false;
-  // Where one drive cannot, some of the others may have: zeroes are written over all of them, also for a trim.
-  let errno: Errno = OK;
-  for (let stripe: number = first; stripe <= last && errno === OK; stripe++) {
-    const start = g.stripeStart(stripe as StripeIndex);
-    errno = await writeZeroes(v, start, g.columnsOf(stripe as StripeIndex) * g.dataChunks);
-  }
-  return { bytes, errno };
+  // Who does not have the zeroes is out, on record, before this is answered (rule 8).
+  await v.members.settled();
+  return { bytes, errno: v.halted ? EIO : punched };
 }
 
 /** Not an errno of any system: a member is absent by now, and nothing was changed. */
@@ -175,12 +170,34 @@ async function punchStripes(
       const punches = images.map(({ slot }) =>
         v.members.punchData(slot, memberOffset, lengthBytes),
       );
-      return (await Promise.all(punches)).find((errno) => errno !== OK) ?? OK;
+      const failed = (await Promise.all(punches)).find((errno) => errno !== OK);
+      return failed === undefined ? OK : writeOver(v, images, failed);
     });
   } finally {
     v.locks.unlockRange(first, last);
     v.intent.release(first, last);
   }
+}
+
+/**
+ * Where one drive cannot punch some of the others may have: zeroes are written over all of them, also for a trim, before
+ * anybody else sees the stripes.
+ */
+async function writeOver(
+  v: VolumeCore,
+  images: readonly StripeImage[],
+  failed: Errno,
+): Promise<Errno> {
+  if (failed === ENOTSUP) v.canPunch = false;
+  const asked = images.map(({ slot }) => v.members.at(slot));
+  const written = images.map(async (image, i) => {
+    const errno = await writeImage(v, image);
+    const member = asked[i];
+    if (errno !== OK && member !== undefined)
+      v.members.fail(member, `write failed (errno ${errno})`, 'write-error');
+  });
+  await Promise.all(written);
+  return v.halted ? EIO : OK;
 }
 
 /** A part of a stripe. A trim of that is a hint: contents stay what they were. */
