@@ -104,9 +104,9 @@ export const memberTraps: readonly Mutant[] = [
       },
       {
         file: 'src/engine/metadata.js',
-        find: 'if (errno === OK)\n                errno = await drive.flush();\n            if (errno === OK)\n                this.#newestCopy',
+        find: 'if (errno === OK)\n                errno = await drive.flush();\n            this.noteCopy(drive',
         replace:
-          "if (errno === OK && member.state !== 'away')\n                errno = await drive.flush();\n            if (errno === OK)\n                this.#newestCopy",
+          "if (errno === OK && member.state !== 'away')\n                errno = await drive.flush();\n            this.noteCopy(drive",
       },
     ],
     killers: [directed('members', 'T6: a drive is let go with nothing left in its cache')],

@@ -74,6 +74,8 @@ export function coreFrom(
     clean: !decision.unclean,
     stripeLog: label?.stripeLog ?? 'void',
   });
+  for (const { drive, metadata } of opened.drives.values())
+    v.metadata.noteCopy(drive, metadata.newestCopy);
   v.stripeLogFound = decision.stripeLog;
   v.metadata.log = label?.log ?? null;
   v.metadata.scrub = label?.scrub ?? null;

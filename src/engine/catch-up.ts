@@ -18,7 +18,7 @@ import {
   FEATURE_RECOVERY_OFFSET,
   type Superblock,
 } from '../core/format/superblock.ts';
-import { type Copy, copiesFor, newestCopy } from './label-copies.ts';
+import { type Copy, copiesFor } from './label-copies.ts';
 import type { Member } from './members.ts';
 import type { VolumeCore } from './volume-core.ts';
 
@@ -95,10 +95,12 @@ async function write(
   let errno: Errno = ENOMEM;
   try {
     const writes: Promise<Errno>[] = [];
+    let written: Copy | undefined;
     if (label !== null) {
-      const newest = await newestCopy(buffers, drive, layout);
+      const newest = await v.metadata.newestCopy(drive, layout);
       buffers.slice(buffer, BLOCK_BYTES).set(encodeLabel(label));
       const { spare, turn } = copiesFor(label.sequence, newest);
+      written = turn;
       const put = (copy: Copy): Promise<Errno> =>
         drive.write(layout.labelOffsets[copy] as DriveOffset, buffer, BLOCK_BYTES);
       let first: Errno = OK;
@@ -115,6 +117,7 @@ async function write(
     }
     errno = (await Promise.all(writes)).find((result) => result !== OK) ?? OK;
     if (errno === OK) errno = await drive.flush();
+    if (label !== null) v.metadata.noteCopy(drive, errno === OK ? written : undefined);
   } finally {
     if (buffer !== 0) buffers.give(buffer);
   }

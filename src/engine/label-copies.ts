@@ -6,6 +6,7 @@
 
 import { OK } from '../base/errno.ts';
 import { BLOCK_BYTES, type DriveOffset } from '../base/units.ts';
+import type { LabelResult } from '../core/format/label.ts';
 import { decodeLabel, labelCopyIndex } from '../core/format/label-codec.ts';
 import type { MemberLayout } from '../core/format/member-layout.ts';
 import type { Buffers } from '../io/buffers.ts';
@@ -14,28 +15,32 @@ import type { Drive } from '../io/drive.ts';
 export type Copy = 0 | 1;
 
 /** The place of the newest valid label; null when there is none. */
+export function newestOf(copies: readonly [LabelResult, LabelResult]): Copy | null {
+  const [first, second] = copies.map((each) => (each.kind === 'label' ? each.value.sequence : -1));
+  if (first === -1 && second === -1) return null;
+  return second! > first! ? 1 : 0;
+}
+
+/** The same, as it is on the drive. */
 export async function newestCopy(
   buffers: Buffers,
   drive: Drive,
   layout: MemberLayout,
 ): Promise<Copy | null> {
   const buffer = await buffers.takeLater(BLOCK_BYTES, 'engine');
-  let newest: Copy | null = null;
-  let highest = -1;
+  const read = async (copy: Copy): Promise<LabelResult> => {
+    const offset = layout.labelOffsets[copy] as DriveOffset;
+    const errno = await drive.read(offset, buffer, BLOCK_BYTES);
+    return errno === OK ? decodeLabel(buffers.slice(buffer, BLOCK_BYTES)) : UNREAD;
+  };
   try {
-    for (const copy of [0, 1] as const) {
-      const offset = layout.labelOffsets[copy] as DriveOffset;
-      if ((await drive.read(offset, buffer, BLOCK_BYTES)) !== OK) continue;
-      const label = decodeLabel(buffers.slice(buffer, BLOCK_BYTES));
-      if (label.kind !== 'label' || label.value.sequence <= highest) continue;
-      highest = label.value.sequence;
-      newest = copy;
-    }
+    return newestOf([await read(0), await read(1)]);
   } finally {
     buffers.give(buffer);
   }
-  return newest;
 }
+
+export const UNREAD: LabelResult = { kind: 'corrupt', reason: 'it cannot be read' };
 
 /** Does the drive take writes? What lies in the place of its older label is written there again. */
 export async function takesLabels(

@@ -20,6 +20,7 @@ import {
 } from '../core/format/superblock.ts';
 import type { Buffers } from '../io/buffers.ts';
 import type { Drive } from '../io/drive.ts';
+import { type Copy, newestOf, UNREAD } from './label-copies.ts';
 
 export interface MemberMetadata {
   readonly superblock: SuperblockResult;
@@ -27,6 +28,8 @@ export interface MemberMetadata {
   /** The bitmap region as it lies on the drive; null when there is none or it cannot be read. */
   readonly bitmapRegion: Uint8Array | null;
   readonly label: LabelResult;
+  /** The place of `label`; null when neither holds a valid one, undefined when one of them was not read. */
+  readonly newestCopy: Copy | null | undefined;
   /** null when the superblock could not be read. */
   readonly layout: AdoptedLayout | null;
   /** Reads that failed; of the label the other copy may have been enough. */
@@ -65,18 +68,23 @@ export async function readMemberMetadata(buffers: Buffers, drive: Drive): Promis
       }
     }
   }
-  const label = await readLabel(look, labelOffsets);
+  const copies = await readLabels(look, labelOffsets);
+  const label = newestLabel(...copies);
   const { readErrors } = look;
-  return { superblock, bitmapHeader, bitmapRegion, label, layout, readErrors };
+  // A place that could not be read may hold a newer one: it is looked at again before anything is written.
+  const newestCopy = readErrors === 0 ? newestOf(copies) : undefined;
+  return { superblock, bitmapHeader, bitmapRegion, label, newestCopy, layout, readErrors };
 }
 
-async function readLabel(look: Look, offsets: MemberLayout['labelOffsets']): Promise<LabelResult> {
-  const copies: LabelResult[] = [];
-  for (const offset of offsets) {
+async function readLabels(
+  look: Look,
+  offsets: MemberLayout['labelOffsets'],
+): Promise<[LabelResult, LabelResult]> {
+  const read = async (offset: number): Promise<LabelResult> => {
     const bytes = await readBytes(look, offset, BLOCK_BYTES);
-    copies.push(bytes ? decodeLabel(bytes) : { kind: 'corrupt', reason: 'it cannot be read' });
-  }
-  return newestLabel(copies[0] as LabelResult, copies[1] as LabelResult);
+    return bytes ? decodeLabel(bytes) : UNREAD;
+  };
+  return [await read(offsets[0]), await read(offsets[1])];
 }
 
 /** A copy of the bytes; null when they cannot be read or lie outside the drive. */

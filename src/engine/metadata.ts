@@ -77,7 +77,7 @@ export class Metadata {
   readonly #fresh = new Set<Member>();
   #absentOnRecord = 0;
   /** Where the newest label of an open drive lies. */
-  readonly #newestCopy = new WeakMap<Drive, Copy>();
+  readonly #newestCopy = new WeakMap<Drive, Copy | null>();
   #running: Promise<void> | null = null;
   #next: Promise<void> | null = null;
   /** Who is to be written last by the commit that waits. */
@@ -193,10 +193,13 @@ export class Metadata {
     try {
       if (this.#fresh.has(member)) {
         errno = await this.#writeFirst(content, drive, layout, buffer);
-        if (errno === OK) this.#fresh.delete(member);
+        if (errno === OK) {
+          this.#fresh.delete(member);
+          this.noteCopy(drive, null);
+        }
       }
       buffers.slice(buffer, BLOCK_BYTES).set(content.label);
-      const newest = this.#newestCopy.get(drive) ?? (await newestCopy(buffers, drive, layout));
+      const newest = await this.newestCopy(drive, layout);
       const { spare, turn } = copiesFor(content.sequence, newest);
       const put = (copy: Copy): Promise<Errno> =>
         drive.write(layout.labelOffsets[copy] as DriveOffset, buffer, BLOCK_BYTES);
@@ -221,7 +224,7 @@ export class Metadata {
       }
       errno = (await Promise.all(writes)).find((result) => result !== OK) ?? OK;
       if (errno === OK) errno = await drive.flush();
-      if (errno === OK) this.#newestCopy.set(drive, turn);
+      this.noteCopy(drive, errno === OK ? turn : undefined);
     } finally {
       if (buffer !== 0) buffers.give(buffer);
     }
@@ -232,6 +235,18 @@ export class Metadata {
         'write-error',
       );
     }
+  }
+
+  /** Where the newest label of this open drive is: as a start found it, or as it was written last. */
+  async newestCopy(drive: Drive, layout: MemberLayout): Promise<Copy | null> {
+    const known = this.#newestCopy.get(drive);
+    return known === undefined ? newestCopy(this.#v.environment.buffers, drive, layout) : known;
+  }
+
+  /** `undefined`: a write came to nothing, or nobody has looked. */
+  noteCopy(drive: Drive, copy: Copy | null | undefined): void {
+    if (copy === undefined) this.#newestCopy.delete(drive);
+    else this.#newestCopy.set(drive, copy);
   }
 
   /** The drive has no superblock of ours yet. */

@@ -16,6 +16,8 @@ import {
 import { type Leg, type Legs, type LogEnvironment, readLeg } from './legs.ts';
 
 const WINDOW_BLOCKS = (128 * KIB) / BLOCK_BYTES;
+/** Most starts find an empty area: what is read ahead begins small and doubles with each segment found. */
+const AHEAD_BLOCKS_FIRST = (16 * KIB) / BLOCK_BYTES;
 /** Segments at least this long are passed by reading their headers one by one. */
 const LONG_BLOCKS = 16;
 
@@ -48,6 +50,7 @@ export class SegmentCursor {
   #from = 0;
   #to = 0;
   #lastBlocks = 0;
+  #aheadBlocks = AHEAD_BLOCKS_FIRST;
   /** A read was not answered in time: it is asked nothing more. */
   #isOut = false;
 
@@ -87,14 +90,14 @@ export class SegmentCursor {
     const found = await this.#look(position);
     if (found.segment !== null) return found;
     this.#to = this.#from;
-    const again = await this.#look(position);
+    const again = await this.#look(position, AHEAD_BLOCKS_FIRST);
     // One that failed is counted where it failed.
     if (again.segment !== null && found.readable) this.leg.readErrors++;
     return again;
   }
 
-  async #look(position: number): Promise<Found> {
-    const wanted = this.#lastBlocks >= LONG_BLOCKS ? 1 : WINDOW_BLOCKS;
+  async #look(position: number, ahead = this.#aheadBlocks): Promise<Found> {
+    const wanted = this.#lastBlocks >= LONG_BLOCKS ? 1 : ahead;
     if (!(await this.#hold(position, 1, wanted))) return UNREADABLE;
     const { bytes } = this.#environment.buffers;
     const blocks = claimedHeaderBlocks(bytes, this.#addressOf(position), this.#area.identity);
@@ -102,7 +105,10 @@ export class SegmentCursor {
     if (!(await this.#hold(position, blocks, HEADER_BLOCKS_MAX))) return UNREADABLE;
     const at = this.#addressOf(position);
     const segment = decodeSegment(bytes, at, this.#area.identity, position, this.#area.blocks);
-    if (segment !== null) this.#lastBlocks = segment.totalBlocks;
+    if (segment !== null) {
+      this.#lastBlocks = segment.totalBlocks;
+      this.#aheadBlocks = Math.min(2 * this.#aheadBlocks, WINDOW_BLOCKS);
+    }
     return { segment, readable: true };
   }
 
