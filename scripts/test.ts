@@ -12,6 +12,7 @@
 
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Transform, type TransformCallback } from 'node:stream';
 import { run } from 'node:test';
@@ -19,7 +20,9 @@ import { spec } from 'node:test/reporters';
 import { flagsOf } from './flags/flags.ts';
 
 /** Long suites first, so that the last ones to finish are short and both cores stay busy. */
-const longFirst = ['sim', 'mutants', 'e2e', 'lab', 'engine', 'clients', 'model'];
+const longFirst = ['sim', 'torture', 'lab', 'mutants', 'e2e', 'engine', 'clients', 'model'];
+/** One file more than there are cores: those that kill servers and boot kernels wait as much as they compute. */
+const filesAtOnce = availableParallelism() + 1;
 /** For one test file. Nothing takes half of it; it is there so that a hang is reported and not waited for. */
 const fileTimeoutMs = 20 * 60 * 1000;
 
@@ -112,7 +115,7 @@ if (files.length === 0) {
 }
 const events = run({
   files,
-  concurrency: 2,
+  concurrency: filesAtOnce,
   timeout: fileTimeoutMs,
   ...(values.name === undefined ? {} : { testNamePatterns: [values.name] }),
 });
