@@ -42,6 +42,7 @@ export const NO_CHECKPOINT: LoadedCheckpoint = {
 interface Candidate {
   readonly header: CheckpointHeader;
   readonly offset: number;
+  /** The quickest first: the body is read from one. */
   readonly legs: Leg[];
 }
 
@@ -87,7 +88,9 @@ async function findCandidates(
   const { buffers } = environment;
   const { checkpointOffset, slotBytes } = legs.layout;
   const found = new Map<number, Candidate>();
+  const tookMs = new Map<Leg, number>();
   for (const leg of legs.online()) {
+    const begunMs = environment.clock.nowMs();
     for (const slot of [0, 1]) {
       const offset = checkpointOffset + slot * slotBytes;
       const address = await buffers.takeLater(BLOCK_BYTES, 'engine');
@@ -100,7 +103,10 @@ async function findCandidates(
       if (known === undefined) found.set(header.number, { header, offset, legs: [leg] });
       else known.legs.push(leg);
     }
+    tookMs.set(leg, environment.clock.nowMs() - begunMs);
   }
+  for (const candidate of found.values())
+    candidate.legs.sort((a, b) => (tookMs.get(a) ?? 0) - (tookMs.get(b) ?? 0));
   return [...found.values()].sort((a, b) => b.header.number - a.header.number);
 }
 

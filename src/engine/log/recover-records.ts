@@ -30,7 +30,7 @@ import type { Leg, Legs, LogEnvironment } from './legs.ts';
 import type { LogLimits } from './limits.ts';
 import type { LogPosition } from './log-position.ts';
 import { copySegment, verifyPayload } from './segment-copy.ts';
-import { type SegmentArea, SegmentCursor } from './segment-cursor.ts';
+import { askAll, type SegmentArea, SegmentCursor } from './segment-cursor.ts';
 
 /**
  * How far behind a hole proof of damage is looked for: a self-sync, and what is written while it
@@ -62,6 +62,8 @@ interface Candidate {
   /** Legs with a valid header that continues the chain; and all others. */
   readonly present: readonly Leg[];
   readonly absent: readonly Leg[];
+  /** Set aside: up to C they have it. */
+  readonly unasked: readonly Leg[];
 }
 
 export function continuesChain(
@@ -152,7 +154,9 @@ export class RecordRecovery {
     let last = this.#end;
     while (last.endBlocks < this.#area.blocks) {
       const position = last.endBlocks;
-      const found = await Promise.all(cursors.map((cursor) => cursor.at(position)));
+      const before = last;
+      const continues = (each: Segment): boolean => continuesChain(before, each);
+      const { found, unasked } = await askAll(cursors, position, continues);
       const here = found.map(({ segment }) =>
         segment && continuesChain(last, segment) ? segment : null,
       );
@@ -167,7 +171,8 @@ export class RecordRecovery {
       const has = here.map((each) => each?.headerCrc === segment.headerCrc);
       const present = cursors.filter((_, i) => has[i]).map((cursor) => cursor.leg);
       const absent = cursors.filter((_, i) => !has[i]).map((cursor) => cursor.leg);
-      this.#pending.push({ segment, present, absent });
+      const known = absent.filter((leg) => !unasked.includes(leg));
+      this.#pending.push({ segment, present, absent: known, unasked });
       this.#raise(segment.committedThrough);
       const { sequence, headerCrc, run, totalBlocks } = segment;
       last = { ...last, sequence, headerCrc, run, endBlocks: position + totalBlocks };
@@ -193,7 +198,7 @@ export class RecordRecovery {
     const last = this.#pending.at(-1)?.segment;
     const endBlocks = last ? last.positionBlocks + last.totalBlocks : this.#end.endBlocks;
     const sequence = last?.sequence ?? this.#end.sequence;
-    for (const cursor of cursors) {
+    for (const cursor of cursors.filter(({ isSetAside }) => !isSetAside)) {
       for await (const segment of cursor.search(
         endBlocks,
         endBlocks + evidenceBlocks(this.#limits),
@@ -209,31 +214,36 @@ export class RecordRecovery {
   async #settlePending(): Promise<{ verified: number; dropped: number } | Damaged> {
     let verified = 0;
     for (const candidate of this.#pending) {
-      const { segment, present, absent } = candidate;
+      const { segment, present, absent, unasked } = candidate;
       const whole: Leg[] = [];
       const torn: Leg[] = [...absent];
       let unreadable = 0;
-      for (const leg of present) {
-        const verdict = await verifyPayload(
+      const verify = async (leg: Leg): Promise<void> => {
+        const { bad, readable } = await verifyPayload(
           this.#environment,
           this.#legs,
           leg,
           this.#area,
           segment,
         );
-        if (verdict.bad.length === 0) whole.push(leg);
+        if (bad.length === 0) whole.push(leg);
         else torn.push(leg);
-        if (!verdict.readable) unreadable++;
-      }
+        if (!readable) unreadable++;
+      };
+      for (const leg of present) await verify(leg);
+      // Who was set aside gets it anew, unless nobody else has it.
+      if (whole.length > 0) torn.push(...unasked);
+      else for (const leg of unasked) await verify(leg);
       const source = whole[0];
       if (source === undefined) {
-        if (unreadable > 0 && unreadable === present.length && absent.length === 0) {
+        const looked = present.length + unasked.length;
+        if (unreadable > 0 && unreadable === looked && absent.length === 0) {
           return damaged(`segment ${segment.sequence} cannot be read on any leg`);
         }
         break;
       }
       this.#apply(segment);
-      await this.#repair({ segment, present: whole, absent: torn }, source);
+      await this.#repair({ segment, present: whole, absent: torn, unasked: [] }, source);
       verified++;
     }
     return { verified, dropped: this.#pending.length - verified };

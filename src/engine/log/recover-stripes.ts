@@ -37,7 +37,7 @@ import { type Leg, type Legs, type LogEnvironment, readLeg } from './legs.ts';
 import { stripePayloadMax } from './log-areas.ts';
 import { continuesChain } from './recover-records.ts';
 import { verifyPayload } from './segment-copy.ts';
-import { type Found, type SegmentArea, SegmentCursor } from './segment-cursor.ts';
+import { type Asked, askAll, type SegmentArea, SegmentCursor } from './segment-cursor.ts';
 import { type StripeImage, ZEROES } from './stripe-image.ts';
 
 export interface PendingSegment {
@@ -69,6 +69,8 @@ export const NO_STRIPES: FoundStripes = {
 interface FoundSegment {
   readonly segment: Segment;
   readonly present: readonly Leg[];
+  /** Set aside: they are not known to have it, nor not to. */
+  readonly unasked: readonly Leg[];
   /** A leg that can be read does not have it. */
   readonly isMissedBySome: boolean;
 }
@@ -116,19 +118,21 @@ export async function findStripes(
     last === 0 || (last === newest && last > releasedThrough);
   let unreadableSegments = 0;
   const pending: PendingSegment[] = [];
-  for (const { segment, present, isMissedBySome } of all) {
+  for (const { segment, present, unasked, isMissedBySome } of all) {
     if (segment.sequence <= releasedThrough) continue;
     const whole: Leg[] = [];
     let unreadable = 0;
-    for (const leg of present) {
+    const verify = async (leg: Leg): Promise<void> => {
       const verdict = await verifyPayload(environment, legs, leg, area, segment);
       if (verdict.bad.length === 0) whole.push(leg);
       else if (!verdict.readable) unreadable++;
-    }
+    };
+    for (const leg of present) await verify(leg);
+    if (whole.length === 0) for (const leg of unasked) await verify(leg);
     const offset = area.offset + segment.positionBlocks * BLOCK_BYTES;
     if (whole.length > 0) pending.push({ segment, offset, whole });
     else if (segment.sequence <= committedThrough || isMissedBySome) continue;
-    else if (unreadable === present.length) unreadableSegments++;
+    else if (unreadable === present.length + unasked.length) unreadableSegments++;
   }
   const unknown = ends.filter(({ isKnown, lastSequence }) => !isKnown && isOpen(lastSequence));
   const active = ends.find((end) => isBeside(end, half, newest, releasedThrough, pending));
@@ -174,15 +178,14 @@ async function isLast(
   cursors: readonly SegmentCursor[],
   { lastSequence, endBlocks, roomBlocks }: ChainEnd,
 ): Promise<boolean> {
-  for (const cursor of cursors) {
+  for (const cursor of cursors.filter(({ isSetAside }) => !isSetAside)) {
     for await (const { sequence } of cursor.search(endBlocks, endBlocks + roomBlocks))
       if (sequence > lastSequence) return false;
   }
   return true;
 }
 
-const ask = (cursors: readonly SegmentCursor[], position: number): Promise<Found[]> =>
-  Promise.all(cursors.map((cursor) => cursor.at(position)));
+const nobody = (): boolean => false;
 
 /** The chains of one half, of all legs together: one, unless a crash came in the first write of another. */
 async function findChains(
@@ -191,7 +194,9 @@ async function findChains(
   end: number,
   found: Map<number, FoundSegment>,
 ): Promise<ChainEnd[]> {
-  const here = await ask(cursors, start);
+  // All of them, here: the one that is set aside may know of another chain.
+  const asked = await askAll(cursors, start, nobody);
+  const here = asked.found;
   const heads = new Map<number, Segment>();
   for (const { segment } of here) if (segment !== null) heads.set(segment.headerCrc, segment);
   if (heads.size === 0) {
@@ -201,32 +206,35 @@ async function findChains(
     ];
   }
   const ends: ChainEnd[] = [];
-  for (const head of heads.values()) ends.push(await follow(cursors, head, here, end, found));
+  for (const head of heads.values()) ends.push(await follow(cursors, head, asked, end, found));
   return ends;
 }
 
 async function follow(
   cursors: readonly SegmentCursor[],
   head: Segment,
-  atHead: readonly Found[],
+  atHead: Asked,
   end: number,
   found: Map<number, FoundSegment>,
 ): Promise<ChainEnd> {
   const firstSequence = head.sequence;
   let last = head;
-  let here = atHead;
+  let { found: here, unasked } = atHead;
   for (;;) {
     const { sequence, headerCrc, positionBlocks, totalBlocks } = last;
     const has = here.map(({ segment }) => segment?.headerCrc === headerCrc);
     const present = cursors.filter((_, i) => has[i]).map((cursor) => cursor.leg);
     const isMissedBySome = here.some(({ readable }, i) => readable && !has[i]);
-    if (!found.has(sequence)) found.set(sequence, { segment: last, present, isMissedBySome });
+    if (!found.has(sequence))
+      found.set(sequence, { segment: last, present, unasked, isMissedBySome });
     const position = positionBlocks + totalBlocks;
     const roomBlocks = end - position;
     const chain = { firstSequence, lastSequence: sequence, endBlocks: position, roomBlocks };
     if (position >= end) return { ...chain, isKnown: true };
-    here = await ask(cursors, position);
-    const next = here.find(({ segment }) => segment !== null && continuesChain(last, segment));
+    const before = last;
+    const continues = (each: Segment): boolean => continuesChain(before, each);
+    ({ found: here, unasked } = await askAll(cursors, position, continues));
+    const next = here.find(({ segment }) => segment !== null && continues(segment));
     if (!next?.segment) {
       return { ...chain, isKnown: here.some(({ readable }) => readable) };
     }

@@ -21,6 +21,10 @@ const AHEAD_BLOCKS_FIRST = (16 * KIB) / BLOCK_BYTES;
 /** Segments at least this long are passed by reading their headers one by one. */
 const LONG_BLOCKS = 16;
 
+/** A leg that has taken this long, and that many times as long as another one, is set aside. */
+const PATIENCE_MS = 10_000;
+const PATIENCE_TIMES = 4;
+
 /** A part of the leg that holds one chain of segments. */
 export interface SegmentArea {
   /** Bytes from the start of the leg; positions count from here. */
@@ -53,6 +57,10 @@ export class SegmentCursor {
   #aheadBlocks = AHEAD_BLOCKS_FIRST;
   /** A read was not answered in time: it is asked nothing more. */
   #isOut = false;
+  /** What its reads have taken. */
+  spentMs = 0;
+  /** Not asked at every place any more: see `askAll`. */
+  isSetAside = false;
 
   private constructor(
     environment: LogEnvironment,
@@ -80,6 +88,11 @@ export class SegmentCursor {
 
   close(): void {
     this.#environment.buffers.give(this.#window);
+  }
+
+  /** A read was not answered in time. */
+  get isOut(): boolean {
+    return this.#isOut;
   }
 
   /**
@@ -140,6 +153,8 @@ export class SegmentCursor {
     const count = Math.min(Math.max(least, wanted), this.#area.blocks - position);
     if (count < least) return false;
     const offset = this.#area.offset + position * BLOCK_BYTES;
+    const { clock } = this.#environment;
+    const begunMs = clock.nowMs();
     let errno = await readLeg(this.leg, offset, this.#window, count * BLOCK_BYTES);
     let got = count;
     if (errno !== OK && errno !== ETIMEDOUT && count > least) {
@@ -147,6 +162,7 @@ export class SegmentCursor {
       errno = await readLeg(this.leg, offset, this.#window, least * BLOCK_BYTES);
       got = least;
     }
+    this.spentMs += clock.nowMs() - begunMs;
     this.#from = position;
     this.#to = errno === OK ? position + got : position;
     if (errno === ETIMEDOUT) await this.#giveUp();
@@ -162,4 +178,45 @@ export class SegmentCursor {
     buffers.give(this.#window);
     this.#window = fresh;
   }
+}
+
+export interface Asked {
+  /** By cursor. */
+  readonly found: readonly Found[];
+  /** Of those nothing is known here. */
+  readonly unasked: readonly Leg[];
+}
+
+/**
+ * What the legs have at one place. One that reads very slowly, beside one that does not, is set aside: what was answered the
+ * other one has as well. It is out of nothing: where the others have no segment that counts, it is asked again, so it is
+ * before a chain is called at its end.
+ */
+export async function askAll(
+  cursors: readonly SegmentCursor[],
+  position: number,
+  counts: (segment: Segment) => boolean,
+): Promise<Asked> {
+  const isAsked = cursors.map((cursor) => !cursor.isSetAside);
+  const found = await Promise.all(
+    cursors.map((cursor, i) => (isAsked[i] ? cursor.at(position) : NOT_ASKED)),
+  );
+  setAside(cursors);
+  if (isAsked.every((asked) => asked)) return { found, unasked: [] };
+  if (found.some(({ segment }) => segment !== null && counts(segment))) {
+    return { found, unasked: cursors.filter((_, i) => !isAsked[i]).map(({ leg }) => leg) };
+  }
+  const all = await Promise.all(
+    cursors.map(async (cursor, i) => (isAsked[i] ? found[i]! : cursor.at(position))),
+  );
+  return { found: all, unasked: [] };
+}
+
+const NOT_ASKED = Promise.resolve(UNREADABLE);
+
+function setAside(cursors: readonly SegmentCursor[]): void {
+  const quick = cursors.filter(({ isOut, isSetAside }) => !isOut && !isSetAside);
+  const leastMs = Math.min(...quick.map(({ spentMs }) => spentMs));
+  for (const cursor of quick)
+    if (cursor.spentMs > Math.max(PATIENCE_MS, PATIENCE_TIMES * leastMs)) cursor.isSetAside = true;
 }
