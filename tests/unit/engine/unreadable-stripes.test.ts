@@ -163,3 +163,28 @@ test('a bad block where nothing can be owed keeps no degraded volume from starti
     await scene.check('started');
   }
 });
+
+test('an image was lost, the start forced, and a window is opened over it: no later start owes it again', async () => {
+  for (const power of [false, true]) {
+    const { scene, segments } = await degraded(494);
+    const { world } = scene;
+    scene.crash(false);
+    const payload = segments[3]! + BLOCK;
+    world.at('leg0').overwrite(payload, world.random.bytes(SECTOR));
+    const refused = await world.tryAssemble();
+    assert.equal(refused.ok ? 'started' : refused.problem.code, 'log-damaged');
+    scene.crash(false);
+    assert.ok((await world.tryAssemble(true)).ok);
+    assert.ok(scene.alarms().includes('data-in-doubt'), scene.alarms().join());
+    await scene.put(0, scene.model.sectors);
+    await scene.open('0', { allowDegraded: true, allowSingleLog: true });
+    await scene.fill(5);
+    scene.crash(power, world.random.next);
+    const started = await world.tryAssemble();
+    assert.ok(started.ok, started.ok ? '' : JSON.stringify(started.problem));
+    assert.equal(scene.state, 'frozen');
+    await scene.fill(5);
+    await scene.closeAndWait();
+    await scene.settle('closed');
+  }
+});
