@@ -88,7 +88,7 @@ async function carryOut(scene: Scene, server: Server, action: Command): Promise<
       return added;
     }
     case 'replace-leg': {
-      const { path } = scene.addLeg();
+      const { path } = scene.addLegForCopy();
       const leg = String(action.leg);
       return volume.replaceLeg({ leg, path, sizeBytes: null, force: false });
     }
@@ -149,8 +149,8 @@ async function oneStep(scene: Scene): Promise<string> {
   const legs = core.log?.status().legs ?? [];
   const bad = legs.findIndex(({ state }) => state !== 'online');
   if (bad >= 0) {
-    const { path } = scene.addLeg();
     const alive = legs.some(({ state }) => state === 'online');
+    const { path } = alive ? scene.addLegForCopy() : scene.addLeg();
     if (alive) {
       const request = { leg: String(bad), path, sizeBytes: null, force: false };
       return said('replace leg', await volume.replaceLeg(request));

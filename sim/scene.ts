@@ -84,6 +84,14 @@ export class Scene {
     return this.#watch(this.machine.addLeg(legBytes, blockBytes, listed));
   }
 
+  /** A drive for the place of a leg: what is copied to it comes from the first leg that is online, right or wrong. */
+  addLegForCopy(): SimMedium {
+    const medium = this.addLeg();
+    const source = this.core.log?.status().legs.find(({ state }) => state === 'online');
+    if (source !== undefined && this.changed.has(source.path)) this.changed.add(medium.path);
+    return medium;
+  }
+
   get core(): VolumeCore {
     return this.server.volume.core;
   }
