@@ -79,7 +79,10 @@ export interface AssemblyDecision {
   readonly rollForward: boolean;
   /** `force` was needed: a new generation begins. */
   readonly forced: boolean;
-  /** Of that: a stripe may be half written, a member of it is absent, and no log says what that one held. */
+  /**
+   * Of that: a stripe may be half written, a member of it is absent, and no log says what that one held; or a mirror is
+   * without a copy that may have gone on alone.
+   */
   readonly inDoubt: boolean;
   readonly trail: readonly string[];
 }
@@ -304,11 +307,13 @@ function mayStart(facts: StartFacts): Outcome<MayStart> {
     level.parityChunks === 0 ||
     stripeLog === 'whole' ||
     (stripeLog === 'kept' && (moving || unrecorded.length === 0));
-  const inDoubt = unclean && degraded && !holeClosed;
-  if (inDoubt) {
+  const isOpen = unclean && degraded && !holeClosed;
+  if (isOpen) {
     if (!force) return refuse('dirty-and-degraded', { volume: name });
     trail.push('@Q3 forced: unclean, degraded and without a log that covers it');
     forced = true;
   }
-  return done({ forced, inDoubt });
+  // With parity those that are needed tell of each other; a mirror may be what the others went on without.
+  const mayBeOlder = level.mirrored && forced;
+  return done({ forced, inDoubt: isOpen || mayBeOlder });
 }

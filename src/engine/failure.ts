@@ -107,13 +107,16 @@ export function halt(v: VolumeCore, reason: string): void {
   v.changed.raise();
 }
 
-/** Started by force, degraded, after an unclean stop that no log covers: never silently. */
+/**
+ * Started by force, degraded, after an unclean stop that no log covers, or a mirror without a copy that may be the newest:
+ * never silently.
+ */
 export function startedInDoubt(v: VolumeCore): void {
   const absent = v.members.slots.find(({ state }) => state !== 'online');
   const regions = v.intent.bits.setCount;
-  if (absent === undefined || regions === 0 || v.geometry.level.parityChunks === 0) return;
+  if (absent === undefined || regions === 0) return;
   const path = absent.path || `of slot ${absent.slot}`;
-  v.dataInDoubt = { path, regions, byForce: true };
+  v.dataInDoubt = { path, regions, cause: v.geometry.level.mirrored ? 'older' : 'forced' };
   v.emit(
     'data-in-doubt',
     'critical',
@@ -129,7 +132,7 @@ export function startedInDoubt(v: VolumeCore): void {
 function noteDoubt(v: VolumeCore, member: Member): void {
   if (v.resync === null || v.geometry.level.parityChunks === 0 || member.slot < 0) return;
   const regions = v.intent.bits.setCount;
-  v.dataInDoubt = { path: member.path, regions, byForce: false };
+  v.dataInDoubt = { path: member.path, regions, cause: 'lost' };
   v.emit(
     'data-in-doubt',
     'critical',

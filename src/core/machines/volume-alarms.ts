@@ -214,18 +214,22 @@ function contentAlarms(facts: VolumeFacts, add: Add): void {
   const { parityErrors, legSharesFileSystem } = facts;
   const { mismatches, repairing, unreadableBytes } = facts.scrub;
   if (facts.dataInDoubt !== null) {
-    const { path, regions, byForce } = facts.dataInDoubt;
-    add(
-      'data-in-doubt',
-      'critical',
-      byForce
-        ? `The volume was started by force after an unclean stop, without drive ${path} and without a log that covers ` +
-            `it: in ${count(regions, 'region')} that had been written to, what only that drive held may be wrong. ` +
-            `Check or restore that data; then start the volume anew: ${commands.restart(facts)}`
-        : `Drive ${path} failed after an unclean stop and before the resync: in ${count(regions, 'region')} ` +
-            'that had been written to, what only it held may be wrong. Check or restore that data; ' +
-            `if the drive still works, stop the volume and assemble it with the drive: ${commands.restart(facts)}`,
-    );
+    const { path, regions, cause } = facts.dataInDoubt;
+    const where = `in ${count(regions, 'region')} that had been written to`;
+    const said = {
+      lost:
+        `Drive ${path} failed after an unclean stop and before the resync: ${where}, what only it held may be wrong. ` +
+        'Check or restore that data; if the drive still works, stop the volume and assemble it with the drive: ',
+      forced:
+        'The volume was started by force after an unclean stop, ' +
+        `without drive ${path} and without a log that covers it: ${where}, what only that drive held may be wrong. ` +
+        'Check or restore that data; then start the volume anew: ',
+      older:
+        `The volume was started by force without drive ${path}, of which no record says that it was out: if it was ` +
+        'the last one in use, what was written since is missing here. ' +
+        'Check or restore that data; then start the volume anew: ',
+    };
+    add('data-in-doubt', 'critical', `${said[cause]}${commands.restart(facts)}`);
   }
   if (facts.unmade !== null) {
     const { path, stripes, offset } = facts.unmade;

@@ -57,7 +57,8 @@ export interface VolumeFacts {
   readonly dataInDoubt: {
     readonly path: string;
     readonly regions: number;
-    readonly byForce: boolean;
+    /** `older`: a mirror was started by force from copies of which a drive that is missing may have a newer one. */
+    readonly cause: 'lost' | 'forced' | 'older';
   } | null;
   /** Stripes of a member that a rebuild could not make; where the first begins in the volume. */
   readonly unmade: {

@@ -113,12 +113,14 @@ function optimal(facts: VolumeFacts): Story {
   const { log, scrub } = facts;
   const members = 'Every member is online and in sync';
   if (facts.dataInDoubt !== null) {
-    const lost = facts.dataInDoubt.byForce
-      ? 'it was started by force after an unclean stop, without a drive and without a log'
-      : 'a drive was lost after an unclean stop, before the resync';
+    const why = {
+      lost: 'a drive was lost after an unclean stop, before the resync',
+      forced: 'it was started by force after an unclean stop, without a drive and without a log',
+      older: 'it was started by force without a drive that may have had what is newer',
+    };
     return story(
       'Part of the data may be wrong.',
-      `${members}, but ${lost}.`,
+      `${members}, but ${why[facts.dataInDoubt.cause]}.`,
       'Check or restore what was written last before the stop; then start the volume anew: ' +
         commands.restart(facts),
     );

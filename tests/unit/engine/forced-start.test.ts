@@ -37,3 +37,21 @@ test('a start by force that a log covers leaves nothing in doubt', async () => {
   assert.ok(!scene.alarms().includes('data-in-doubt'), scene.alarms().join(', '));
   await scene.check('started by force');
 });
+
+test('a mirror started by force from the copy that the other had gone on without says that it may be old', async () => {
+  const scene = await Scene.make(1, { seed: 431, members: 2 });
+  const { world } = scene;
+  await scene.put(0, scene.model.sectors);
+  await scene.flush();
+  world.at('d0').vanish();
+  await scene.put(5, 9);
+  scene.crash(false, world.random.next);
+  world.at('d0').reappear();
+  world.at('d1').vanish();
+  const refused = await world.tryAssemble();
+  assert.equal(refused.ok ? 'started' : refused.problem.code, 'members-missing');
+  assert.ok((await world.tryAssemble(true)).ok);
+  assert.ok(scene.alarms().includes('data-in-doubt'), scene.alarms().join(', '));
+  assert.equal(scene.core.dataInDoubt?.cause, 'older');
+  assert.equal(scene.core.dataInDoubt?.regions, scene.core.intent.bits.count);
+});

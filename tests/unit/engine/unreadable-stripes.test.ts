@@ -146,7 +146,7 @@ test('a member fails while images are redone of which one is lost: nobody is sai
     [true],
     told.join(' | '),
   );
-  assert.equal(scene.core.dataInDoubt?.byForce, false);
+  assert.equal(scene.core.dataInDoubt?.cause, 'lost');
 });
 
 test('a bad block where nothing can be owed keeps no degraded volume from starting', async () => {

@@ -115,12 +115,17 @@ describe('the story of', () => {
         'Restore those blocks, or write them anew; then check again: locum scrub start v',
       ],
       [
-        { dataInDoubt: { path: '/dev/sdb', regions: 1, byForce: false } },
+        { dataInDoubt: { path: '/dev/sdb', regions: 1, cause: 'lost' } },
         'Check or restore what was written last before the stop; then start the volume anew: ' +
           'locum volume stop v && locum volume assemble v',
       ],
       [
-        { dataInDoubt: { path: '/dev/sdb', regions: 1, byForce: true } },
+        { dataInDoubt: { path: '/dev/sdb', regions: 1, cause: 'forced' } },
+        'Check or restore what was written last before the stop; then start the volume anew: ' +
+          'locum volume stop v && locum volume assemble v',
+      ],
+      [
+        { dataInDoubt: { path: '/dev/sdb', regions: 1, cause: 'older' } },
         'Check or restore what was written last before the stop; then start the volume anew: ' +
           'locum volume stop v && locum volume assemble v',
       ],

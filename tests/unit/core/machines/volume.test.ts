@@ -257,7 +257,7 @@ test('every alarm of something wrong ends with a command, volume and drive fille
     log: failedLog,
     window: { ...open, recall: true, overdue: true, heldReads: 1 },
     writesHeld: 1,
-    dataInDoubt: { path: '/dev/sdd', regions: 3, byForce: false },
+    dataInDoubt: { path: '/dev/sdd', regions: 3, cause: 'lost' },
     parityErrors: 1,
     scrub: { mismatches: 2, repairing: false, unreadableBytes: 4096 },
   };
@@ -314,7 +314,7 @@ test('every alarm code is raised by something', () => {
     },
     {
       ...healthy,
-      dataInDoubt: { path: '/dev/sdd', regions: 3, byForce: false },
+      dataInDoubt: { path: '/dev/sdd', regions: 3, cause: 'lost' },
       unmade: { path: '/dev/sdd', stripes: 1, offset: 0 },
       rebuildStopped: { slot: 1, path: '/dev/sdb', reason: 'x' },
       parityErrors: 1,
