@@ -18,7 +18,9 @@ import type { VolumeCore } from './volume-core.ts';
  */
 export function startResync(v: VolumeCore): void {
   const resync = v.resync;
-  if (resync === null) return;
+  // One that meets the absence of a drive, and a drive that is back: the job ends, and the next is the ticker's.
+  if (resync === null || resync.isRunning) return;
+  resync.isRunning = true;
   const job = sweepOver(
     v,
     {
@@ -80,7 +82,9 @@ const agreeOne = (v: VolumeCore, stripe: StripeIndex, buffer: Address): Promise<
   );
 
 async function finishResync(v: VolumeCore, resync: Recovery, job: Sweep): Promise<void> {
-  if ((await job.finished) !== 'done') return;
+  const state = await job.finished;
+  resync.isRunning = false;
+  if (state !== 'done') return;
   if (resync.unmade.size === 0) return endResync(v, resync);
   const isNews = resync.stopped === '';
   resync.stopped = 'drives cannot be read';
