@@ -79,6 +79,8 @@ export async function readKept<T>(
 export async function removeKept(folder: string, id: string): Promise<void> {
   for (const ending of ['.json', UNREADABLE]) await rm(join(folder, id + ending), { force: true });
   await rm(join(folder, id), { recursive: true, force: true });
+  // What a write left that found no room.
+  await rm(join(folder, `${id}.json.new`), { force: true });
 }
 
 const idsOf = (names: readonly string[], ending: string): string[] =>

@@ -164,7 +164,7 @@ export class RecordStore<T> {
 
   #couldNot(record: T, { message }: Error): void {
     const id = this.#kind.idOf(record);
-    const reason = `the record of ${this.#kind.name} ${id} cannot be written: ${message}`;
+    const reason = `the record of ${this.#kind.name} ${id} cannot be written to ${this.#folder}: ${message}`;
     if (this.#unwritten.get(id) !== reason) this.#onTrouble(reason);
     this.#unwritten.set(id, reason);
     if (this.#isClosed || this.#retries.has(id)) return;

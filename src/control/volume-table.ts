@@ -215,7 +215,8 @@ export class VolumeTable {
       await this.options.known.save();
       this.#unsaved = null;
     } catch (error) {
-      const reason = `volumes.json cannot be written: ${(error as Error).message}`;
+      const { stateDirectory } = this.options.server();
+      const reason = `volumes.json cannot be written to ${stateDirectory}: ${(error as Error).message}`;
       if (reason !== this.#unsaved) this.options.onTrouble(reason);
       this.#unsaved = reason;
     }

@@ -90,7 +90,10 @@ test('a list of volumes that cannot be written is an alarm of each, until it can
   await machine.create('other', 1);
   for (const volume of ['tank', 'other']) {
     const { alarms } = await machine.status(volume);
-    assert.match(alarms.at(-1)?.message ?? '', /volumes\.json cannot be written: .*Make room/);
+    assert.match(
+      alarms.at(-1)?.message ?? '',
+      /volumes\.json cannot be written to .*: .*Make room/,
+    );
   }
   const said = machine.trouble.filter((line) => line.startsWith('volumes.json'));
   assert.equal(said.length, 1, said.join());
