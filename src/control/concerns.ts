@@ -21,7 +21,10 @@ export type ConcernSource = (volume: string) => readonly Concern[];
 export function withConcerns(status: VolumeStatus, concerns: readonly Concern[]): VolumeStatus {
   if (concerns.length === 0) return status;
   const isWell = status.alarms.every(({ severity }) => severity === 'info');
-  const next = isWell && status.state !== 'halted' ? concerns[0]!.next : '';
+  const [first] = concerns;
+  // What is under way by itself comes before what the volume, which does not know of it, advises to do by hand.
+  const goesOn = first?.alarm === null ? `${first.next} Else: ${status.story.next}` : '';
+  const next = status.state === 'halted' ? '' : isWell ? first!.next : goesOn;
   return {
     ...status,
     alarms: [...status.alarms, ...concerns.flatMap(({ alarm }) => alarm ?? [])],

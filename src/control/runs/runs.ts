@@ -235,7 +235,7 @@ export class Runs implements RunService {
 
 /** Otherwise the volume would advise to close the window by hand, which is refused. */
 const goesOn = (volume: string, { purpose, step }: RunReport): string =>
-  `Nothing to do: its run (${purpose}, ${step}) brings the drive back by itself. \`locum window show ${volume}\` tells how far it is.`;
+  `Its run (${purpose}, ${step}) brings the drive back by itself; \`locum window show ${volume}\` tells how far it is.`;
 
 const withoutOutput = (report: RunReport): RunReport => ({
   ...structuredClone({ ...report, steps: [] }),

@@ -17,10 +17,7 @@ test('a drive that answers as another one: an alarm, and the next step, until it
   const { id, gate } = await machine.runUpTo('activate');
   const atWork = await machine.status('tank');
   assert.deepEqual(codes(atWork), []);
-  assert.match(
-    atWork.story.next,
-    /^Nothing to do: its run \(firmware, activate\) brings the drive/,
-  );
+  assert.match(atWork.story.next, /^Its run \(firmware, activate\) brings the drive/);
   const drive = machine.tools.drive(path!);
   const { serial } = drive;
   drive.serial = 'SOMEBODY';
@@ -116,3 +113,17 @@ test('a run of a volume that was stopped, or does not answer, is shown all the s
 });
 
 const on = { params: { volume: 'tank' }, query: {} };
+
+test('another drive fails under a tool: that its run goes on is said before what could be done by hand', async (t) => {
+  const machine = await Machine.boot(t);
+  const drives = await machine.create('tank', 5);
+  const { id, gate } = await machine.runUpTo('stage');
+  machine.at(drives[3]!).vanish();
+  await machine.writeSome('tank', 5);
+  const { story } = await machine.untilStatus('tank', (status) =>
+    codes(status).includes('second-failure'),
+  );
+  assert.match(story.next, /^Its run \(firmware, stage\) brings .* Else: /);
+  gate.open();
+  await machine.ended(id);
+});
