@@ -314,7 +314,7 @@ async function readChecked(
   const offset = g.memberOffset(stripe, column);
   // Lock first, buffer second, as everywhere: who holds a buffer never waits for a lock.
   if (!v.locks.tryLock(stripe)) await v.locks.lock(stripe);
-  const scratch = await buffers.takeLater(lengthBytes, 'engine');
+  const scratch = await buffers.takeLater(lengthBytes, 'stripe');
   try {
     if (scratch === 0) return ENOMEM;
     // While lock and buffer were waited for a drive may have gone, and one that is still blank have its slot.

@@ -284,7 +284,7 @@ async function retryStripe(
   const { buffers } = v.environment;
   const bytes = v.geometry.columnsOf(stripe);
   const offset = v.geometry.memberOffset(stripe, 0);
-  const buffer = await buffers.takeLater(bytes, 'engine');
+  const buffer = await buffers.takeLater(bytes, 'stripe');
   if (buffer === 0) return;
   try {
     const unusable = v.members.absentMask | bit(member.slot);

@@ -81,7 +81,7 @@ async function xorOfOthers(
   // Those who are the members now: while a buffer is waited for, a slot may get a drive that holds nothing yet.
   const others = members.slots.filter((other) => other.slot !== slot);
   // The first source is read straight into the result; the rest into one scratch buffer.
-  const scratch = await buffers.takeLater(lengthBytes * Math.max(1, others.length - 1), 'engine');
+  const scratch = await buffers.takeLater(lengthBytes * Math.max(1, others.length - 1), 'mend');
   if (scratch === 0) return { errno: ENOMEM, member: null };
   try {
     const addresses = others.map((_, index) =>
@@ -115,7 +115,7 @@ export async function consistent(
   const { members, buffers, kernels, mirrored } = from;
   if (!mirrored && unusable !== 0) return { errno: EIO, member: null, equal: false };
   const asked = members.slots.filter(({ slot }) => (unusable & bit(slot)) === 0);
-  const scratch = await buffers.takeLater(lengthBytes * Math.max(1, asked.length - 1), 'engine');
+  const scratch = await buffers.takeLater(lengthBytes * Math.max(1, asked.length - 1), 'scratch');
   if (scratch === 0) return { errno: ENOMEM, member: null, equal: false };
   try {
     const addresses = asked.map((_, i) =>

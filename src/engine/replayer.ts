@@ -172,7 +172,7 @@ async function replayStripe(v: VolumeCore, stripe: StripeIndex): Promise<Replaye
   const marked = v.intent.mark(stripe, stripe);
   if (marked !== null) await marked;
   if (!v.locks.tryLock(stripe)) await v.locks.lock(stripe);
-  const buffer = await buffers.takeLater(stripeBytes, 'engine');
+  const buffer = await buffers.takeLater(stripeBytes, 'stripe');
   try {
     if (buffer === 0) return failed(ENOMEM);
     const extents: Extent[] = [];

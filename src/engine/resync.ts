@@ -140,7 +140,7 @@ export async function retryResync(v: VolumeCore, resync: Recovery): Promise<void
 async function retryStripe(v: VolumeCore, resync: Recovery, stripe: StripeIndex): Promise<void> {
   const { buffers } = v.environment;
   const bytes = v.geometry.columnsOf(stripe);
-  const buffer = await buffers.takeLater(bytes, 'engine');
+  const buffer = await buffers.takeLater(bytes, 'stripe');
   if (buffer === 0) return;
   try {
     const offset = v.geometry.memberOffset(stripe, 0);

@@ -199,8 +199,8 @@ class Scratch {
   async take(): Promise<boolean> {
     const { buffers } = this.#v.environment;
     const bytes = this.#hullBytes * (this.#place.size + 1);
-    this.#base = buffers.take(bytes, 'engine');
-    if (this.#base === 0) this.#base = await buffers.takeLater(bytes, 'engine');
+    this.#base = buffers.take(bytes, 'scratch');
+    if (this.#base === 0) this.#base = await buffers.takeLater(bytes, 'scratch');
     return this.#base !== 0;
   }
 

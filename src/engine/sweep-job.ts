@@ -33,7 +33,7 @@ export function sweepOver(
     if (locked) await v.locks.lockRange(first, last);
     const offset = g.memberOffset(first, 0);
     const bytes = g.memberOffset(last, 0) + g.columnsOf(last) - offset;
-    const buffer = await v.environment.buffers.takeLater(bytes, 'engine');
+    const buffer = await v.environment.buffers.takeLater(bytes, 'stripe');
     try {
       if (buffer === 0) return { failed: 'no memory for a step' };
       // The write that held the lock may have halted the volume, and left stripes that do not add up, on no record.

@@ -37,7 +37,7 @@ export function startVerify(v: VolumeCore, member: Member, mode: VerifyMode): Sw
     false,
     async (_first, _count, offset, bytes, buffer) => {
       const { buffers, kernels } = v.environment;
-      const own = await buffers.takeLater(bytes, 'engine');
+      const own = await buffers.takeLater(bytes, 'scratch');
       try {
         if (own === 0) return { failed: 'no memory for a step' };
         const errno = await v.members.readData(member.slot, offset, own, bytes);

@@ -17,7 +17,7 @@
  */
 
 import { EIO, type Errno, OK } from '../base/errno.ts';
-import type { StripeIndex } from '../base/units.ts';
+import { roundDown, type StripeIndex } from '../base/units.ts';
 import type { StripeLogWord, WindowOutcome } from '../core/format/label.ts';
 import type { Geometry } from '../core/geometry.ts';
 import type { VolumeFacts } from '../core/machines/volume-facts.ts';
@@ -164,6 +164,7 @@ export class VolumeCore {
       kernels: environment.kernels,
       mirrored: geometry.level.mirrored,
     };
+    environment.buffers.keepAside(largestBuffer(geometry, limits));
   }
 
   /** Is parity (or the mirror) of this stripe known to agree with its data? */
@@ -273,4 +274,10 @@ export class VolumeCore {
   ): void {
     this.environment.emit({ volume: this.name, kind, severity, message, detail });
   }
+}
+
+/** That a step asks for at once: the chunks of a stripe, or what a step of a job reads of the other members. */
+function largestBuffer({ members, chunkBytes }: Geometry, { sweepStepBytes }: Limits): number {
+  const stepBytes = Math.max(chunkBytes, roundDown(sweepStepBytes, chunkBytes));
+  return Math.max(members * chunkBytes, (members - 1) * stepBytes);
 }

@@ -216,7 +216,7 @@ async function writeZeroes(
   lengthBytes: number,
 ): Promise<Errno> {
   const { buffers } = v.environment;
-  const zeroes = await buffers.takeLater(lengthBytes, 'engine');
+  const zeroes = await buffers.takeLater(lengthBytes, 'request');
   if (zeroes === 0) return ENOMEM;
   try {
     buffers.bytes.fill(0, zeroes, zeroes + lengthBytes);
@@ -232,7 +232,7 @@ async function writeZeroBytes(
   lengthBytes: number,
 ): Promise<Errno> {
   const { buffers } = v.environment;
-  const zeroes = await buffers.takeLater(BLOCK_BYTES, 'engine');
+  const zeroes = await buffers.takeLater(BLOCK_BYTES, 'client');
   if (zeroes === 0) return ENOMEM;
   try {
     buffers.bytes.fill(0, zeroes, zeroes + lengthBytes);

@@ -10,11 +10,15 @@
  *   1. Every page belongs to exactly one block, which is free, cached (free, on a stack), taken, or
  *      held.
  *   2. A held block was given back while pinned: it is not free until its last unpin.
- *   3. `freeBytes` counts free and cached blocks. A `client` never brings it below the reserve.
+ *   3. `freeBytes` counts free and cached blocks, less what is missing of those kept aside. A `client` never brings it below
+ *      the reserve.
  *   4. Page 0 is never handed out, so that address 0 means "none".
  *   5. While a client waits, no later one overtakes him. Of the engine one that asks for less does, however often, when
  *      what is free lies in pieces too small for him: it may hold what he waits for, and a queue behind him would never
  *      move. He is asked first each time something is given back, so the first whole piece that there is is his.
+ *   6. Blocks kept aside are never split, and given only when there is nothing else: to a taker while more are left than
+ *      there are kinds after his (buffers.ts), each of which so finds one. However much of the reserve is in pieces, who
+ *      holds a lock gets his whole buffer, and those who wait for the lock give back theirs.
  * Pages nobody has touched cost no memory; the stacks reuse the last buffer first to keep it so.
  */
 
@@ -34,6 +38,12 @@ const MAX_ORDER = 14;
 const CACHED_ORDERS = 6;
 const CACHE_DEPTH = 256;
 const NONE = -1;
+
+/** How many of the blocks kept aside each kind leaves to those after it. A client gets none. */
+const LEAVES = { request: 4, stripe: 3, scratch: 2, mend: 1, engine: 0 } as const;
+const ASIDE_BLOCKS = 5;
+/** Whom a buffer that was given back is offered to first. */
+const SERVED: readonly Taker[] = ['engine', 'mend', 'scratch', 'stripe', 'request', 'client'];
 
 const FREE = 0;
 const CACHED = 1;
@@ -86,7 +96,18 @@ export class BufferPool implements Buffers {
   readonly #firstFree = new Int32Array(MAX_ORDER + 1).fill(NONE);
   readonly #cache = new Int32Array(CACHED_ORDERS * CACHE_DEPTH);
   readonly #cached = new Int32Array(CACHED_ORDERS);
-  readonly #waiting: Record<Taker, Waiter[]> = { engine: [], client: [] };
+  readonly #waiting: Record<Taker, Waiter[]> = {
+    client: [],
+    request: [],
+    stripe: [],
+    scratch: [],
+    mend: [],
+    engine: [],
+  };
+  #waiters = 0;
+  /** First pages of the blocks kept aside that are there, and the order of all of them; NONE: nothing is kept aside. */
+  readonly #aside: number[] = [];
+  #asideOrder = NONE;
 
   constructor(options: BufferPoolOptions = {}) {
     const sizeBytes = options.sizeBytes ?? 256 * MIB;
@@ -125,8 +146,10 @@ export class BufferPool implements Buffers {
     this.#previous.fill(NONE);
     this.#firstFree.fill(NONE);
     this.#cached.fill(0);
-    this.#waiting.engine.length = 0;
-    this.#waiting.client.length = 0;
+    for (const taker of SERVED) this.#waiting[taker].length = 0;
+    this.#waiters = 0;
+    this.#aside.length = 0;
+    this.#asideOrder = NONE;
     this.#freeBytes = 0;
     this.#state[0] = TAKEN;
     this.#fillWithBlocks();
@@ -136,6 +159,26 @@ export class BufferPool implements Buffers {
 
   get freeBytes(): number {
     return this.#freeBytes;
+  }
+
+  keepAside(lengthBytes: number): void {
+    let order = Math.min(orderOf(lengthBytes), MAX_ORDER);
+    while (order > 0 && ASIDE_BLOCKS * (PAGE_BYTES << order) > this.sizeBytes / 2) order -= 1;
+    const before = this.#asideOrder;
+    if (order <= before) return;
+    // Those of before that are out come back as blocks like any other.
+    for (const page of this.#aside.splice(0)) this.#giveBlock(page, before);
+    if (before !== NONE) this.#freeBytes += ASIDE_BLOCKS * (PAGE_BYTES << before);
+    this.#asideOrder = order;
+    this.#freeBytes -= ASIDE_BLOCKS * (PAGE_BYTES << order);
+    this.#mergeCaches();
+    // What is in use now may leave too few; the next of this size that is given back makes up for it.
+    while (this.#aside.length < ASIDE_BLOCKS) {
+      const page = this.#takeBlock(order);
+      if (page === NONE) return;
+      this.#state[page] = CACHED;
+      this.#aside.push(page);
+    }
   }
 
   take(lengthBytes: number, taker: Taker): Address {
@@ -155,6 +198,7 @@ export class BufferPool implements Buffers {
     if (address !== 0) return Promise.resolve(address);
     return new Promise((resolve) => {
       const before = this.#waiting[taker].push({ order, resolve }) - 1;
+      this.#waiters += 1;
       if (before > 0) this.#serve(taker);
     });
   }
@@ -188,9 +232,8 @@ export class BufferPool implements Buffers {
   }
 
   #take(order: number, taker: Taker): Address {
-    const sizeBytes = PAGE_BYTES << order;
-    const floorBytes = taker === 'client' ? this.reserveBytes : 0;
-    if (this.#freeBytes - sizeBytes < floorBytes) return 0 as Address;
+    if (taker === 'client' && this.#freeBytes - (PAGE_BYTES << order) < this.reserveBytes)
+      return 0 as Address;
     let page = NONE;
     if (order < CACHED_ORDERS && this.#cached[order]! > 0) {
       const depth = --this.#cached[order]!;
@@ -198,13 +241,23 @@ export class BufferPool implements Buffers {
     } else {
       page = this.#takeBlock(order);
       if (page === NONE && this.#mergeCaches()) page = this.#takeBlock(order);
+      if (page === NONE && taker !== 'client') page = this.#takeAside(order, LEAVES[taker]);
       if (page === NONE) return 0 as Address;
     }
+    const sizeBytes = PAGE_BYTES << this.#order[page]!;
     this.#state[page] = TAKEN;
     this.#freeBytes -= sizeBytes;
     const address = (page * PAGE_BYTES) as Address;
+    this.#usedEnd = Math.max(this.#usedEnd, address + sizeBytes);
     if (this.#debug) this.#fillWithGarbage(address, sizeBytes);
     return address;
+  }
+
+  #takeAside(order: number, leaves: number): number {
+    if (order > this.#asideOrder || this.#aside.length <= leaves) return NONE;
+    const page = this.#aside.pop()!;
+    this.#order[page] = this.#asideOrder;
+    return page;
   }
 
   #release(page: number): void {
@@ -212,14 +265,16 @@ export class BufferPool implements Buffers {
     const sizeBytes = PAGE_BYTES << order;
     this.#freeBytes += sizeBytes;
     if (this.#debug) this.bytes.fill(POISON, page * PAGE_BYTES, page * PAGE_BYTES + sizeBytes);
-    if (order < CACHED_ORDERS && this.#cached[order]! < CACHE_DEPTH) {
+    if (order === this.#asideOrder && this.#aside.length < ASIDE_BLOCKS) {
+      this.#state[page] = CACHED;
+      this.#aside.push(page);
+    } else if (order < CACHED_ORDERS && this.#cached[order]! < CACHE_DEPTH) {
       this.#state[page] = CACHED;
       this.#cache[order * CACHE_DEPTH + this.#cached[order]!++] = page;
     } else {
       this.#giveBlock(page, order);
     }
-    if (this.#waiting.engine.length > 0) this.#serve('engine');
-    if (this.#waiting.client.length > 0) this.#serve('client');
+    if (this.#waiters > 0) for (const taker of SERVED) this.#serve(taker);
   }
 
   #serve(taker: Taker): void {
@@ -231,6 +286,7 @@ export class BufferPool implements Buffers {
       const address = one.order < none ? this.#take(one.order, taker) : 0;
       if (address !== 0) {
         waiting.splice(i, 1);
+        this.#waiters -= 1;
         one.resolve(address as Address);
         continue;
       }
@@ -252,7 +308,6 @@ export class BufferPool implements Buffers {
       this.#link(page + (1 << found), found);
     }
     this.#order[page] = order;
-    this.#usedEnd = Math.max(this.#usedEnd, (page + (1 << order)) * PAGE_BYTES);
     return page;
   }
 

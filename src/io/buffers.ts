@@ -3,23 +3,38 @@
  * kernels and JavaScript all work on the same bytes without a copy. Its size is fixed when it is
  * made, so its address never moves.
  *
- * Two kinds of takers: `client` (payloads of host requests) is refused while less than the reserve
- * is free; `engine` (parity, old data, metadata) may use the reserve, so that work already admitted
- * can always finish.
+ * A `client` is refused while less than the reserve is free: the rest is for the work that was already admitted. Some of it
+ * is kept aside in whole blocks, at least one for each kind of taker inside the engine, so that this work can always finish:
+ *
+ *   client    payload of a host request, which holds nothing else yet
+ *   request   inside the gate, before it has a lock: zeroes to be written
+ *   stripe    under the locks of stripes: what a replay, a step of a job or a checked read works on
+ *   scratch   beside that: old chunks and parity of a write, the other members of a comparison
+ *   mend      beside that: the others, from which a part that cannot be read is made; records that are read back
+ *   engine    beside anything: headers, labels, pieces of the log
+ *
+ * Whoever holds a buffer, or a lock, waits only for buffers of a kind further down. The last kind waits for drives alone; so
+ * it gives back what it has, its block is there for the next of it, and in the end for each kind above.
  */
 
 import type { Address } from '../base/units.ts';
 
-export type Taker = 'client' | 'engine';
+export type Taker = 'client' | 'request' | 'stripe' | 'scratch' | 'mend' | 'engine';
 
 export interface Buffers {
   /** All of the pool; index it by Address. */
   readonly bytes: Uint8Array;
   readonly view: DataView;
+  /** What is kept aside does not count; what is out of that is missing here. */
   readonly freeBytes: number;
+  /**
+   * From now on blocks of at least so much are kept aside, as far as the pool has room for that: the largest buffer that
+   * the engine asks for in one step. Never less than was asked for before.
+   */
+  keepAside(lengthBytes: number): void;
   /** A buffer of at least `lengthBytes`, 4096-aligned, contents undefined; 0 when there is none. */
   take(lengthBytes: number, taker: Taker): Address;
-  /** Resolves with a buffer as soon as there is one; first come, first served. */
+  /** Resolves with a buffer as soon as there is one; of one kind first come, first served (but see BufferPool). */
   takeLater(lengthBytes: number, taker: Taker): Promise<Address>;
   give(address: Address): void;
   slice(address: Address, lengthBytes: number): Uint8Array;

@@ -73,7 +73,7 @@ export class PayloadReader {
     target: Address,
   ): Promise<Errno> {
     const { buffers } = this.#environment;
-    const own = await buffers.takeLater(blocks * BLOCK_BYTES, 'engine');
+    const own = await buffers.takeLater(blocks * BLOCK_BYTES, 'mend');
     const leg = this.#choose();
     let errno: Errno = leg === null ? EIO : await this.#readFrom(leg, block, blocks, own);
     if (leg !== null && (errno !== OK || this.#firstBad(block, blocks, own) >= 0)) {

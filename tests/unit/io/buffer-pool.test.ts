@@ -106,6 +106,84 @@ test('of the engine who asks for less overtakes who waits for a whole piece, how
   assert.equal(await settledSoon(large), 512 * KIB, 'the first whole piece');
 });
 
+const kinds = ['request', 'stripe', 'scratch', 'mend', 'engine'] as const;
+
+test('what clients left free lay in pieces too small for a step of a write: whole blocks are kept aside for the engine', async () => {
+  const pool = new BufferPool({ sizeBytes: 4 * MIB, debug: true });
+  pool.keepAside(192 * KIB);
+  const freeBytes = pool.freeBytes;
+  const taken = takeAll(pool, 4096, 'client');
+  while (pool.freeBytes > 0) taken.push(pool.take(4096, 'engine'));
+  taken.sort((a, b) => a - b);
+  for (const address of taken.filter((_, i) => i % 2 === 0)) pool.give(address);
+  assert.ok(pool.freeBytes > MIB, 'more than enough is free');
+  assert.equal(pool.take(8192, 'client'), 0, 'and nothing of it is whole');
+  const held = await Promise.all(kinds.map((kind) => settledSoon(pool.takeLater(192 * KIB, kind))));
+  assert.ok(!held.includes('waiting'), 'each kind finds a block of its own');
+  const second = pool.takeLater(192 * KIB, 'stripe');
+  assert.equal(await settledSoon(second), 'waiting', 'the others are for those further down');
+  const piece = await settledSoon(pool.takeLater(4096, 'stripe'));
+  assert.notEqual(piece, 'waiting', 'who asks for less has the pieces');
+  for (const address of held.slice(2)) pool.give(address as Address);
+  assert.equal(await settledSoon(second), 'waiting');
+  pool.give(held[1] as Address);
+  const last = await settledSoon(second);
+  assert.equal(last, held[1]);
+  for (const address of [held[0], last, piece]) pool.give(address as Address);
+  for (const address of taken.filter((_, i) => i % 2 === 1)) pool.give(address);
+  assert.equal(pool.freeBytes, freeBytes);
+});
+
+/** So many steps at once: each takes a payload, one buffer of each kind, and gives all back. How many come to their end. */
+async function stepsDone(pool: BufferPool, steps: number, stepBytes: number): Promise<number> {
+  let done = 0;
+  const step = async (number: number): Promise<void> => {
+    const held = [await pool.takeLater(4096 << (number % 4), 'client')];
+    for (const kind of kinds) {
+      await new Promise(setImmediate);
+      held.push(await pool.takeLater(kind === 'engine' ? 4096 : stepBytes, kind));
+    }
+    for (const address of held) pool.give(address);
+    done++;
+  };
+  for (let number = 0; number < steps; number++) void step(number);
+  for (let before = -1, turns = 0; turns < 50; turns++) {
+    turns = done === before ? turns : 0;
+    before = done;
+    await new Promise(setImmediate);
+  }
+  return done;
+}
+
+test('steps that hold one buffer and wait for the next do not wait for each other for ever', async () => {
+  const sizeBytes = 4 * MIB;
+  const pool = new BufferPool({ sizeBytes, debug: true });
+  assert.ok((await stepsDone(pool, 300, 192 * KIB)) < 300, 'without blocks kept aside they do');
+  pool.reset();
+  pool.keepAside(192 * KIB);
+  const freeBytes = pool.freeBytes;
+  assert.equal(await stepsDone(pool, 300, 192 * KIB), 300);
+  assert.equal(pool.freeBytes, freeBytes);
+});
+
+test('what is kept aside grows with what is asked for, within half of the pool, and is whole again afterwards', () => {
+  const pool = new BufferPool({ sizeBytes: 8 * MIB, debug: true });
+  const wholeBytes = pool.freeBytes;
+  pool.keepAside(64 * KIB);
+  assert.equal(wholeBytes - pool.freeBytes, 5 * 64 * KIB);
+  takeAll(pool, 4096, 'client');
+  const taken = takeAll(pool, 64 * KIB, 'engine');
+  pool.keepAside(100 * KIB);
+  for (const address of taken) pool.give(address);
+  pool.keepAside(4096);
+  assert.equal(takeAll(pool, 128 * KIB, 'engine').length >= 5, true);
+  pool.reset();
+  assert.equal(pool.freeBytes, wholeBytes);
+  pool.keepAside(4 * MIB);
+  assert.equal(wholeBytes - pool.freeBytes, 5 * 512 * KIB, 'as much as there is room for');
+  assert.equal(pool.take(2 * MIB, 'client') > 0, true);
+});
+
 test('a waiting client does not hold up the engine', async () => {
   const pool = small();
   const taken = takeAll(pool, 4096, 'client');
