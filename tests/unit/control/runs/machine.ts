@@ -427,8 +427,17 @@ export class Machine {
   ): Promise<{ id: string; gate: ReturnType<ToolBox['gate']> }> {
     const gate = this.tools.gate(step);
     const { id } = await this.run('tank', '1', over);
-    await gate.arrived;
+    const never = new AbortController();
+    const ended = this.#endOf(id, never.signal);
+    await Promise.race([gate.arrived, ended]);
+    never.abort();
+    assert.notEqual(this.control.runs.get(id)?.state, 'ended', `it never came to ${step}`);
     return { id, gate };
+  }
+
+  /** However long it takes, or until nobody waits for it any more. */
+  async #endOf(id: string, never: AbortSignal): Promise<void> {
+    while (!never.aborted && this.control.runs.get(id)?.state !== 'ended') await delay(20);
   }
 
   async untilRun(id: string, is: (run: RunReport) => boolean): Promise<RunReport> {
