@@ -160,10 +160,11 @@ export class LabelWatch {
     return readings;
   }
 
-  /** A generation, once left, never comes back. */
+  /** A generation, once left, never comes back; one that no member was there to be written to has never been. */
   #watchGeneration(core: VolumeCore, where: string): void {
     const { generation } = core.metadata;
-    if (generation === this.#generation) return;
+    const isOnRecord = core.members.slots.some(({ drive }) => drive !== null);
+    if (generation === this.#generation || !isOnRecord) return;
     const again = this.#generations.has(generation);
     objectTo('labels', again, () => `${where}: generation ${generation} is used again`);
     this.#generations.add(generation);
