@@ -315,7 +315,7 @@ test('a window whose time is over under a run: the volume goes on, and gets the 
   const machine = await Machine.boot(t);
   await machine.create('tank', 5);
   await machine.writeSome('tank', 20);
-  const { id, gate } = await machine.runUpTo('stage', { window: { maxMs: 3_000 } });
+  const { id, gate } = await machine.runUpTo('stage', { window: { maxMs: 5_000 } });
   await machine.writeSome('tank', 10);
   await machine.untilStatus('tank', ({ window, state }) => window === null && state === 'degraded');
   assert.equal(machine.control.runs.get(id)?.state, 'running', 'the tool is let finish');

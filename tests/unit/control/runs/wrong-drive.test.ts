@@ -75,7 +75,7 @@ test('a volume that went on without the drive is not given what answers in its p
   const machine = await Machine.boot(t);
   const [, path] = await machine.create('tank', 5);
   await machine.writeSome('tank', 10);
-  const { id, gate } = await machine.runUpTo('activate', { window: { maxMs: 3_000 } });
+  const { id, gate } = await machine.runUpTo('activate', { window: { maxMs: 5_000 } });
   const drive = machine.tools.drive(path!);
   const { serial } = drive;
   drive.serial = 'SOMEBODY';
@@ -102,7 +102,7 @@ test('a spare took the place of the drive that was away: it is named in what to 
   const on = { params: { volume: 'tank' }, query: {} };
   const body = { path: '/dev/spare', spare: true };
   assert.ok((await machine.control.handlers.driveAdd({ ...on, body })).ok);
-  const { id, gate } = await machine.runUpTo('activate', { window: { maxMs: 3_000 } });
+  const { id, gate } = await machine.runUpTo('activate', { window: { maxMs: 5_000 } });
   await machine.untilStatus('tank', (it) => it.window === null && it.state === 'optimal');
   gate.open();
   const waits = await machine.untilRun(id, ({ sentence }) => /taken its place/.test(sentence));
@@ -205,7 +205,7 @@ test('a free part of the drive cannot be given to a volume while its members are
 
 test('the volume went on without the drive: what is advised then, a new disk under its name, is taken', async (t) => {
   const machine = await withPartitions(t);
-  const { id, gate } = await machine.runUpTo('activate', { window: { maxMs: 3_000 } });
+  const { id, gate } = await machine.runUpTo('activate', { window: { maxMs: 5_000 } });
   machine.tools.drive('/dev/sdb').isGone = true;
   gate.open();
   const waits = await machine.untilRun(id, ({ next }) =>
