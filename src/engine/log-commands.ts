@@ -48,6 +48,11 @@ async function replace(v: VolumeCore, request: ReplaceLegRequest): Promise<Outco
   if (legs[index]?.state === 'online') return refuse('leg-online', { leg: former, volume: v.name });
   const others = legs.filter((leg, i) => i !== index && leg.state === 'online');
   if (others.length === 0) return refuse('log-lost', { volume: v.name });
+  // Which legs count is in the labels: one that no label knows would look as if it had been replaced itself.
+  if (v.members.present().length === 0) {
+    const wanted = 'with a drive that is there, to note which legs count';
+    return refuse('volume-wrong-state', { volume: v.name, state: 'without any drive', wanted });
+  }
 
   const { path } = request;
   const places = await checkPlaces(v.environment, memberPaths(v), [
