@@ -49,6 +49,7 @@ export async function inPlace(
         v.endUnlogged();
       }
     }
+    v.goesUnlogged = true;
     await v.metadata.commit();
   }
 }

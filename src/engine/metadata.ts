@@ -148,6 +148,7 @@ export class Metadata {
     await this.#flushBeforeLoss();
     const stripeLog = this.#v.stripeLogWord;
     if (stripeLog !== 'void') this.stripeLogWritten = stripeLog;
+    if (this.#v.logsStripes) this.#v.goesUnlogged = false;
     this.sequence++;
     if (!this.labelsOnly) this.events++;
     // All content is made here, in one moment: members must not carry different labels of one number.

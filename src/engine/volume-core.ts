@@ -189,8 +189,19 @@ export class VolumeCore {
   /** What a label that is made now says of the journal. */
   get stripeLogWord(): StripeLogWord {
     if (this.stripeLogFound !== null) return this.stripeLogFound;
-    if (!this.logsStripes) return 'void';
+    if (!this.logsStripes) return this.#isUntouched() ? this.metadata.stripeLogWritten : 'void';
     return this.resync === null && !this.parityUnknown ? 'whole' : 'kept';
+  }
+
+  /** A stripe has to be changed in place, and no log is there to take its image. */
+  goesUnlogged = false;
+
+  /**
+   * The log has failed in a window and no stripe was changed since: what it holds is as true as before, and a leg that comes
+   * back makes the volume start.
+   */
+  #isUntouched(): boolean {
+    return this.mode !== 'direct' && this.log?.stripes.usable === false && !this.goesUnlogged;
   }
 
   #unloggedStripes = 0;
