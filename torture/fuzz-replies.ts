@@ -3,7 +3,8 @@
  * oracle. The output is read at the end, in one pass; what it must not precede is known from `settledAtBytes`.
  *
  * Cookies may be used twice, so a reply is tried against each unanswered request with its cookie, and it is wrong only if
- * it fits none. One that was taken for another's is given back when that helps.
+ * it fits none. One that was taken for another's is given back when that helps, and one that may be of several lengths is
+ * read the other way when what follows makes no sense.
  */
 
 import {
@@ -15,6 +16,7 @@ import {
   ESHUTDOWN,
   isLongFua,
 } from './fuzz-book.ts';
+import { Choices } from './fuzz-choices.ts';
 import { command, flag, unfragmentedBytesMax, wire } from './fuzz-wire.ts';
 
 const CHUNK_NONE = 0;
@@ -34,25 +36,22 @@ export function checkReplies(
   startAt: number,
   ended: Ended,
 ): string | null {
-  const reader = new Reader(book, output, startAt);
-  const problem = reader.readAll(!ended.orderly);
-  if (problem !== null || !ended.orderly) return problem;
-  for (let index = 0; index < book.deliveredCount; index++) {
-    const request = book.requests[index]!;
-    if (!request.answered && !book.shutDown) return `${shown(request)} was never answered`;
-  }
-  return null;
+  return new Reader(book, output, startAt).readAll(!ended.orderly);
 }
 
 const shown = (request: BookedRequest): string =>
   `request ${request.index} (command ${request.type}, flags ${request.flags}, ` +
   `${request.offset}+${request.lengthBytes})`;
 
+const bodyBytesOf = ({ type, lengthBytes }: BookedRequest, errno: number): number =>
+  type === command.read && errno === 0 ? lengthBytes : 0;
+
 class Reader {
   readonly #book: Book;
   readonly #output: Uint8Array;
   readonly #view: DataView;
   readonly #byCookie = new Map<number, BookedRequest[]>();
+  readonly #choices = new Choices();
   #at: number;
 
   constructor(book: Book, output: Uint8Array, startAt: number) {
@@ -69,6 +68,28 @@ class Reader {
   }
 
   readAll(mayBeCut: boolean): string | null {
+    let first: string | null = null;
+    for (;;) {
+      const problem = this.#readOn(mayBeCut) ?? (mayBeCut ? null : this.#unanswered());
+      if (problem === null) return null;
+      first ??= problem;
+      const other = this.#choices.next();
+      if (other === null) return first;
+      this.#at = other.at;
+      this.#takeSimple(other.request);
+    }
+  }
+
+  #unanswered(): string | null {
+    if (this.#book.shutDown) return null;
+    for (let index = 0; index < this.#book.deliveredCount; index++) {
+      const request = this.#book.requests[index]!;
+      if (!request.answered) return `${shown(request)} was never answered`;
+    }
+    return null;
+  }
+
+  #readOn(mayBeCut: boolean): string | null {
     while (this.#at < this.#output.length) {
       const left = this.#output.length - this.#at;
       if (left < 16) return mayBeCut ? null : 'the output ends within a reply';
@@ -103,31 +124,33 @@ class Reader {
     const byLength = [...this.#candidates(this.#at + 8)].sort(
       (one, other) => other.lengthBytes - one.lengthBytes,
     );
+    const fits: BookedRequest[] = [];
     for (const request of byLength) {
-      const isRead = request.type === command.read;
-      const bodyBytes = isRead && errno === 0 ? request.lengthBytes : 0;
+      const bodyBytes = bodyBytesOf(request, errno);
+      if (fits.some((each) => bodyBytesOf(each, errno) === bodyBytes)) continue;
+      const isCut = mayBeCut && this.#output.length - bodyAt < bodyBytes;
       if (mayBeCut && errno === 0 && this.#isCutRead(request, bodyAt)) return 'cut';
       let problem = this.#problemOfErrno(request, errno);
-      if (problem === null && isRead && this.#book.terms.structured) {
+      if (problem === null && request.type === command.read && this.#book.terms.structured) {
         problem = `${shown(request)}: a simple reply to a structured read`;
       }
       if (problem === null && request.type === command.status && errno === 0) {
         problem = `${shown(request)}: block status without a status`;
       }
+      if (problem === null && isCut) return 'cut';
       if (problem === null && bodyBytes > 0) {
-        if (this.#output.length - bodyAt < bodyBytes && mayBeCut) return 'cut';
         problem = this.#problemOfData(request, request.offset, bodyAt, bodyBytes);
       }
       if (problem === null && byLength.length > 1 && !this.#isReplyAt(bodyAt + bodyBytes)) {
         problem = `${shown(request)}: no reply follows its data`;
       }
-      if (problem !== null) {
-        problems.push(problem);
-        continue;
-      }
-      request.answered = true;
-      if (bodyBytes === 0) request.givenErrno = errno;
-      this.#at = bodyAt + bodyBytes;
+      if (problem === null) fits.push(request);
+      else problems.push(problem);
+    }
+    const [longest, ...shorter] = fits;
+    if (longest !== undefined) {
+      this.#choices.offer(this.#at, shorter);
+      this.#takeSimple(longest);
       return null;
     }
     if (this.#exchanges(byLength, errno, this.#at + 8)) {
@@ -135,6 +158,17 @@ class Reader {
       return null;
     }
     return problems[0] ?? `a reply at byte ${this.#at} to nothing that was asked`;
+  }
+
+  #takeSimple(request: BookedRequest): void {
+    const errno = this.#view.getUint32(this.#at + 4);
+    const bodyBytes = bodyBytesOf(request, errno);
+    const { givenErrno } = request;
+    this.#choices.change(request, {
+      answered: true,
+      givenErrno: bodyBytes === 0 ? errno : givenErrno,
+    });
+    this.#at += 16 + bodyBytes;
   }
 
   /**
@@ -160,9 +194,8 @@ class Reader {
       if (this.#problemOfErrno(one, errno) !== null) continue;
       const other = unanswered.find((each) => this.#problemOfErrno(each, one.givenErrno) === null);
       if (other === undefined) continue;
-      other.answered = true;
-      other.givenErrno = one.givenErrno;
-      one.givenErrno = errno;
+      this.#choices.change(other, { answered: true, givenErrno: one.givenErrno });
+      this.#choices.change(one, { givenErrno: errno });
       return true;
     }
     return false;
