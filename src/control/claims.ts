@@ -41,8 +41,8 @@ interface Claim {
 }
 
 interface Hold {
-  /** Whose drive it was. */
-  readonly volume: string;
+  /** Whose drive it was; one that several share is held for all of them, the one that was asked first. */
+  readonly volumes: readonly string[];
   readonly paths: readonly string[];
   /** What is done to it, for a sentence. */
   readonly work: string;
@@ -117,7 +117,7 @@ export class Claims {
       volume,
       all,
       identities,
-      ([, hold]) => !isKnown || (hold.volume !== volume && hold.isRemembered !== true),
+      ([, hold]) => !isKnown || !(hold.volumes.includes(volume) || hold.isRemembered === true),
     );
     if (free.ok) this.set(volume, paths);
     return free;
@@ -192,7 +192,9 @@ export class Claims {
       }
       given.set(identity, path);
       const hold = held.get(identity);
-      if (hold) return refuse('drive-at-work', { path, volume: hold.volume, work: hold.work });
+      if (hold) {
+        return refuse('drive-at-work', { path, volume: hold.volumes[0] ?? '', work: hold.work });
+      }
       const claim = taken.get(identity);
       if (claim?.role === 'member') {
         return refuse('drive-in-other-volume', { path, volume: claim.volume, role: 'a member' });

@@ -75,12 +75,12 @@ function volumesOf({ table, asking, drives, groups, tools }: RolloutWorld): Roll
     whyInUse: (path) => drives.whyInUse(path, []),
     memberAt: tools.memberAt,
     hold: async (owner, volume, path) => {
-      claims.hold(owner, { volume, paths: [path], work });
+      claims.hold(owner, { volumes: [volume], paths: [path], work });
       const rest = await drives.restOf(path, []);
-      claims.hold(owner, { volume, paths: [...new Set([path, ...rest])], work });
+      claims.hold(owner, { volumes: [volume], paths: [...new Set([path, ...rest])], work });
     },
     holdAsRecorded: (owner, volume, path) =>
-      claims.hold(owner, { volume, paths: [path], work, isRemembered: true }),
+      claims.hold(owner, { volumes: [volume], paths: [path], work, isRemembered: true }),
     letGo: (owner) => claims.letGo(owner),
     heedOrphan: (atWork) => claims.heedOrphan(atWork),
     addSpare: async (volume, path, force, owner) => {

@@ -9,7 +9,12 @@
  */
 
 import { assert } from '../../base/assert.ts';
-import { decideRun, type RunEffect, type RunEvent } from '../../core/machines/run.ts';
+import {
+  decideRun,
+  type RunEffect,
+  type RunEvent,
+  type RunPhase,
+} from '../../core/machines/run.ts';
 import type { RunReport, RunStep, StepReport } from '../../core/run-report.ts';
 import { verdictOf } from '../../core/run-verdict.ts';
 import type { LocumEvent } from '../../core/status.ts';
@@ -43,6 +48,9 @@ class Abandoned extends Error {}
 
 /** What carries out an effect; answers with what came of it. */
 export type Activity = (run: Runner) => Promise<RunEvent>;
+
+/** In `identifying` it has ended as a rule; one that hangs in its drive outlives its limit. */
+const toolMayWork: ReadonlySet<RunPhase> = new Set(['working', 'recalled', 'identifying']);
 
 const activities: Readonly<Record<Exclude<RunEffect, 'stop-test' | 'end'>, Activity>> = {
   ...taskWork,
@@ -100,29 +108,38 @@ export class Runner {
     await this.keep();
   }
 
-  /**
-   * What is on the drive beside its members: free, and to be given to nobody before the drive is back. Once a volume has
-   * gone on without it nothing is done to the drive any more, and whoever comes in its place may have got its name.
-   */
+  /** What is on the drive beside its members is looked for; all of it is held from then on. */
   async #hold(): Promise<void> {
-    const { drive, members, phase } = this.record;
+    const { drive, phase } = this.record;
     if (phase === 'late') return;
-    const ours = members.map(({ path }) => movedPath(this.record, path) ?? path);
-    drive.rest = await this.do(this.world.drives.restOf(drive.path, ours));
-    this.#claim(drive.rest, false);
+    drive.rest = await this.do(this.world.drives.restOf(drive.path, this.#memberPaths()));
+    this.#claim(false);
   }
 
   /** As it was on record, until `live` has looked: a tool of the server before this one may be at work on it. */
   holdAsRecorded(): void {
-    const { path, rest } = this.record.drive;
-    if (this.record.phase === 'late') return;
-    this.#claim(rest ?? [path], true);
+    this.#claim(true);
   }
 
-  #claim(paths: readonly string[], isRemembered: boolean): void {
-    const { report, request } = this.record;
+  /**
+   * What is on the drive beside its members is free, and to be given to nobody before the drive is back. The members are
+   * their volumes'; but these may go on without them while a tool is at work, and nobody is given them before it is over.
+   * Then nothing is done to the drive any more, and whoever comes in its place may have got its name.
+   */
+  #claim(isRemembered: boolean): void {
+    const { drive, phase, report } = this.record;
+    if (phase === 'late' || phase === 'ended') {
+      this.world.claims.letGo(report.id);
+      return;
+    }
+    const members = toolMayWork.has(phase) ? this.#memberPaths() : [];
+    const paths = [...(drive.rest ?? [drive.path]), ...members];
     const work = `${report.purpose} of ${report.drive.path}`;
-    this.world.claims.hold(report.id, { volume: request.volume, paths, work, isRemembered });
+    this.world.claims.hold(report.id, { volumes: report.volumes, paths, work, isRemembered });
+  }
+
+  #memberPaths(): string[] {
+    return this.record.members.map(({ path }) => movedPath(this.record, path) ?? path);
   }
 
   abandon(): void {
@@ -173,7 +190,7 @@ export class Runner {
     if (event === 'task-begins') record.report.begun = true;
     if (decision.to !== record.phase) this.goesOn();
     record.phase = decision.to;
-    if (decision.to === 'late') this.world.claims.letGo(record.report.id);
+    this.#claim(false);
     if (decision.to === 'ended') {
       this.#judge();
       // Said before it is on record: a server that dies here says it again, and never not at all.

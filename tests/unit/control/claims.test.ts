@@ -14,7 +14,7 @@ const code = async (asked: ReturnType<Claims['check']>): Promise<string> => {
 
 test('what is held is for its owner only; a volume that starts again has what it had', async () => {
   const claims = new Claims();
-  claims.hold('run 1', { volume: 'tank', paths: [SDB], work: 'replacement' });
+  claims.hold('run 1', { volumes: ['tank'], paths: [SDB], work: 'replacement' });
   assert.equal(await code(claims.check('tank', [SDB])), 'drive-at-work');
   assert.equal(await code(claims.check('other', [SDB], 'run 2')), 'drive-at-work');
   assert.equal(await code(claims.check('tank', [SDB], 'run 1')), 'free');
@@ -26,7 +26,7 @@ test('what is held is for its owner only; a volume that starts again has what it
 
 test('what was held before a start is given to nobody, and keeps no known volume from starting', async () => {
   const claims = new Claims();
-  claims.hold('run 1', { volume: 'tank', paths: [SDB], work: 'firmware', isRemembered: true });
+  claims.hold('run 1', { volumes: ['tank'], paths: [SDB], work: 'firmware', isRemembered: true });
   assert.equal(await code(claims.check('other', [SDB])), 'drive-at-work');
   assert.equal(await code(claims.take('other', paths, false)), 'drive-at-work');
   // After a restart of the machine another drive may have that name.

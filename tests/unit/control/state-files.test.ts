@@ -205,7 +205,7 @@ test('a drive that is worked on is given to nobody but its holder, not even its 
   writeFileSync(drive, '');
   symlinkSync(drive, alias);
   const claims = new Claims();
-  claims.hold('fw-1 spare-0', { volume: 'v1', paths: [drive], work: 'firmware' });
+  claims.hold('fw-1 spare-0', { volumes: ['v1'], paths: [drive], work: 'firmware' });
   for (const volume of ['v1', 'v2']) {
     const refused = await claims.check(volume, [alias]);
     assert.ok(!refused.ok, volume);
