@@ -7,16 +7,9 @@
  * read the other way when what follows makes no sense.
  */
 
-import {
-  type Book,
-  type BookedRequest,
-  EINVAL,
-  EIO,
-  ENOTSUP,
-  ESHUTDOWN,
-  isLongFua,
-} from './fuzz-book.ts';
+import { type Book, type BookedRequest, ENOTSUP, ESHUTDOWN, isLongFua } from './fuzz-book.ts';
 import { Choices } from './fuzz-choices.ts';
+import { wireErrno } from './fuzz-errno.ts';
 import { command, flag, unfragmentedBytesMax, wire } from './fuzz-wire.ts';
 
 const CHUNK_NONE = 0;
@@ -444,32 +437,5 @@ class Reader {
       done += count;
     }
     return null;
-  }
-}
-
-/** Errors on the wire are a closed set: ENOTSUP belongs to FAST_ZERO, EOVERFLOW to DF. */
-function wireErrno(request: BookedRequest, errno: number): number {
-  const { trim, cache } = command;
-  const fast = (request.flags & flag.fast) !== 0;
-  switch (errno) {
-    case 0:
-      return 0;
-    case 1:
-    case 13:
-    case 30:
-      return 1;
-    case 12:
-    case EINVAL:
-    case ESHUTDOWN:
-      return errno;
-    case 27:
-    case 28:
-    case 122:
-      return 28;
-    case ENOTSUP:
-      if (request.type === trim || request.type === cache) return 0;
-      return fast ? ENOTSUP : EIO;
-    default:
-      return EIO;
   }
 }
