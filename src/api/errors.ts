@@ -152,8 +152,8 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
   ),
   'drive-perhaps-at-work': entry(
     refused,
-    '{path} cannot be taken now: a tool[ (process {pid})] is at work on a drive, and the record that would say on which one is lost.',
-    'Wait until it has ended: `locum status` says so. Look at the drive, then try again.',
+    '{path} cannot be taken now: the record[ of {work}] is lost, and its tool[ ({step})][, process {pid},] is at work on a drive that nobody knows.',
+    'Wait until it has ended: `locum status` says so[; or, if you know which drive it has, and that is another one: remove {file}, and drives are given again at once].',
   ),
   'drive-has-data': entry(
     refused,

@@ -15,6 +15,7 @@
 import { realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { done, type Outcome, refuse } from '../core/problems.ts';
+import type { LostTool } from './lost-tools.ts';
 
 /** A path that has not answered by then counts as what it was when it last did. */
 const LOOK_MS = 1_000;
@@ -59,8 +60,8 @@ export class Claims {
   readonly #volumes = new Map<string, Claim[]>();
   /** By their owner: the id of a run or a rollout, and what of it. */
   readonly #holds = new Map<string, Hold>();
-  /** Each says the number of its process as long as it is at work. */
-  readonly #orphans: (() => number | null)[] = [];
+  /** Each says a tool that may be at work on any drive, as long as it is and nobody has looked. */
+  readonly #orphans: (() => LostTool | null)[] = [];
   /** Looks under way: a second one joins the first, and waits no longer than for one of its own. */
   readonly #looking = new Map<string, Promise<string>>();
   /** What each claimed path was when it last answered. */
@@ -87,9 +88,9 @@ export class Claims {
     this.#holds.delete(owner);
   }
 
-  /** A tool whose record is lost: any drive may be the one it is at work on. Null: it has ended. */
-  heedOrphan(atWork: () => number | null): void {
-    this.#orphans.push(atWork);
+  /** A tool whose record is lost: any drive may be the one it is at work on. Null: there is none. */
+  heedOrphan(unseen: () => LostTool | null): void {
+    this.#orphans.push(unseen);
   }
 
   /** Refuses a path that another volume has, one that somebody else works on, and one that is given twice. */
@@ -106,13 +107,17 @@ export class Claims {
 
   /**
    * The same, and the volume has them from then on. `isKnown`: they are where it was seen last. That a name of them may be
-   * held for its own drive, or was held before the server was started, is no reason not to start it.
+   * held for its own drive, or was held before the server was started, is no reason not to start it. Nor is a tool at work on
+   * nobody knows which drive, of a volume that asks for nothing but what it has had.
    */
   async take(volume: string, paths: ClaimedPaths, isKnown = false): Promise<Outcome<void>> {
     const all = [...paths.drives, ...paths.logs];
-    const orphan = isKnown ? null : this.#behindOrphan(all);
+    const own = (this.#volumes.get(volume) ?? []).map(({ path }) => path);
+    const identities = await this.#look(volume, [...all, ...own]);
+    const had = new Set(own.map((path) => identities.get(path)));
+    const isNew = (path: string): boolean => !had.has(identities.get(path));
+    const orphan = isKnown ? null : this.#behindOrphan(all.filter(isNew));
     if (orphan !== null) return orphan;
-    const identities = await this.#look(volume, all);
     const free = this.#decide(
       volume,
       all,
@@ -124,9 +129,11 @@ export class Claims {
   }
 
   #behindOrphan([path]: readonly string[]): Outcome<void> | null {
-    const pid = this.#orphans.map((atWork) => atWork()).find((one) => one !== null);
-    if (path === undefined || pid === undefined) return null;
-    return refuse('drive-perhaps-at-work', { path, pid });
+    if (path === undefined) return null;
+    const tool = this.#orphans.map((unseen) => unseen()).find((one) => one !== null);
+    if (!tool) return null;
+    const { work, step, pid, file } = tool;
+    return refuse('drive-perhaps-at-work', { path, work, step, pid, file });
   }
 
   /** At these paths and at all that others have, including what they take meanwhile. */

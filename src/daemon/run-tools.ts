@@ -11,7 +11,7 @@ import type { Drive } from '../io/drive.ts';
 import { foreignContent } from '../io/foreign-content.ts';
 import { openDrive } from '../io/open-drive.ts';
 import { placeOf } from '../io/place.ts';
-import { findCommand, waitForProcess } from '../tasks/command.ts';
+import { findCommand, isRunning, waitForProcess } from '../tasks/command.ts';
 import { systemContext } from '../tasks/context.ts';
 import { findDrive } from '../tasks/find-drive.ts';
 import { checkImage } from '../tasks/image.ts';
@@ -45,6 +45,7 @@ export function runTools(): RunTools {
       return waitForProcess({ pid: NO_PROCESS, startTicks: 0 }, { shown, mayStop }, control);
     },
     findCommand,
+    isRunning,
     imageOf: async (path) => {
       const image = await checkImage(path, null);
       return image.ok ? image.value : null;

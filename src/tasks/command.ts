@@ -54,6 +54,8 @@ const PROGRESS_BYTES = 4096;
 
 // The shell ignores SIGTERM for itself only: its command is ended by the signal, and the status is still written.
 const SHELL = '/bin/sh';
+/** Its $0, by which it is known again. */
+const NAME = 'locum';
 const wrapper =
   'trap : TERM; out=$1; shift; echo $$ 2>/dev/null >"$out.pid"; ' +
   '"$@"; status=$?; echo $status 2>/dev/null >"$out.status"; exit $status';
@@ -89,7 +91,7 @@ export async function runCommand(
   }
   const child = spawn(
     SHELL,
-    ['-c', wrapper, 'locum', control.outputPath, command.program, ...command.args],
+    ['-c', wrapper, NAME, control.outputPath, command.program, ...command.args],
     {
       detached: true,
       stdio: ['ignore', fd, fd],
@@ -115,19 +117,28 @@ export async function runCommand(
 export function findCommand(outputPath: string): ProcessIdentity | null {
   const pid = numberIn(`${outputPath}.pid`) ?? unwrittenPid(outputPath);
   if (pid === null) return null;
-  // The name of the file is among the arguments of the shell: another process of the same number has it not.
-  const args = readOrEmpty(`/proc/${pid}/cmdline`).split('\0');
   const startTicks = startTicksOf(pid);
-  return args.includes(outputPath) && startTicks !== null ? { pid, startTicks } : null;
+  return startTicks !== null && isWrapper(pid, outputPath) ? { pid, startTicks } : null;
 }
+
+/**
+ * The shell around the command that prints there, and not another process of that number, nor somebody who reads along in the
+ * file. What the shell was told is not compared: a server of another version may have begun it.
+ */
+function isWrapper(pid: number, outputPath: string): boolean {
+  const args = readOrEmpty(`/proc/${pid}/cmdline`).split('\0');
+  const [shell, option, , name, output] = args;
+  const isIt = shell === SHELL && option === '-c' && name === NAME && output === outputPath;
+  return isIt && Number(statFields(pid)?.[SESSION]) === pid;
+}
+
+const SESSION = 3;
 
 /** There was no room for the number: the process is looked for among all. A command that has ended left its status. */
 function unwrittenPid(outputPath: string): number | null {
   if (!existsSync(`${outputPath}.pid`) || existsSync(`${outputPath}.status`)) return null;
-  const isIt = (pid: string): boolean =>
-    readOrEmpty(`/proc/${pid}/cmdline`).split('\0').includes(outputPath);
-  const found = readdirSync('/proc').find((name) => /^\d+$/.test(name) && isIt(name));
-  return found === undefined ? null : Number(found);
+  const all = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  return all.map(Number).find((pid) => isWrapper(pid, outputPath)) ?? null;
 }
 
 /**

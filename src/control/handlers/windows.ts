@@ -121,7 +121,7 @@ function untouched(runs: Runs, volumes: readonly string[]): Outcome<void> {
   for (const volume of volumes) {
     const orphan = runs.orphanAt(volume);
     if (orphan === null) continue;
-    const { run, step, pid } = orphan;
+    const { id: run, step, pid } = orphan;
     return refuse('tool-at-work', { volume, run, step, pid });
   }
   return done(undefined);

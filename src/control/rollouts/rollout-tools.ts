@@ -8,6 +8,7 @@ import type { Outcome } from '../../core/problems.ts';
 import type { ImageReport, TaskRequest } from '../../core/run-report.ts';
 import type { Check, LocumEvent, VolumeStatus } from '../../core/status.ts';
 import type { DriveTask } from '../../tasks/task.ts';
+import type { LostTool } from '../lost-tools.ts';
 import type { RunService, RunWindow } from '../runs/run-service.ts';
 import type { RunTools } from '../runs/run-tools.ts';
 
@@ -41,8 +42,8 @@ export interface RolloutVolumes {
   /** The same as far as a record says it, at a start; nobody has looked yet whether names have moved. */
   holdAsRecorded(owner: string, volume: string, path: string): void;
   letGo(owner: string): void;
-  /** A tool of which nobody knows the drive any more: while it has a number, only who knows his own drive is given it. */
-  heedOrphan(atWork: () => number | null): void;
+  /** A tool of which nobody knows the drive any more: while there is one, only who knows his own drive is given it. */
+  heedOrphan(unseen: () => LostTool | null): void;
   removeSpare(volume: string, path: string): Promise<Outcome<void>>;
   /** `owner` may hold the drive. */
   addSpare(volume: string, path: string, force: boolean, owner: string): Promise<Outcome<void>>;
@@ -56,6 +57,7 @@ export interface RolloutTools {
     request: TaskRequest,
   ) => Promise<Outcome<{ readonly task: DriveTask; readonly transport: Transport }>>;
   readonly findCommand: RunTools['findCommand'];
+  readonly isRunning: RunTools['isRunning'];
   /** Also for a drive that is not there at the moment. */
   readonly taskOf: RunTools['taskOf'];
   /** A drive that came back under another name, by what it says of itself; null: none here is it. */

@@ -36,6 +36,7 @@ export function rolloutTools(world: RolloutWorld): RolloutTools {
       return done({ task: tools.taskOf(transport, request), transport });
     },
     findCommand: tools.findCommand,
+    isRunning: tools.isRunning,
     taskOf: tools.taskOf,
     findDrive: tools.findDrive,
     imageOf: checkImage,

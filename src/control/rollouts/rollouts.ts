@@ -16,6 +16,7 @@ import type {
 } from '../../core/rollout-report.ts';
 import type { Concern } from '../concerns.ts';
 import type { LostRecord } from '../kept-records.ts';
+import { LostTools } from '../lost-tools.ts';
 import { inventoryOf } from './inventory.ts';
 import { type Planned, planRollout, refusedPlan } from './rollout-planner.ts';
 import {
@@ -36,6 +37,7 @@ export class Rollouts {
   readonly #workers = new Map<string, RolloutWorker>();
   /** Volumes whose rollout is being begun at this moment. */
   readonly #beginning = new Set<string>();
+  readonly #lostTools: LostTools;
   readonly #unsubscribe: () => void;
 
   constructor(tools: RolloutTools, store: RolloutStore) {
@@ -47,7 +49,8 @@ export class Rollouts {
         tools.volumes.holdAsRecorded(ownerOf(record, drive), drive.volumes[0]!, memberPath);
       }
     }
-    for (const { outputs } of store.lost) tools.volumes.heedOrphan(() => this.#processOf(outputs));
+    this.#lostTools = new LostTools(store.lost, 'firmware update', tools);
+    tools.volumes.heedOrphan(() => this.#lostTools.unseen());
     this.#unsubscribe = tools.runs.onChange(({ rolloutId }) => {
       if (rolloutId !== null) this.#workers.get(rolloutId)?.wake();
     });
@@ -76,28 +79,19 @@ export class Rollouts {
   }
 
   /** Nobody knows any more which volumes it was about, nor whether a spare of theirs is out. */
-  #saidOfLost({ id, path, outputs }: LostRecord): { message: string; next: string } {
-    const pid = this.#processOf(outputs);
+  #saidOfLost({ id, path }: LostRecord): { message: string; next: string } {
+    const tool = this.#lostTools.of(id);
     const message =
       `The record of firmware update ${id} cannot be read (${path}): it does not go on, ` +
       'and a spare that it had released is in no volume.';
     const wait =
-      pid === null
+      tool === null
         ? ''
-        : `Wait until its tool has ended (process ${pid}): no drive can be added before. `;
+        : `Wait until its tool has ended (process ${tool.pid}): no drive can be added before. `;
     const next =
       `${wait}\`locum firmware inventory\` shows what the volumes have; give a missing spare back ` +
       `(\`locum drive add VOLUME PATH --spare\`), then remove ${path}.`;
     return { message, next };
-  }
-
-  /** Of the tool that still runs. */
-  #processOf(outputs: readonly string[]): number | null {
-    for (const output of outputs) {
-      const found = this.#tools.findCommand(output);
-      if (found !== null) return found.pid;
-    }
-    return null;
   }
 
   async close(): Promise<void> {

@@ -44,6 +44,7 @@ export interface RunTools {
   ) => Promise<CommandResult | null>;
   /** The process that a server before this one left running with this output; null: none that still runs. */
   readonly findCommand: (outputPath: string) => FormerCommand['process'];
+  readonly isRunning: (process: NonNullable<FormerCommand['process']>) => boolean;
   /** For the record; null when it cannot be read, which the task's own check says. */
   readonly imageOf: (path: string) => Promise<ImageReport | null>;
   /** What is on a drive that is to replace another; null: blank. Refused: it cannot be opened. */

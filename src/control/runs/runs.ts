@@ -7,7 +7,8 @@
 import { done, type Outcome, refuse } from '../../core/problems.ts';
 import type { RunReport } from '../../core/run-report.ts';
 import type { Concern } from '../concerns.ts';
-import { LostRuns, type OrphanTool } from './lost-runs.ts';
+import type { LostTool } from '../lost-tools.ts';
+import { LostRuns } from './lost-runs.ts';
 import { planRun } from './run-plan.ts';
 import { copyOf } from './run-record.ts';
 import type { RunRequest, RunService } from './run-service.ts';
@@ -142,7 +143,7 @@ export class Runs implements RunService {
   }
 
   /** The same, of a run whose record is lost. */
-  orphanAt(volume: string): OrphanTool | null {
+  orphanAt(volume: string): LostTool | null {
     return this.#lost.orphanAt(volume);
   }
 

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Claims } from '../../../src/control/claims.ts';
+import type { LostTool } from '../../../src/control/lost-tools.ts';
 
 const SDB = '/dev/locum-sdb';
 const paths = { drives: [SDB], logs: [] };
@@ -35,15 +36,19 @@ test('what was held before a start is given to nobody, and keeps no known volume
 
 test('a tool at work on nobody knows which drive: none is given away, but to who knows his own', async () => {
   const claims = new Claims();
-  let pid: number | null = 7;
+  const tool = { id: '1', work: 'run 1', step: 'stage', pid: 7, outputPath: '', file: '/f' };
+  let unseen: LostTool | null = tool;
   claims.heedOrphan(() => null);
-  claims.heedOrphan(() => pid);
+  claims.heedOrphan(() => unseen);
   assert.equal(await code(claims.check('tank', [SDB])), 'drive-perhaps-at-work');
   assert.equal(await code(claims.take('tank', paths)), 'drive-perhaps-at-work');
   assert.equal(await code(claims.check('tank', [SDB], 'run 1')), 'free');
   assert.equal(await code(claims.take('tank', paths, true)), 'free', 'a known volume starts');
+  assert.equal(await code(claims.take('tank', paths)), 'free', 'by hand as well');
+  const more = { drives: [SDB, '/dev/locum-sdc'], logs: [] };
+  assert.equal(await code(claims.take('tank', more)), 'drive-perhaps-at-work', 'not with another');
   claims.release('tank');
   assert.equal(await code(claims.check('tank', [])), 'free', 'nothing is asked for');
-  pid = null;
+  unseen = null;
   assert.equal(await code(claims.check('other', [SDB])), 'free');
 });

@@ -1,7 +1,8 @@
 /** The state directory has no room left while a tool is at work on a drive: the drive must not be the one that pays. */
 
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { closeSync, openSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -66,6 +67,22 @@ test('a tool whose number found no room is known again by what it prints to', as
   writeFileSync(r.path('go'), '');
   await running;
   assert.equal(findCommand(control.outputPath), null);
+});
+
+test('somebody reads along in what a tool printed that has ended: he is not the tool', async (t) => {
+  const r = rig(t);
+  const { outputPath } = r.control();
+  writeFileSync(outputPath, 'begun\n');
+  for (const detached of [false, true]) {
+    const reader = spawn('/usr/bin/tail', ['-f', outputPath], { detached, stdio: 'pipe' });
+    t.after(() => reader.kill());
+    await once(reader.stdout, 'data');
+    // No room for its number, and no room for its status.
+    writeFileSync(`${outputPath}.pid`, '');
+    assert.equal(findCommand(outputPath), null);
+    writeFileSync(`${outputPath}.pid`, `${reader.pid}\n`);
+    assert.equal(findCommand(outputPath), null);
+  }
 });
 
 test('an output that cannot be read any more is none, and ends nobody', async (t) => {

@@ -260,7 +260,7 @@ test('a record that cannot be read, with its copy, is said, and an alarm until s
   const [concern] = rollouts().concerns('v1');
   assert.equal(concern?.alarm!.code, 'update-record-lost');
   assert.match(concern.alarm.message, /Wait until its tool has ended \(process 7\)/);
-  assert.equal(shelf.orphanAtWork(), 7, 'whatever spare it has, nobody is given it');
+  assert.equal(shelf.orphanAtWork()?.pid, 7, 'whatever spare it has, nobody is given it');
   shelf.orphan = null;
   assert.equal(shelf.orphanAtWork(), null);
   assert.doesNotMatch(rollouts().concerns('v1')[0]!.alarm!.message, /process/);

@@ -7,6 +7,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { LostTool } from '../../../../src/control/lost-tools.ts';
 import type { RolloutRequest } from '../../../../src/control/rollouts/rollout-request.ts';
 import { openRolloutStore } from '../../../../src/control/rollouts/rollout-store.ts';
 import type {
@@ -152,11 +153,11 @@ export class Shelf implements RolloutVolumes, RunService {
     this.holds.delete(owner);
   }
 
-  /** The process that may be at work on any drive. */
-  orphanAtWork: () => number | null = () => null;
+  /** The tool that may be at work on any drive. */
+  orphanAtWork: () => LostTool | null = () => null;
 
-  heedOrphan(atWork: () => number | null): void {
-    this.orphanAtWork = atWork;
+  heedOrphan(unseen: () => LostTool | null): void {
+    this.orphanAtWork = unseen;
   }
 
   async removeSpare(volume: string, path: string): Promise<Outcome<void>> {
@@ -304,6 +305,7 @@ export class Shelf implements RolloutVolumes, RunService {
       runs: this,
       taskFor: async () => done({ task: this.task(), transport: 'image' as const }),
       findCommand: () => this.orphan,
+      isRunning: ({ pid }) => this.orphan?.pid === pid,
       taskOf: () => this.task(),
       findDrive: async ({ serial }) => {
         const here = [...this.drives.values()].find(

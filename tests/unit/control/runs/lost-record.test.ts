@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
+import { explain } from '../../../../src/api/errors.ts';
 import { Machine } from './machine.ts';
 
 const closing = (machine: Machine) =>
@@ -60,15 +61,84 @@ test('record and copy are damaged, the tool is still at work: the drive is not t
   assert.deepEqual(await alarms(machine), ['run-tool-lost critical']);
   assert.ok(machine.kinds('tank').includes('run-tool-lost'));
   goOn();
-  await machine.untilStatus('tank', (status) =>
-    status.alarms.some(({ code }) => code === 'run-record-lost'),
+  await machine.untilStatus(
+    'tank',
+    ({ alarms: said }) =>
+      said.some(({ code }) => code === 'run-record-lost') &&
+      machine.kinds('tank').includes('run-tool-ended'),
   );
-  assert.ok(machine.kinds('tank').includes('run-tool-ended'));
   const closed = await closing(machine);
   assert.ok(closed.ok, JSON.stringify(closed));
   await machine.untilStatus('tank', ({ state }) => state === 'optimal');
   assert.deepEqual(await alarms(machine), [], 'no window, nothing to say');
   await machine.verify('tank');
+});
+
+test('a tool that nobody knows the drive of keeps all volumes from drives: each says so, and there is a way out', async (t) => {
+  const machine = await Machine.boot(t);
+  await machine.create('other', 1);
+  const { id, goOn } = await killedWhileFlashing(machine);
+  writeFileSync(machine.recordFile(id), '');
+  writeFileSync(copyOf(machine, id), 'null');
+  await machine.start();
+  const { handlers } = machine.control;
+  const on = { params: { volume: 'other' }, query: {} };
+  machine.medium('/dev/new');
+  const add = () => handlers.driveAdd({ ...on, body: { path: '/dev/new', spare: true } });
+
+  const refused = await add();
+  assert.ok(!refused.ok && refused.problem.code === 'drive-perhaps-at-work');
+  const file = machine.recordFile(`${id}.json.unreadable`).replace(/\.json$/, '');
+  const { message, fix } = explain(refused.problem);
+  assert.match(message, new RegExp(`the record of run ${id} is lost, and its tool \\(stage\\)`));
+  assert.ok(fix.includes(`remove ${file}`), fix);
+  const { alarms: said, story } = await machine.status('other');
+  assert.deepEqual(
+    said.map(({ code }) => code),
+    ['run-tool-lost'],
+  );
+  assert.ok(story.next.includes(`remove ${file}`), story.next);
+  assert.ok(machine.kinds('other').includes('run-tool-lost'));
+
+  // What it has had it may have again, by hand as well.
+  assert.ok((await handlers.volumeStop({ ...on, body: {} })).ok);
+  const body = {
+    drives: machine.drivesOf('other', 1),
+    logs: ['/dev/other-leg0', '/dev/other-leg1'],
+  };
+  const assembled = await handlers.volumeAssemble({ params: {}, query: {}, body });
+  assert.ok(assembled.ok, JSON.stringify(assembled));
+
+  // Somebody has looked. The drive that is away stays away all the same.
+  rmSync(file);
+  const added = await add();
+  assert.ok(added.ok, JSON.stringify(added));
+  assert.deepEqual((await machine.status('other')).alarms, []);
+  assert.deepEqual(await alarms(machine), ['run-tool-lost critical']);
+  const open = await closing(machine);
+  assert.ok(!open.ok && open.problem.code === 'tool-at-work');
+  goOn();
+  await machine.untilStatus('tank', ({ alarms: left }) => left.length === 0);
+  assert.ok((await closing(machine)).ok);
+});
+
+test('the tool of a lost run ends before the volumes have been started: nobody is kept from a drive', async (t) => {
+  const machine = await Machine.boot(t);
+  const { id, goOn } = await killedWhileFlashing(machine);
+  writeFileSync(machine.recordFile(id), '');
+  writeFileSync(copyOf(machine, id), 'null');
+  machine.medium('/dev/a');
+  machine.medium('/dev/b');
+  const body = { name: 'new', level: 1, drives: ['/dev/a', '/dev/b'], logs: [] };
+  await machine.start(async ({ handlers }) => {
+    const create = () => handlers.volumeCreate({ params: {}, query: {}, body });
+    const refused = await create();
+    assert.ok(!refused.ok && refused.problem.code === 'drive-perhaps-at-work');
+    goOn();
+    await machine.tools.idle();
+    const created = await create();
+    assert.ok(created.ok, JSON.stringify(created));
+  });
 });
 
 test('a lost record is an alarm until somebody has removed what is left of it, and another run is not concerned', async (t) => {

@@ -2,6 +2,7 @@
 
 import { writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { RunTools } from '../../../../src/control/runs/run-tools.ts';
 import type { DriveFacts } from '../../../../src/core/drive-facts.ts';
 import { done, type Outcome, refuse } from '../../../../src/core/problems.ts';
@@ -141,6 +142,13 @@ export class ToolBox implements RunTools {
     const pid = this.#pids.get(basename(outputPath)) ?? 0;
     return this.#running.has(pid) ? { pid, startTicks: 1 } : null;
   };
+
+  isRunning: RunTools['isRunning'] = ({ pid }) => this.#running.has(pid);
+
+  /** No tool is at work. */
+  async idle(): Promise<void> {
+    while (this.#running.size > 0) await delay(2);
+  }
 
   imageOf: RunTools['imageOf'] = async (path) => ({
     path,
