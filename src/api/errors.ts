@@ -339,6 +339,14 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
     '{leg} is online; only a log leg that is out is replaced.',
     '`locum log show {volume}` shows the legs and their state.',
   ),
+  'leg-unrecorded': entry(
+    refused,
+    '{path} has everything and is in use as a log leg of volume {volume}, but no drive of the volume has taken the ' +
+      'note of it: a start now would not know it.',
+    'Bring a drive of the volume back (`locum status {volume}` shows how): then it counts by itself. Keep the ' +
+      'other leg until then.',
+    EIO,
+  ),
   'leg-cloned': entry(
     refused,
     '{path} and {other} claim to be the same leg of the log: one is a copy of the other.',

@@ -82,16 +82,21 @@ export class Asking {
   }
 
   /** For calls that change drives or legs: their reply is the new status, given when the new paths are durable. */
-  change<M extends Changing>(
+  async change<M extends Changing>(
     volume: string,
     method: M,
     args: Parameters<VolumeCalls[M]>,
   ): Promise<Outcome<StatusReply>> {
-    return this.ask(volume, method, args, async () => {
+    const changed = await this.ask(volume, method, args, async () => {
       const status = await this.statusReply(volume);
       await this.#table.save();
       return status;
     });
+    // Of all refusals this one comes with a new path.
+    if (changed.ok || changed.problem.code !== 'leg-unrecorded') return changed;
+    await this.#table.entries.get(volume)?.handle?.refresh();
+    await this.#table.save();
+    return changed;
   }
 
   /** The same for calls that change a window: a drive may have come back on another path. */

@@ -62,6 +62,7 @@ export const problemCodes = [
   'leg-in-use',
   'leg-unknown',
   'leg-online',
+  'leg-unrecorded',
   'leg-cloned',
   'log-missing',
   'log-foreign',

@@ -46,10 +46,11 @@ async function replace(v: VolumeCore, request: ReplaceLegRequest): Promise<Outco
   const legs = log.status().legs;
   const former = legs[index]?.path ?? '';
   if (legs[index]?.state === 'online') return refuse('leg-online', { leg: former, volume: v.name });
+  if (log.isUnrecorded(index)) return refuse('leg-unrecorded', { path: former, volume: v.name });
   const others = legs.filter((leg, i) => i !== index && leg.state === 'online');
   if (others.length === 0) return refuse('log-lost', { volume: v.name });
   // Which legs count is in the labels: one that no label knows would look as if it had been replaced itself.
-  if (v.members.present().length === 0) {
+  if (v.members.slots.every(({ drive }) => drive === null)) {
     const wanted = 'with a drive that is there, to note which legs count';
     return refuse('volume-wrong-state', { volume: v.name, state: 'without any drive', wanted });
   }
@@ -63,6 +64,11 @@ async function replace(v: VolumeCore, request: ReplaceLegRequest): Promise<Outco
   const opened = await openNew(v, log, { ...request, paths: [path] });
   if (!opened.ok) return opened;
   const [drive] = opened.value.drives as [Drive];
+  log.onLegJoined = () => {
+    tellWindow(v, 'leg-restored');
+    const message = `Log leg ${path} is in the place of ${former}: the log of ${v.name} has two copies again`;
+    v.emit('leg-replaced', 'info', message, { path, former });
+  };
   const replaced = await log.replaceLeg(index, drive);
   if (!replaced.ok) {
     // Refused at once, the drive is still ours; afterwards it is the leg's, which is out as before.
@@ -73,11 +79,17 @@ async function replace(v: VolumeCore, request: ReplaceLegRequest): Promise<Outco
   v.legSharesFileSystem = places.value.sharesFileSystem;
   refreshLogRecord(v);
   await v.metadata.commit();
-  log.joined();
-  tellWindow(v, 'leg-restored');
-  const message = `Log leg ${path} is in the place of ${former}: the log of ${v.name} has two copies again`;
-  v.emit('leg-replaced', 'info', message, { path, former });
-  return done(undefined);
+  return onRecord(v, log, index);
+}
+
+/** The drives may have gone while it was copied: then the next label that a drive takes makes it count. */
+function onRecord(v: VolumeCore, log: LogStore, index: number): Outcome<void> {
+  const leg = log.status().legs[index];
+  if (leg?.state === 'online') return done(undefined);
+  const path = leg?.path ?? '';
+  return log.isUnrecorded(index)
+    ? refuse('leg-unrecorded', { path, volume: v.name })
+    : refuse('io-error', { path, reason: leg?.reason ?? 'it is out again' });
 }
 
 async function add(v: VolumeCore, request: AddLogRequest): Promise<Outcome<void>> {

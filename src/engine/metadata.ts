@@ -157,10 +157,17 @@ export class Metadata {
       .present()
       .filter((member) => !this.labelsOnly || !this.#fresh.has(member))
       .map((member) => this.#contentFor(member));
+    const { log } = this.#v;
+    const legs = (this.log?.legs ?? []).filter(({ state }) => state === 'online');
+    const legUuids = legs.map(({ uuid }) => uuid);
     const others = contents.filter(({ member }) => member !== last);
-    await Promise.all(others.map((content) => this.#writeMember(content)));
-    for (const content of contents) if (content.member === last) await this.#writeMember(content);
+    const put = async (content: Content): Promise<boolean> =>
+      (await this.#writeMember(content)) && content.member.slot >= 0;
+    const taken = await Promise.all(others.map(put));
+    for (const content of contents) if (content.member === last) taken.push(await put(content));
     if (stripeLog === 'void') this.stripeLogWritten = 'void';
+    // What a start is to know of the legs must be on a drive that it can be made from; a spare is not one.
+    if (taken.includes(true)) log?.joined(legUuids);
   }
 
   /**
@@ -183,11 +190,12 @@ export class Metadata {
     return { member, label, superblock, sequence: this.sequence };
   }
 
-  async #writeMember(content: Content): Promise<void> {
+  /** False: the drive does not have it. */
+  async #writeMember(content: Content): Promise<boolean> {
     const { member, superblock } = content;
     const drive = member.drive;
     const layout = member.layout;
-    if (drive === null || layout === null) return;
+    if (drive === null || layout === null) return false;
     const { buffers } = this.#v.environment;
     const buffer = await buffers.takeLater(3 * BLOCK_BYTES, 'engine');
     let errno: Errno = ENOMEM;
@@ -236,6 +244,7 @@ export class Metadata {
         'write-error',
       );
     }
+    return errno === OK;
   }
 
   /** Where the newest label of this open drive is: as a start found it, or as it was written last. */

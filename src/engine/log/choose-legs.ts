@@ -89,7 +89,7 @@ export function chooseLegs(
       uuid: peer.uuid,
       drive,
       state: 'online',
-      joining: false,
+      joining: null,
       reason: '',
       reading: 0,
       readErrors: own?.readErrors ?? 0,

@@ -48,7 +48,7 @@ export async function formatLegs(
   };
   const all = drives.map((drive, index): Leg => {
     const { uuid } = header.legs[index]!;
-    const fresh = { joining: false, reason: '', reading: 0, readErrors: 0 };
+    const fresh = { joining: null, reason: '', reading: 0, readErrors: 0 };
     return { index, uuid, drive, state: 'online', ...fresh };
   });
   const legs = new Legs(environment, header, all, onLegFailed);

@@ -43,8 +43,8 @@ export interface Leg {
    * not trusted yet.
    */
   state: 'online' | 'failed' | 'missing' | 'syncing';
-  /** Online, and no header or no label says so yet: a start would not know it, so nobody may count on it. */
-  joining: boolean;
+  /** Online, and no header, or no label, says so yet: a start would not know it, so nobody may count on it. */
+  joining: 'headers' | 'labels' | null;
   reason: string;
   /** Reads under way, to spread them. */
   reading: number;
@@ -132,6 +132,7 @@ export class Legs {
     if (leg.state === 'failed') return;
     const wasOnline = leg.state === 'online';
     leg.state = 'failed';
+    leg.joining = null;
     leg.reason = reason;
     this.failures++;
     // A leg that was still being synced is recorded as out already.

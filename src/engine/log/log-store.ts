@@ -166,6 +166,9 @@ export class LogStore {
     return this.#window;
   }
 
+  /** A leg that was replaced is on record at last. */
+  onLegJoined: () => void = () => {};
+
   get onLegFailed(): OnLegFailed {
     return this.#legs.onLegFailed;
   }
@@ -212,7 +215,9 @@ export class LogStore {
   status(): LogStatus {
     const { layout } = this.#legs;
     const online = this.#legs.online().length;
-    const whole = this.#legs.all.every(({ state, joining }) => state === 'online' && !joining);
+    const whole = this.#legs.all.every(
+      ({ state, joining }) => state === 'online' && joining === null,
+    );
     return {
       state: online === 0 || this.#window?.failed ? 'failed' : whole ? this.state : 'degraded',
       capacityBytes: layout.recordsBytes - reserveBytesOf(layout),
@@ -268,9 +273,18 @@ export class LogStore {
     return this.#legs.all.flatMap(({ drive }) => (drive === null ? [] : [drive.path]));
   }
 
-  /** The labels know the new leg too. */
-  joined(): void {
-    for (const leg of this.#legs.all) leg.joining = false;
+  /** A drive of the volume has a label now that calls these legs online: a new one among them counts. */
+  joined(uuids: readonly Uuid[]): void {
+    for (const leg of this.#legs.all) {
+      if (leg.joining !== 'labels' || !uuids.includes(leg.uuid)) continue;
+      leg.joining = null;
+      this.onLegJoined();
+    }
+  }
+
+  /** It was replaced, and all is copied to it; no label says so yet. */
+  isUnrecorded(index: number): boolean {
+    return this.#legs.all[index]?.joining === 'labels';
   }
 
   /** Of each leg, as the labels are to say it. */
@@ -407,16 +421,20 @@ export class LogStore {
 
   #legStatus(): LegStatus[] {
     return this.#legs.all.map(({ drive, uuid, state, joining, reason, readErrors }) => {
-      const isCopied = state === 'syncing' || (state === 'online' && joining);
+      const isCopied = state === 'syncing' || joining !== null;
+      const why = joining === 'labels' ? UNRECORDED : 'being copied';
       return {
         path: drive?.path ?? uuid,
         state: isCopied ? 'failed' : (state as Exclude<typeof state, 'syncing'>),
         errors: { read: readErrors },
-        reason: isCopied ? 'being copied' : reason,
+        reason: isCopied ? why : reason,
       };
     });
   }
 }
+
+const UNRECORDED =
+  'it has everything, but no drive of the volume has taken the note that it counts';
 
 const nobody: OnLegFailed = () => Promise.resolve();
 

@@ -88,13 +88,13 @@ export async function replaceLeg(
   if (leg.state !== 'syncing') return failed('writing to it failed');
   if (parts.window() !== window) return failed('the window changed while the log was copied');
   leg.state = 'online';
-  leg.joining = true;
+  leg.joining = 'headers';
   await legs.update({});
   // The header update may have taken it out again.
   const state: Leg['state'] = legs.all[index]!.state;
-  return state === 'online'
-    ? done(undefined)
-    : refuse('io-error', { path: drive.path, reason: leg.reason });
+  if (state !== 'online') return refuse('io-error', { path: drive.path, reason: leg.reason });
+  leg.joining = 'labels';
+  return done(undefined);
 }
 
 async function eraseHeaders({ buffers }: LogEnvironment, drive: Drive): Promise<Errno> {

@@ -25,7 +25,7 @@ test('a leg is replaced while writes go on, and then holds everything alone', as
     assert.ok(replaced.ok);
     await busy;
     assert.equal(store.status().state, 'degraded', 'no label knows the new leg');
-    store.joined();
+    store.joined(store.legUuids);
     assert.equal(store.status().state, 'logging');
     assert.equal((await store.check()).legs[0]!.missingRecords, 0);
     const alone = fresh.afterKill(world);
