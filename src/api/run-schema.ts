@@ -119,9 +119,13 @@ export const RunReply = reply({ run: RunReport });
 export const RunsReply = reply({ runs: Type.Array(RunReport) });
 /**
  * `run`: the one that opened this window; null when an operator did. `window`: null for a run that has not opened one, or
- * was refused.
+ * was refused. `stale`: the volume is stopped, or does not answer; the window is as it was seen last.
  */
-export const WindowShowReply = reply({ window: orNull(WindowReport), run: orNull(RunReport) });
+export const WindowShowReply = reply({
+  window: orNull(WindowReport),
+  run: orNull(RunReport),
+  stale: Type.Optional(Type.Boolean()),
+});
 
 export type RunReply = Static<typeof RunReply>;
 export type RunsReply = Static<typeof RunsReply>;

@@ -17,17 +17,24 @@ export interface Concern {
 /** By the name of a volume. */
 export type ConcernSource = (volume: string) => readonly Concern[];
 
-/** A volume that has an alarm of its own says what to do first: that one is about its data. */
+/** A volume that has an alarm of its own says what to do first, unless a run sees to it: that one is about its data. */
 export function withConcerns(status: VolumeStatus, concerns: readonly Concern[]): VolumeStatus {
   if (concerns.length === 0) return status;
   const isWell = status.alarms.every(({ severity }) => severity === 'info');
-  const [first] = concerns;
   // What is under way by itself comes before what the volume, which does not know of it, advises to do by hand.
-  const goesOn = first?.alarm === null ? `${first.next} Else: ${status.story.next}` : '';
-  const next = status.state === 'halted' ? '' : isWell ? first!.next : goesOn;
+  const goesOn = concerns.find(({ alarm }) => alarm === null)?.next;
+  const said = isWell ? concerns[0]!.next : goesOn && goesOn + byHand(status.story.next);
+  const next = status.state === 'halted' ? '' : (said ?? '');
   return {
     ...status,
     alarms: [...status.alarms, ...concerns.flatMap(({ alarm }) => alarm ?? [])],
     story: next === '' ? status.story : { ...status.story, next },
   };
+}
+
+/** What is left to do by hand while a run goes on: it closes its windows itself, and may refuse that somebody else does. */
+function byHand(next: string): string {
+  if (!next.includes('locum window close')) return ` Else: ${next}`;
+  const others = next.match(/locum drive add \S+ [^\s,;)]+/g) ?? [];
+  return others.length === 0 ? '' : ` Or bring the other drive back: ${others.join(', or ')}`;
 }

@@ -22,6 +22,8 @@ export interface ControlOptions {
   /** Something that no reply can carry: volumes.json could not be written. */
   readonly onTrouble: (reason: string) => void;
   readonly wallMs: () => number;
+  /** How often a list of volumes that could not be written is tried again; for tests. */
+  readonly saveRetryMs?: number;
   readonly timing?: Partial<Timing>;
   readonly runs: RunStore;
   readonly rollouts: RolloutStore;

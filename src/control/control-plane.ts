@@ -119,7 +119,7 @@ export class Control implements ControlPlane {
 
   /** Ends every volume cleanly, as far as it goes within the time that a service manager gives. */
   async close(): Promise<void> {
-    this.#table.closing = true;
+    this.#table.close();
     await this.#rollouts.close();
     await this.runs.close();
     await Promise.all(

@@ -27,6 +27,7 @@ import { VolumeHandle } from './volume-handle.ts';
 /** Clients get this long to see the end of what they have under way. */
 export const DISCONNECT_MS = 2_000;
 export const STOP_MS = 6_000;
+const SAVE_RETRY_MS = 5_000;
 
 export interface Entry {
   handle: VolumeHandle | null;
@@ -43,6 +44,7 @@ export class VolumeTable {
   readonly #coming = new Map<string, ClaimedPaths[]>();
   /** Why the list of volumes is not on file as it is now. */
   #unsaved: string | null = null;
+  #retry: NodeJS.Timeout | null = null;
   /** The server ends: nothing is started or stopped on request any more. */
   closing = false;
 
@@ -208,7 +210,7 @@ export class VolumeTable {
 
   /**
    * A list that cannot be written is trouble for the next start, and no reason to refuse anything now. It is tried again
-   * whenever a volume tells how it is.
+   * until it can be: whenever a volume tells how it is, and after a while when none runs.
    */
   async save(): Promise<void> {
     try {
@@ -219,7 +221,24 @@ export class VolumeTable {
       const reason = `volumes.json cannot be written to ${stateDirectory}: ${(error as Error).message}`;
       if (reason !== this.#unsaved) this.options.onTrouble(reason);
       this.#unsaved = reason;
+      this.#tryAgain();
     }
+  }
+
+  #tryAgain(): void {
+    if (this.closing || this.#retry !== null) return;
+    this.#retry = setTimeout(() => {
+      this.#retry = null;
+      // It never throws: a write that fails again is tried again.
+      void this.save();
+    }, this.options.saveRetryMs ?? SAVE_RETRY_MS).unref();
+  }
+
+  /** The server ends: from here on the list is written once, or not. */
+  close(): void {
+    this.closing = true;
+    if (this.#retry !== null) clearTimeout(this.#retry);
+    this.#retry = null;
   }
 
   concerns(): Concern[] {

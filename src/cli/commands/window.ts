@@ -220,8 +220,9 @@ function show(terminal: Terminal): Command {
       const session = sessionOf(terminal, command);
       const query = id === undefined ? {} : { id };
       const reply = await session.client.call('windowShow', { params: { volume }, query });
-      session.answer(reply, ({ window, run }) =>
+      session.answer(reply, ({ window, run, stale }) =>
         [
+          stale === true ? `This is what was seen last: ${volume} does not answer now.\n\n` : '',
           window === null ? '' : renderReport(window, session.view),
           run === null ? '' : renderRun(run, session.view),
         ].join(''),

@@ -138,13 +138,17 @@ async function show(
   const last = await asking.ask(volume, 'windowReport', [], done<WindowReport>, QUICK_MS);
   // What is on record is shown of a volume that was stopped, or does not answer, as well.
   if (!last.ok && last.problem.code === 'volume-unknown') return last;
-  const all = [...table.options.history.ended(volume), ...(last.ok ? [last.value] : [])];
+  const { history } = table.options;
+  const isSilent = !last.ok && last.problem.code !== 'window-none';
+  const seen = last.ok ? [last.value] : isSilent ? history.open(volume) : [];
+  const all = [...history.ended(volume), ...seen];
   const run = runToShow(runs, volume, id, all.at(-1));
   const wanted = run === null ? (id ?? all.at(-1)?.id) : windowOf(run, volume);
   const window = all.findLast((report) => report.id === wanted) ?? null;
   if (window === null && run === null)
     return last.ok || id !== undefined ? refuse('window-none', { volume }) : last;
-  return reply({ window, run: run && (await runs.whole(run.id)) });
+  const stale = isSilent && window?.closedAt === null ? { stale: true } : {};
+  return reply({ window, run: run && (await runs.whole(run.id)), ...stale });
 }
 
 /** By its own id or its window's; without an id the last one, unless a window without a run is newer. */

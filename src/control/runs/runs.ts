@@ -10,7 +10,7 @@ import type { Concern } from '../concerns.ts';
 import type { LostTool } from '../lost-tools.ts';
 import { LostRuns } from './lost-runs.ts';
 import { planRun } from './run-plan.ts';
-import { copyOf } from './run-record.ts';
+import { copyOf, type RunRecord } from './run-record.ts';
 import type { RunRequest, RunService } from './run-service.ts';
 import { Runner, type RunnerWorld } from './runner.ts';
 
@@ -150,10 +150,11 @@ export class Runs implements RunService {
   /** A run of this volume that waits for somebody, or one that nobody knows any more. */
   concerns(volume: string): Concern[] {
     const lost = [...this.#lost.concerns(volume), ...this.#unwritten(volume)];
-    const report = this.#of(volume)?.record.report;
-    if (report === undefined) return lost;
-    if (report.state !== 'waiting') return [...lost, { alarm: null, next: goesOn(volume, report) }];
-    const { sentence, next } = report;
+    const record = this.#of(volume)?.record;
+    if (record === undefined) return lost;
+    if (record.report.state !== 'waiting')
+      return [...lost, { alarm: null, next: goesOn(volume, record) }];
+    const { sentence, next } = record.report;
     const message = `${sentence} ${next}`.trim();
     return [...lost, { alarm: { code: 'run-waiting', severity: 'warning', message }, next }];
   }
@@ -196,7 +197,7 @@ export class Runs implements RunService {
     await this.#options.store.close();
   }
 
-  #runner(record: RunRequestRecord): Runner {
+  #runner(record: RunRecord): Runner {
     return new Runner(record, {
       ...this.#options,
       onChange: (report) => {
@@ -235,12 +236,39 @@ export class Runs implements RunService {
 }
 
 /** Otherwise the volume would advise to close the window by hand, which is refused. */
-const goesOn = (volume: string, { purpose, step }: RunReport): string =>
-  `Its run (${purpose}, ${step}) brings the drive back by itself; \`locum window show ${volume}\` tells how far it is.`;
+function goesOn(volume: string, record: RunRecord): string {
+  const { purpose, step } = record.report;
+  const what = record.request.rehearsal ? `rehearsal of ${purpose}` : purpose;
+  return `Its run (${what}, ${step}) ${whatItDoes(record)}; \`locum window show ${volume}\` tells how far it is.`;
+}
+
+/** By itself, in this phase and after it. */
+function whatItDoes({ phase, request }: RunRecord): string {
+  const { rehearsal, task } = request;
+  switch (phase) {
+    case 'opening':
+      return 'takes the drive out, and brings it back by itself';
+    case 'frozen':
+    case 'exchanging':
+    case 'working':
+    case 'recalled':
+      if (rehearsal) return 'leaves the drive as it is, and brings it back by itself';
+      if (task.purpose === 'replacement') return 'takes in the new drive by itself';
+      return 'brings the drive back by itself, as soon as its tool has ended';
+    case 'identifying':
+      return 'brings the drive back by itself, as soon as that has said who it is';
+    case 'returning':
+      return 'brings the drive back by itself';
+    case 'replaying':
+      return 'has brought the drive back, and ends by itself when that has caught up';
+    case 'late':
+      return 'offers the drive to the volume, which went on without it, by itself';
+    case 'ended':
+      return 'has ended';
+  }
+}
 
 const withoutOutput = (report: RunReport): RunReport => ({
   ...structuredClone({ ...report, steps: [] }),
   steps: report.steps.map((step) => ({ ...step, output: '' })),
 });
-
-type RunRequestRecord = ConstructorParameters<typeof Runner>[0];

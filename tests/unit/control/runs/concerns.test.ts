@@ -1,9 +1,10 @@
 /** A run that waits for somebody is an alarm of its volumes for as long as it waits. */
 
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { VolumeStatus } from '../../../../src/core/status.ts';
 import { Machine } from './machine.ts';
 
@@ -99,6 +100,18 @@ test('a list of volumes that cannot be written is an alarm of each, until it can
   assert.match(readFileSync(join(machine.life.state, 'volumes.json'), 'utf8'), /"other"/);
 });
 
+test('room is made for the list of volumes when none runs any more: it is written all the same', async (t) => {
+  const machine = await Machine.boot(t);
+  await machine.create('tank', 5);
+  const inTheWay = join(machine.life.state, 'volumes.json.new');
+  mkdirSync(inTheWay);
+  assert.ok((await machine.control.handlers.volumeStop({ ...on, body: {} })).ok);
+  assert.ok(codes(await machine.status('tank')).includes('volumes-unrecorded'));
+  rmSync(inTheWay, { recursive: true });
+  await machine.untilStatus('tank', (status) => !codes(status).includes('volumes-unrecorded'));
+  assert.match(readFileSync(join(machine.life.state, 'volumes.json'), 'utf8'), /"stopped": true/);
+});
+
 test('a run of a volume that was stopped, or does not answer, is shown all the same', async (t) => {
   const machine = await Machine.boot(t);
   await machine.create('tank', 5);
@@ -112,6 +125,27 @@ test('a run of a volume that was stopped, or does not answer, is shown all the s
   assert.equal(shown.value.window?.outcome, 'returned');
 });
 
+test('the open window of a volume that was stopped is shown as it was seen last, and not an older one', async (t) => {
+  const machine = await Machine.boot(t);
+  await machine.create('tank', 5);
+  const { handlers } = machine.control;
+  const body = { drive: '1', purpose: 'firmware' as const };
+  const earlier = await handlers.windowOpen({ ...on, body });
+  assert.ok(earlier.ok, JSON.stringify(earlier));
+  assert.ok((await handlers.windowClose({ ...on, body: {} })).ok);
+  await machine.untilStatus('tank', ({ state }) => state === 'optimal');
+  const opened = await handlers.windowOpen({ ...on, body });
+  assert.ok(opened.ok, JSON.stringify(opened));
+  const live = await handlers.windowShow({ ...on, body: {} });
+  assert.ok(live.ok && live.value.stale === undefined, JSON.stringify(live));
+  const stopped = await handlers.volumeStop({ ...on, body: { force: true } });
+  assert.ok(stopped.ok, JSON.stringify(stopped));
+  const shown = await handlers.windowShow({ ...on, body: {} });
+  assert.ok(shown.ok, JSON.stringify(shown));
+  assert.equal(shown.value.window?.id, opened.value.window.id);
+  assert.equal(shown.value.stale, true);
+});
+
 const on = { params: { volume: 'tank' }, query: {} };
 
 test('another drive fails under a tool: that its run goes on is said before what could be done by hand', async (t) => {
@@ -123,7 +157,51 @@ test('another drive fails under a tool: that its run goes on is said before what
   const { story } = await machine.untilStatus('tank', (status) =>
     codes(status).includes('second-failure'),
   );
-  assert.match(story.next, /^Its run \(firmware, stage\) brings .* Else: /);
+  assert.match(
+    story.next,
+    /^Its run \(firmware, stage\) brings .* Or bring the other drive back: /,
+  );
+  assert.doesNotMatch(story.next, /window close/, 'which is refused');
   gate.open();
   await machine.ended(id);
+});
+
+test('another drive fails under a tool while the record of its run finds no room: nothing is advised that is refused', async (t) => {
+  const machine = await Machine.boot(t);
+  const drives = await machine.create('tank', 5);
+  const { id, gate } = await machine.runUpTo('stage');
+  const inTheWay = join(machine.life.state, 'runs', `${id}.json.new`);
+  while (existsSync(inTheWay)) await delay(2);
+  mkdirSync(inTheWay);
+  machine.at(drives[0]!).vanish();
+  await machine.writeSome('tank', 5);
+  const { story } = await machine.untilStatus('tank', (status) =>
+    codes(status).includes('run-unrecorded'),
+  );
+  assert.match(story.next, /^Its run \(firmware, stage\) brings the drive back by itself/);
+  assert.doesNotMatch(story.next, /window close/);
+  rmSync(inTheWay, { recursive: true });
+  gate.open();
+  await machine.ended(id);
+});
+
+test('a rehearsal says what it does, and not what a download does', async (t) => {
+  const machine = await Machine.boot(t);
+  await machine.create('tank', 5);
+  const said = async (over: Parameters<Machine['run']>[2]): Promise<Set<string>> => {
+    const { id } = await machine.run('tank', '1', over);
+    const all = new Set<string>();
+    while (machine.control.runs.get(id)?.state !== 'ended') {
+      const [next] = machine.control.runs.concerns('tank');
+      if (next?.alarm === null) all.add(next.next);
+      await delay(0);
+    }
+    return all;
+  };
+  const rehearsed = await said({ rehearsal: true });
+  assert.ok(rehearsed.size > 0);
+  for (const next of rehearsed) {
+    assert.match(next, /^Its run \(rehearsal of firmware, /);
+    assert.doesNotMatch(next, /tool has ended/);
+  }
 });

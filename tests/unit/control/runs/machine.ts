@@ -131,6 +131,7 @@ export class Machine {
       onVolumeLost: () => {},
       onTrouble: say,
       wallMs: Date.now,
+      saveRetryMs: 10,
       timing: { heartbeatMs: 20, snapshotLimitMs: 5_000 },
       rollouts: await openRolloutStore(join(state, 'rollouts'), say),
       runs: await openRunStore(join(state, 'runs'), say),
