@@ -594,6 +594,16 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
     'The state directory[ {path}] cannot be used[: {reason}].',
     'Make room there, or make it writable, or give another one with `--state`. What is on the drives is not concerned.',
   ),
+  'state-not-locked': entry(
+    failed,
+    'The state directory[ {path}] cannot be locked[: {reason}]. Without that, two servers could have the same drives.',
+    'Give one with `--state` that is on a local file system. What is on the drives is not concerned.',
+  ),
+  'volume-list-damaged': entry(
+    failed,
+    'The list of volumes[ in {path}] is not readable.',
+    'Move that file away, start the server, and assemble the volumes from their drives: `locum volume assemble --drive PATH …`. What is on the drives is not concerned.',
+  ),
   'listen-failed': entry(
     failed,
     'The server cannot listen on {address}[: {reason}].',

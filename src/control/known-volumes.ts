@@ -56,11 +56,7 @@ export class KnownVolumes {
     const text = await readText(path);
     if (text === null) return done(list);
     const volumes = parse(text);
-    if (!volumes) {
-      const reason =
-        'volumes.json is not readable; move it away and assemble the volumes from their drives';
-      return refuse('state-unusable', { path, reason });
-    }
+    if (!volumes) return refuse('volume-list-damaged', { path });
     for (const volume of volumes) list.#volumes.set(volume.name, volume);
     list.#written = text;
     return done(list);

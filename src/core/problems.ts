@@ -112,6 +112,8 @@ export const problemCodes = [
   'server-running',
   'server-busy',
   'state-unusable',
+  'state-not-locked',
+  'volume-list-damaged',
   'listen-failed',
   'volume-stalled',
   'volume-crashed',

@@ -38,8 +38,7 @@ export function openStateDirectory(path: string): Outcome<StateDirectory> {
   if (result < 0) {
     const pid = Number(fs.readFileSync(join(path, 'server.lock'), 'utf8').trim());
     fs.closeSync(lock);
-    if (result !== -EAGAIN)
-      return refuse('state-unusable', { path, reason: 'it cannot be locked', errno: -result });
+    if (result !== -EAGAIN) return refuse('state-not-locked', { path, errno: -result });
     return refuse('server-running', { state: path, ...(pid > 0 ? { pid } : {}) });
   }
   fs.ftruncateSync(lock);

@@ -56,6 +56,8 @@ export interface RolloutTools {
     path: string,
     request: TaskRequest,
   ) => Promise<Outcome<{ readonly task: DriveTask; readonly transport: Transport }>>;
+  /** Where records are kept, for a sentence. */
+  readonly stateDirectory: () => string;
   readonly findCommand: RunTools['findCommand'];
   readonly isRunning: RunTools['isRunning'];
   /** Also for a drive that is not there at the moment. */

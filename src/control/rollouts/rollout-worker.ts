@@ -127,8 +127,10 @@ export class RolloutWorker {
     if (decision.kind === 'move') {
       this.#book.tell(event, reason, next);
       this.#book.endIfOver();
-      if (!(await this.#book.save()))
-        return refuse('state-unusable', { reason: this.#book.whyUnwritten });
+      if (!(await this.#book.save())) {
+        const path = this.#tools.stateDirectory();
+        return refuse('state-unusable', { path, reason: this.#book.whyUnwritten });
+      }
     }
     this.wake();
     return done(undefined);
@@ -330,6 +332,7 @@ export class RolloutWorker {
       owner: ownerOf(this.record, drive),
       outputPath: (step) => this.#store.outputPath(id, `${name}-${step}`),
       save: () => this.#book.save(),
+      whyUnwritten: () => this.#book.whyUnwritten,
     };
   }
 

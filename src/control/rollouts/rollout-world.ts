@@ -35,6 +35,7 @@ export function rolloutTools(world: RolloutWorld): RolloutTools {
       const { transport } = whole.value;
       return done({ task: tools.taskOf(transport, request), transport });
     },
+    stateDirectory: () => table.options.server().stateDirectory,
     findCommand: tools.findCommand,
     isRunning: tools.isRunning,
     taskOf: tools.taskOf,

@@ -260,7 +260,10 @@ export class Rollouts {
       record.baselines[volume] = baselineOf(status.value);
     }
     const unwritten = await this.#store.add(record);
-    if (unwritten !== null) return refuse('state-unusable', { reason: unwritten });
+    if (unwritten !== null) {
+      const path = this.#tools.stateDirectory();
+      return refuse('state-unusable', { path, reason: unwritten });
+    }
     this.#tools.announce(
       request.volumes[0]!,
       'rollout-started',

@@ -35,6 +35,8 @@ export interface SpareJob {
   readonly outputPath: (step: string) => string;
   /** Resolves when the record is durable; false: it is not. */
   readonly save: () => Promise<boolean>;
+  /** In a sentence, with the place. */
+  readonly whyUnwritten: () => string;
 }
 
 /** Released, flashed, and back. */
@@ -115,7 +117,7 @@ const putOff = (problem: Problem): SpareEnd => ({
 });
 
 async function unrecorded(job: SpareJob): Promise<SpareEnd> {
-  const note = 'the record of the rollout cannot be written, so nothing was begun';
+  const note = `${job.whyUnwritten()}; nothing was begun`;
   if (job.record.spares[keyOf(job.record, job.drive)]?.phase === 'released')
     delete job.record.spares[keyOf(job.record, job.drive)];
   return { event: 'put-off', firmwareAfter: '', note };
@@ -148,7 +150,7 @@ async function step(
   job.drive.step = name;
   work.step = name;
   // Not on record, a server that is started again would not wait for it.
-  if (!(await job.save())) return notStarted('its record cannot be written');
+  if (!(await job.save())) return notStarted(job.whyUnwritten());
   return await run({
     outputPath: job.outputPath(name),
     limitMs: job.record.task.commandLimitMs,

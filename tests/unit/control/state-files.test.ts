@@ -70,7 +70,7 @@ test('a list that cannot be understood is not overwritten', async (t) => {
   ]) {
     writeFileSync(path, text);
     const list = await KnownVolumes.load(path);
-    assert.equal(!list.ok && list.problem.code, 'state-unusable', text);
+    assert.equal(!list.ok && list.problem.code, 'volume-list-damaged', text);
     assert.equal(readFileSync(path, 'utf8'), text);
   }
 });

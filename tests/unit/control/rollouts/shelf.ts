@@ -304,6 +304,7 @@ export class Shelf implements RolloutVolumes, RunService {
       volumes: this,
       runs: this,
       taskFor: async () => done({ task: this.task(), transport: 'image' as const }),
+      stateDirectory: () => '/state',
       findCommand: () => this.orphan,
       isRunning: ({ pid }) => this.orphan?.pid === pid,
       taskOf: () => this.task(),
