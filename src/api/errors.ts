@@ -212,8 +212,7 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
   'drive-foreign': entry(
     refused,
     '{path} is another drive than the one that left, or of another array[: it carries {found}][, {expected} is expected].',
-    'Bring the right drive. To use this one as a blank replacement, close the window with `--rebuild`, ' +
-      'or use `locum drive replace … --force`.',
+    'Bring the right drive. To use this one as a blank replacement, close the window with `--rebuild`, or use `locum drive replace … --force`.',
   ),
   'drive-stale': entry(
     refused,
@@ -223,8 +222,7 @@ export const catalogue: Readonly<Record<ProblemCode, CatalogueEntry>> = {
   'drive-changed': entry(
     refused,
     '{path} came back changed[: {what}].',
-    'Find out what wrote to it. With the other drives complete, `locum window close --rebuild` rebuilds it ' +
-      'from the frozen volume; otherwise bring back the drive that failed.',
+    'Find out what wrote to it. With the other drives complete, `locum window close --rebuild` rebuilds it from the frozen volume; otherwise bring back the drive that failed.',
   ),
   'drive-smaller': entry(
     refused,

@@ -4,8 +4,9 @@
  * with a window that no other run owns takes its drive back: a drive that is being flashed must not be written to. And no
  * volume is given a drive that it has not had (claims.ts), which every volume says.
  *
- * The alarm stays until somebody has looked, and has removed the file that was set aside. From then on drives are given again,
- * tool or not. The window stays as it is until the tool has ended: whoever looked at one drive may have meant another.
+ * The alarm stays until somebody has looked, and has removed the file that was set aside. From then on drives are given
+ * again, tool or not. The window stays as it is until the tool has ended: whoever looked at one drive may have meant
+ * another.
  */
 
 import { existsSync } from 'node:fs';
