@@ -161,16 +161,19 @@ export class BufferPool implements Buffers {
     return this.#freeBytes;
   }
 
+  get shareableBytes(): number {
+    return this.sizeBytes - asideBytes(this.#asideOrder);
+  }
+
   keepAside(lengthBytes: number): void {
     let order = Math.min(orderOf(lengthBytes), MAX_ORDER);
-    while (order > 0 && ASIDE_BLOCKS * (PAGE_BYTES << order) > this.sizeBytes / 2) order -= 1;
+    while (order > 0 && asideBytes(order) > this.sizeBytes / 2) order -= 1;
     const before = this.#asideOrder;
     if (order <= before) return;
     // Those of before that are out come back as blocks like any other.
     for (const page of this.#aside.splice(0)) this.#giveBlock(page, before);
-    if (before !== NONE) this.#freeBytes += ASIDE_BLOCKS * (PAGE_BYTES << before);
     this.#asideOrder = order;
-    this.#freeBytes -= ASIDE_BLOCKS * (PAGE_BYTES << order);
+    this.#freeBytes -= asideBytes(order) - asideBytes(before);
     this.#mergeCaches();
     // What is in use now may leave too few; the next of this size that is given back makes up for it.
     while (this.#aside.length < ASIDE_BLOCKS) {
@@ -411,6 +414,10 @@ export class BufferPool implements Buffers {
     );
     this.bytes.fill(GARBAGE, address, end);
   }
+}
+
+function asideBytes(order: number): number {
+  return order === NONE ? 0 : ASIDE_BLOCKS * (PAGE_BYTES << order);
 }
 
 function orderOf(lengthBytes: number): number {

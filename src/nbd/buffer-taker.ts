@@ -1,7 +1,10 @@
 /**
  * Decides who may take how much of the buffer pool, and takes it. One for all sessions of a worker.
  *
- *   1. The margin, three eighths of the pool, belongs to small holdings: whatever the others do, a
+ * All shares are parts of what clients share (`Buffers.shareableBytes`: the pool less what the engine keeps aside), also the
+ * length from which checkRequest refuses, so that what was admitted is served when the others have given back theirs.
+ *
+ *   1. The margin, three eighths of it, belongs to small holdings: whatever the others do, a
  *      connection may hold 64 KiB. (1536 connections, the limit of an export, hold 96 MiB of 256 then.)
  *      So clients that stop in the middle, or read nothing, keep nobody from going on.
  *   2. Beyond that, a connection may hold up to half of what is free above the margin. While the
@@ -31,22 +34,16 @@ interface Waiter {
 
 export class BufferTaker {
   readonly #buffers: Buffers;
-  /** What the pool keeps for the engine, and what large holdings leave to small ones. */
-  readonly #reserveBytes: number;
-  readonly #marginBytes: number;
   readonly #waiting: Waiter[] = [];
 
   constructor(buffers: Buffers) {
     this.#buffers = buffers;
-    this.#reserveBytes = buffers.bytes.length / 8;
-    this.#marginBytes = (buffers.bytes.length * 3) / 8;
   }
 
   /** May a connection hold this much now? */
   allows(heldBytes: number): boolean {
     if (heldBytes <= SMALL_BYTES) return true;
-    const keptBytes = this.#reserveBytes + this.#marginBytes;
-    return heldBytes <= (this.#buffers.freeBytes - keptBytes) / 2;
+    return heldBytes <= (this.#buffers.freeBytes - this.#keptBytes) / 2;
   }
 
   /**
@@ -93,12 +90,16 @@ export class BufferTaker {
   released(): void {
     while (this.#waiting.length > 0) {
       const { into, count, lengthBytes, resolve } = this.#waiting[0] as Waiter;
-      const keptBytes = this.#reserveBytes + this.#marginBytes;
-      if (this.#buffers.freeBytes - count * lengthBytes < keptBytes) return;
+      if (this.#buffers.freeBytes - count * lengthBytes < this.#keptBytes) return;
       if (!this.#takeAll(into, count, lengthBytes)) return;
       this.#waiting.shift();
       resolve(true);
     }
+  }
+
+  /** An eighth, which the pool keeps for the engine, and the margin. */
+  get #keptBytes(): number {
+    return this.#buffers.shareableBytes / 2;
   }
 
   #takeAll(into: Address[], count: number, lengthBytes: number): boolean {

@@ -40,12 +40,15 @@ const ALLOWED_FLAGS: readonly number[] = Object.assign(new Array<number>(8).fill
   [COMMAND_BLOCK_STATUS]: COMMAND_FLAG_FUA | COMMAND_FLAG_REQ_ONE,
 });
 
-/** Besides the protocol's maximum, no payload may want more than a quarter of the pool. */
+/**
+ * Besides the protocol's maximum, no payload may want more than a quarter of what clients share of the pool: the half that
+ * BufferTaker keeps from long requests leaves room for it when the others have given back theirs.
+ */
 export const checkRequest = (
   request: RequestFields,
   negotiated: Negotiated,
   sizeBytes: number,
-  poolBytes: number,
+  shareableBytes: number,
 ): Errno => {
   const { type, flags, offsetBytes, lengthBytes } = request;
   const allowed = ALLOWED_FLAGS[type] ?? -1;
@@ -57,7 +60,7 @@ export const checkRequest = (
   }
   const unaligned = offsetBytes % BLOCK_BYTES_MIN !== 0 || lengthBytes % BLOCK_BYTES_MIN !== 0;
   if (negotiated.aligned && unaligned) return EINVAL;
-  if (type === COMMAND_WRITE) return lengthBytes > poolBytes / 4 ? EINVAL : OK;
+  if (type === COMMAND_WRITE) return lengthBytes > shareableBytes / 4 ? EINVAL : OK;
   if (type === COMMAND_BLOCK_STATUS) return negotiated.allocationContextId === 0 ? EINVAL : OK;
   if (type !== COMMAND_READ) return OK;
   if (lengthBytes > PAYLOAD_BYTES_MAX) return EINVAL;

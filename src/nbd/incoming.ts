@@ -254,13 +254,14 @@ export class Incoming {
   }
 
   /**
-   * Stays small unless half of the pool is free: what is given here does not come back before the
-   * connection ends, and hundreds that are busy for a moment must not eat the pool.
+   * Stays small unless three quarters of what clients share stay free: what is given here does not come back before the
+   * connection ends, hundreds that are busy for a moment must not eat the pool, and the longest request, a quarter, has
+   * to find half of it free beside itself (BufferTaker).
    */
   #enlarge(leftBytes: number): void {
     const from = this.#address + this.#position;
-    const { freeBytes, bytes } = this.#buffers;
-    const spare = freeBytes >= bytes.length / 2;
+    const { freeBytes, shareableBytes } = this.#buffers;
+    const spare = freeBytes - RECEIVE_BYTES_LARGE >= (shareableBytes * 3) / 4;
     const address = spare ? this.#buffers.take(RECEIVE_BYTES_LARGE, 'client') : (0 as Address);
     const to = address === 0 ? this.#address : address;
     this.#buffers.bytes.copyWithin(to, from, from + leftBytes);

@@ -311,8 +311,8 @@ export class Session implements StreamHandler, IncomingOwner, ExecutorOwner {
 
   #refusal(request: Request): Errno {
     if (this.#state === 'refusing') return ESHUTDOWN;
-    const poolBytes = this.#buffers.bytes.length;
-    return checkRequest(request, this.#negotiated, this.#device.sizeBytes, poolBytes);
+    const { shareableBytes } = this.#buffers;
+    return checkRequest(request, this.#negotiated, this.#device.sizeBytes, shareableBytes);
   }
 
   #equipped(request: Request): Acceptance {

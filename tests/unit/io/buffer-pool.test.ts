@@ -181,6 +181,7 @@ test('what is kept aside grows with what is asked for, within half of the pool, 
   assert.equal(pool.freeBytes, wholeBytes);
   pool.keepAside(4 * MIB);
   assert.equal(wholeBytes - pool.freeBytes, 5 * 512 * KIB, 'as much as there is room for');
+  assert.equal(pool.shareableBytes, 8 * MIB - 5 * 512 * KIB, 'clients share the rest');
   assert.equal(pool.take(2 * MIB, 'client') > 0, true);
 });
 

@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MIB } from '../../../src/base/units.ts';
+import { checkRequest } from '../../../src/nbd/check-request.ts';
 import { bytes } from './handshake-wire.ts';
 import * as rig from './session-rig.ts';
 import { pattern, Rig, request, settle, simpleReplies, write } from './session-rig.ts';
@@ -151,6 +152,12 @@ test('connections that were busy once do not keep the pool', async () => {
     assert.equal(simpleReplies(stream.output).size, 4);
   }
   assert.ok(it.pool.freeBytes > 7 * MIB, `${it.pool.freeBytes} bytes are free`);
+  const long = it.connect();
+  const freeBytes = it.pool.freeBytes;
+  long.feed(request(WRITE, 1, 0, MIB));
+  await settle();
+  assert.ok(it.pool.freeBytes <= freeBytes - MIB, 'a long request is served beside them');
+  long.breakDown();
   await it.finish();
 });
 
@@ -216,6 +223,58 @@ test('a payload larger than the pool allows is refused, not waited for', async (
   const replies = simpleReplies(stream.output);
   assert.deepEqual([replies.get(1)?.errno, replies.get(2)?.errno], [22, 0]);
   await it.finish();
+});
+
+/** The largest write, in sectors, that passes when clients share so much. */
+function largestWriteBytes(shareableBytes: number): number {
+  const negotiated = { exportName: '', structured: false, allocationContextId: 0, aligned: false };
+  const passes = (lengthBytes: number): boolean => {
+    const write = { type: WRITE, flags: 0, offsetBytes: 0, lengthBytes };
+    return checkRequest(write, negotiated, 64 * MIB, shareableBytes) === 0;
+  };
+  let [passing, refused] = [0, (64 * MIB) / 512 + 1];
+  while (refused - passing > 1) {
+    const middle = Math.floor((passing + refused) / 2);
+    if (passes(middle * 512)) passing = middle;
+    else refused = middle;
+  }
+  return passing * 512;
+}
+
+test('a long request was admitted that an idle pool could never serve, and those behind it waited for ever', async () => {
+  for (const poolMib of [8, 16, 32, 64, 128, 256]) {
+    for (const stepMib of [0.5, 1.5, 3, 5, 9]) {
+      const where = `pool ${poolMib} MiB, step ${stepMib} MiB`;
+      const poolBytes = poolMib * MIB;
+      const it = new Rig({ poolBytes, stepBytes: stepMib * MIB, sizeBytes: 64 * MIB });
+      const largestBytes = largestWriteBytes(it.pool.shareableBytes);
+      assert.ok(largestBytes > poolBytes / 8, `${where}: half of a pool is left to clients`);
+      const [writer, tooLong, reader] = [it.connect(), it.connect(), it.connect()];
+      await settle();
+      if (largestBytes < 64 * MIB) tooLong.feed(request(WRITE, 1, 0, largestBytes + 512));
+      await settle();
+      const refused = simpleReplies(tooLong.output).get(1)?.errno;
+      assert.equal(refused, largestBytes < 64 * MIB ? 22 : undefined, where);
+      const freeBytes = it.pool.freeBytes;
+      writer.feed(request(WRITE, 1, 0, largestBytes));
+      await settle();
+      assert.ok(freeBytes - it.pool.freeBytes >= largestBytes, `${where}: its buffers are there`);
+      writer.breakDown();
+      await settle();
+      reader.takesReplies = false;
+      const idleBytes = it.pool.freeBytes;
+      reader.feed(request(READ, 1, 0, 64 * MIB));
+      await settle();
+      assert.equal(
+        idleBytes - it.pool.freeBytes,
+        2 * MIB,
+        `${where}: a long read holds two pieces`,
+      );
+      reader.breakDown();
+      await settle();
+      await it.finish();
+    }
+  }
 });
 
 test('thousands of outstanding requests are legal and bounded', async () => {

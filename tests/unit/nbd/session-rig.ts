@@ -159,6 +159,8 @@ export interface RigOptions {
   readonly allocation?: boolean;
   readonly aligned?: boolean;
   readonly poolBytes?: number;
+  /** The largest buffer of a step of the engine, for which blocks are kept aside. */
+  readonly stepBytes?: number;
   readonly sizeBytes?: number;
   readonly limits?: Partial<NbdLimits>;
 }
@@ -178,6 +180,7 @@ export class Rig {
     const poolBytes = options.poolBytes ?? 64 * MIB;
     // Debugging fills every buffer; where megabytes go through, that is too slow.
     this.pool = new BufferPool({ sizeBytes: poolBytes, debug: poolBytes <= 8 * MIB });
+    if (options.stepBytes !== undefined) this.pool.keepAside(options.stepBytes);
     this.#freeBytes = this.pool.freeBytes;
     this.device = new MemoryDevice(this.pool, options.sizeBytes ?? 64 * MIB, 'v1');
     this.group = new SessionGroup({
