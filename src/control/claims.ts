@@ -106,9 +106,9 @@ export class Claims {
   }
 
   /**
-   * The same, and the volume has them from then on. `isKnown`: they are where it was seen last. That a name of them may be
-   * held for its own drive, or was held before the server was started, is no reason not to start it. Nor is a tool at
-   * work on nobody knows which drive, of a volume that asks for nothing but what it has had.
+   * The same, and the volume has them from then on. `isKnown`: they are where it was seen last. That a name of them
+   * may be held for its own drive, or was held before the server was started, is no reason not to start it. Nor is a
+   * tool at work on nobody knows which drive, of a volume that asks for nothing but what it has had.
    */
   async take(volume: string, paths: ClaimedPaths, isKnown = false): Promise<Outcome<void>> {
     const all = [...paths.drives, ...paths.logs];

@@ -2,8 +2,8 @@
  * Tools that a server before this one left at work, and whose records are lost: nobody knows on which drive. Runs and
  * firmware updates have them alike.
  *
- * They are looked for once, among all processes if need be; from then on the kernel is asked each time whether they still
- * run. None comes up later: nobody is left who would begin it.
+ * They are looked for once, among all processes if need be; from then on the kernel is asked each time whether they
+ * still run. None comes up later: nobody is left who would begin it.
  */
 
 import { existsSync } from 'node:fs';

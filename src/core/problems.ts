@@ -1,6 +1,7 @@
 /**
  * Every way in which a request can be refused or fail, as a closed list of codes. The one catalogue that gives each code
- * its sentence, its next step, its HTTP status and its exit code is api/errors.ts; a test keeps the two in step.
+ * its sentence, its next step, its HTTP status and its exit code is api/errors.ts (entries in api/catalogue/); a test
+ * keeps the two in step.
  * `detail` fills the placeholders of the sentence.
  */
 

@@ -122,8 +122,8 @@ export function findCommand(outputPath: string): ProcessIdentity | null {
 }
 
 /**
- * The shell around the command that prints there, and not another process of that number, nor somebody who reads along in
- * the file. What the shell was told is not compared: a server of another version may have begun it.
+ * The shell around the command that prints there, and not another process of that number, nor somebody who reads along
+ * in the file. What the shell was told is not compared: a server of another version may have begun it.
  */
 function isWrapper(pid: number, outputPath: string): boolean {
   const args = readOrEmpty(`/proc/${pid}/cmdline`).split('\0');

@@ -1,8 +1,8 @@
 /**
- * Runs whose records are gone, and what they may have left behind: a window that nobody closes by itself, and a tool that is
- * still at work on the drive that is away. Whose drive that is only the record knew. So while such a tool lives, no volume
- * with a window that no other run owns takes its drive back: a drive that is being flashed must not be written to. And no
- * volume is given a drive that it has not had (claims.ts), which every volume says.
+ * Runs whose records are gone, and what they may have left behind: a window that nobody closes by itself, and a tool
+ * that is still at work on the drive that is away. Whose drive that is only the record knew. So while such a tool
+ * lives, no volume with a window that no other run owns takes its drive back: a drive that is being flashed must not
+ * be written to. And no volume is given a drive that it has not had (claims.ts), which every volume says.
  *
  * The alarm stays until somebody has looked, and has removed the file that was set aside. From then on drives are given
  * again, tool or not. The window stays as it is until the tool has ended: whoever looked at one drive may have meant
