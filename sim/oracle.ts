@@ -138,7 +138,9 @@ export class Oracle {
   flushed(calledAt: number): void {
     for (const [sector, list] of this.#entries) {
       this.#keep(sector, list, (entry) => {
-        if (entry.goneAt < calledAt && entry.goneFor?.answeredAt !== NEVER) return false;
+        // A read may have shown a write that was still under way when the flush was called: that one it does not cover.
+        const { goneAt, goneFor } = entry;
+        if (goneAt < calledAt && goneFor !== null && goneFor.answeredAt < calledAt) return false;
         return !list.some(
           (other) =>
             other.certain && other.answeredAt < calledAt && entry.answeredAt < other.calledAt,

@@ -62,3 +62,27 @@ test('a kill and the loss of a copy: the same, and with the write answered it is
   oracle.answered(second, true, false);
   assert.throws(() => oracle.checkFork(3, before, fork, 'killed'), /write 1, not as write 2/);
 });
+
+test('a flush covers what was answered before it was called, whatever a read has shown before', () => {
+  const fork = { kind: 'power', copyLost: false } as const;
+  const { oracle, second, before, after } = shown();
+  const early = oracle.now();
+  oracle.answered(second, true, false);
+  oracle.flushed(early);
+  oracle.checkFork(3, before, fork, 'power');
+  oracle.checkFork(3, after, fork, 'power');
+  oracle.flushed(oracle.now());
+  assert.throws(() => oracle.checkFork(3, before, fork, 'power'), /write 1, not as write 2/);
+});
+
+test('of two writes at once a read says which was the last, and the flush after that keeps it', () => {
+  const fork = { kind: 'power', copyLost: false } as const;
+  const { oracle, second, before, after, reads } = shown();
+  const third = oracle.begin(3, 1, false);
+  oracle.answered(third, true, false);
+  oracle.answered(second, true, false);
+  reads(after);
+  oracle.flushed(oracle.now());
+  for (const lost of [before, oracle.dataOf(third)])
+    assert.throws(() => oracle.checkFork(3, lost, fork, 'power'), /not as write 2/);
+});
