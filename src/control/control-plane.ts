@@ -112,7 +112,10 @@ export class Control implements ControlPlane {
           }
         }),
     );
-    await this.#groups.resume();
+    const { runs } = this;
+    await this.#groups.resume(
+      (volume) => runs.ofVolume(volume) !== null || runs.orphanAt(volume) !== null,
+    );
     this.runs.resume();
     this.#rollouts.goOn();
   }

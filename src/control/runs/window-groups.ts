@@ -1,12 +1,14 @@
 /**
- * The windows of one drive, in all the volumes that have a member on it: planned, opened, closed and called off together.
+ * The windows of one drive, in all the volumes that have a member on it: planned, opened, closed and called off
+ * together.
  *
- * All freeze or none: when one volume refuses, those that are frozen already take the drive back. All return: each volume
- * takes its member back by itself, and one that refuses (another drive, contents that differ) stays frozen, safe and open to
- * another try, while the others have theirs.
+ * All freeze or none: when one volume refuses, those that are frozen already take the drive back. All return: each
+ * volume takes its member back by itself, and one that refuses (another drive, contents that differ) stays frozen, safe
+ * and open to another try, while the others have theirs.
  *
- * STATE/window-groups.json says which volumes froze together, because the drive that could tell is away. A group is written
- * before its first freeze: a server that dies half-way undoes the rest at its next start. A volume alone needs no entry.
+ * Which volumes froze together is on record (group-store.ts), written before the first freeze and once more after the
+ * last one: a server that dies half-way undoes the rest at its next start. No window counts as open before that is on
+ * record, so that none is undone in which anybody has begun. A volume alone needs no entry.
  */
 
 import { explain } from '../../api/errors.ts';
@@ -14,30 +16,22 @@ import { done, type Outcome, type Problem, refuse } from '../../core/problems.ts
 import type { Check, WindowPlan, WindowReport } from '../../core/status.ts';
 import type { CloseRequest, WindowRequest } from '../../engine/contract.ts';
 import type { Asking } from '../asking.ts';
-import { readText, writeFileDurably } from '../json-file.ts';
 import type { VolumeTable } from '../volume-table.ts';
+import { GroupStore, type WindowGroup } from './group-store.ts';
 import type { GroupMember, SharedDrive, SharedDrives } from './shared-drive.ts';
-
-interface Group {
-  readonly volumes: readonly string[];
-  /** False until every volume is frozen. */
-  complete: boolean;
-}
 
 export class WindowGroups {
   readonly #table: VolumeTable;
   readonly #asking: Asking;
   readonly #drives: SharedDrives;
-  readonly #path: string | null;
-  #groups: Group[] = [];
-  #writing: Promise<string | null> = Promise.resolve(null);
+  readonly #store: GroupStore;
 
   /** `path` is null where nothing needs to outlive the process. */
   constructor(table: VolumeTable, asking: Asking, drives: SharedDrives, path: string | null) {
     this.#table = table;
     this.#asking = asking;
     this.#drives = drives;
-    this.#path = path;
+    this.#store = new GroupStore(path, (reason) => table.options.onTrouble(reason));
   }
 
   /** The drive and the checks of every volume that has a member on it. */
@@ -85,15 +79,11 @@ export class WindowGroups {
     members: readonly GroupMember[],
     request: WindowRequest,
   ): Promise<Outcome<WindowReport[]>> {
-    const group: Group = { volumes: members.map(({ volume }) => volume), complete: false };
-    if (members.length > 1) {
-      this.#groups.push(group);
-      const unwritten = await this.#save();
-      if (unwritten !== null) {
-        this.#groups = this.#groups.filter((one) => one !== group);
-        return refuse('state-unusable', { reason: unwritten });
-      }
-    }
+    const volumes = members.map(({ volume }) => volume);
+    const half: WindowGroup = { volumes, complete: false };
+    const isGroup = members.length > 1;
+    const noted = await (isGroup ? this.#store.set([...this.#all, half]) : this.#store.catchUp());
+    if (!noted.ok) return await this.#notOpened(half, [], noted);
     const reports: WindowReport[] = [];
     for (const { volume, slot } of members) {
       const opened = await this.#asking.ask(
@@ -102,23 +92,36 @@ export class WindowGroups {
         [{ ...request, drive: String(slot) }],
         done<WindowReport>,
       );
-      if (!opened.ok) {
-        await this.#undo(reports.map((report) => report.volume));
-        await this.#forget(group);
-        return opened;
-      }
+      if (!opened.ok) return await this.#notOpened(half, reports, opened);
       reports.push(opened.value);
       this.#table.options.history.record(opened.value);
       await this.#table.entries.get(volume)?.handle?.refresh();
     }
-    group.complete = true;
-    if (members.length > 1) await this.#save();
-    return done(reports);
+    if (!isGroup) return done(reports);
+    const whole: WindowGroup = { volumes, complete: true };
+    const kept = await this.#store.set(this.#all.map((one) => (one === half ? whole : one)));
+    return kept.ok ? done(reports) : await this.#notOpened(whole, reports, kept);
+  }
+
+  /** Those that are open already are called off. */
+  async #notOpened<T>(
+    group: WindowGroup,
+    reports: readonly WindowReport[],
+    refused: Outcome<T> & { ok: false },
+  ): Promise<Outcome<never>> {
+    await this.#undo(reports.map(({ volume }) => volume));
+    // Not written, it is known to be behind: no window is opened before it is.
+    if (this.#all.includes(group)) await this.#store.set(this.#all.filter((one) => one !== group));
+    return refused;
+  }
+
+  get #all(): readonly WindowGroup[] {
+    return this.#store.all();
   }
 
   /** `volume` and those that froze with it, as far as their windows are still open. */
   frozenWith(volume: string): string[] {
-    const group = this.#groups.find(({ volumes }) => volumes.includes(volume));
+    const group = this.#all.find(({ volumes }) => volumes.includes(volume));
     return group ? [volume, ...group.volumes.filter((one) => one !== volume)] : [volume];
   }
 
@@ -147,8 +150,8 @@ export class WindowGroups {
   }
 
   /**
-   * One volume alone; for runs, which ask each by itself until it has the drive. `owner`: the run that holds the rest of the
-   * drive that left. The one that comes instead may have got its name.
+   * One volume alone; for runs, which ask each by itself until it has the drive. `owner`: the run that holds the rest of
+   * the drive that left. The one that comes instead may have got its name.
    */
   async closeOne(
     volume: string,
@@ -210,51 +213,33 @@ export class WindowGroups {
 
   // --- what outlives the server --------------------------------------------------------------------------------------
 
-  /** Once the volumes run: groups that never became complete are undone, those that are over are forgotten. */
-  async resume(): Promise<void> {
-    const text = this.#path === null ? null : await readText(this.#path);
-    const groups = parse(text);
-    this.#groups = groups;
-    for (const group of groups.filter(({ complete }) => !complete)) {
-      await this.#undo(group.volumes.filter((volume) => this.#asking.running(volume).ok));
+  /**
+   * Once the volumes run: groups that never became complete are undone, those that are over are forgotten. A run closes
+   * its windows itself when it may; under a tool that is at work nobody takes the drive back (`isWorkedOn`).
+   */
+  async resume(isWorkedOn: (volume: string) => boolean): Promise<void> {
+    const after = new Map<WindowGroup, WindowGroup>();
+    for (const group of this.#store.loaded) {
+      const { volumes, complete } = group;
+      if (complete) after.set(group, group);
+      else if (volumes.some(isWorkedOn)) after.set(group, { volumes, complete: true });
+      else await this.#undo(volumes.filter((volume) => this.#asking.running(volume).ok));
     }
-    this.#groups = groups.filter(({ complete }) => complete);
-    await this.#prune();
+    const isOfBefore = (group: WindowGroup): boolean => this.#store.loaded.includes(group);
+    const left = this.#all.flatMap((one) => (isOfBefore(one) ? (after.get(one) ?? []) : [one]));
+    await this.#store.set(left.filter((group) => !this.#isOver(group)));
   }
 
   async #prune(): Promise<void> {
-    const before = this.#groups.length;
-    const isOver = ({ volumes, complete }: Group): boolean =>
-      complete &&
-      volumes.every((volume) => {
-        const handle = this.#table.entries.get(volume)?.handle;
-        return handle?.last !== undefined && handle.last?.status.window === null;
-      });
-    this.#groups = this.#groups.filter((group) => !isOver(group));
-    if (this.#groups.length !== before) await this.#save();
+    await this.#store.set(this.#all.filter((group) => !this.#isOver(group)));
   }
 
-  async #forget(group: Group): Promise<void> {
-    if (!this.#groups.includes(group)) return;
-    this.#groups = this.#groups.filter((one) => one !== group);
-    await this.#save();
-  }
-
-  /** Null: it is durable. Else why not, which was said. */
-  #save(): Promise<string | null> {
-    const path = this.#path;
-    if (path === null) return Promise.resolve(null);
-    this.#writing = this.#writing.then(async () => {
-      try {
-        await writeFileDurably(path, `${JSON.stringify({ groups: this.#groups })}\n`);
-        return null;
-      } catch (error) {
-        const reason = `window-groups.json cannot be written: ${(error as Error).message}`;
-        this.#table.options.onTrouble(reason);
-        return reason;
-      }
-    });
-    return this.#writing;
+  #isOver({ volumes, complete }: WindowGroup): boolean {
+    const isShut = (volume: string): boolean => {
+      const last = this.#table.entries.get(volume)?.handle?.last;
+      return last !== undefined && last?.status.window === null;
+    };
+    return complete && volumes.every(isShut);
   }
 }
 
@@ -263,15 +248,4 @@ function oneForEachVolume(members: readonly GroupMember[]): GroupMember[] {
   return members.filter(
     ({ volume }, index) => members.findIndex((one) => one.volume === volume) === index,
   );
-}
-
-function parse(text: string | null): Group[] {
-  if (text === null) return [];
-  try {
-    const { groups } = JSON.parse(text) as { groups: Group[] };
-    return Array.isArray(groups) ? groups : [];
-  } catch {
-    // A list of addresses and nothing more: the windows themselves are on the drives.
-    return [];
-  }
 }
