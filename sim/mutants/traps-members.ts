@@ -169,9 +169,8 @@ export const memberTraps: readonly Mutant[] = [
     patches: [
       {
         file: 'src/engine/metadata.js',
-        find: 'await Promise.all(others.map((content) => this.#writeMember(content)));',
-        replace:
-          'await Promise.all(others.slice(0, Math.ceil(others.length / 2)).map((content) => this.#writeMember(content)));',
+        find: 'await Promise.all(others.map(put));',
+        replace: 'await Promise.all(others.slice(0, Math.ceil(others.length / 2)).map(put));',
       },
     ],
     killers: [directed('members', 'T14: every member carries every change of state')],

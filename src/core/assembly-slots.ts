@@ -180,7 +180,7 @@ function assembleSlot(
   const facts = factsOf(slot, member, record, authority);
   const found = slotCases.find(({ when }) => when(facts))!;
   const { verdict } = found;
-  const device = member ? member.superblock.deviceNumber : authority.superblock.roles.indexOf(slot);
+  const device = member ? member.superblock.deviceNumber : deviceOfAbsent(slot, authority);
   const readd = facts.covered ? 'bitmap' : 'full';
   return {
     slot,
@@ -251,10 +251,21 @@ function absentRecord(slot: number, authority: Authority): LabelMember | null {
 
 const unused: ReadonlySet<DriveState> = new Set(['failed', 'missing', 'away', 'returning']);
 
+/**
+ * By the newest label nobody has the slot: its member was removed. A superblock that names one is of the step after, in
+ * which a spare was to take the slot; a crash has kept the labels of that step, and the drive has nothing of it yet.
+ */
+const isVacant = (slot: number, { label, ranByMd }: Authority): boolean =>
+  label !== null && !ranByMd && !label.members.some((member) => member.slot === slot);
+
+/** −1: none. */
+const deviceOfAbsent = (slot: number, authority: Authority): number =>
+  isVacant(slot, authority) ? -1 : authority.superblock.roles.indexOf(slot);
+
 /** Absence is on record: in the label, or in the roles of the superblock, which then name no drive for the slot. */
 function isRecorded(slot: number, record: LabelMember | null, authority: Authority): boolean {
   if (record !== null && unused.has(record.state)) return true;
-  return !authority.superblock.roles.includes(slot);
+  return isVacant(slot, authority) || !authority.superblock.roles.includes(slot);
 }
 
 function factsOf(

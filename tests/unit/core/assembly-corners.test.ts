@@ -176,6 +176,34 @@ describe('slots', () => {
     );
   });
 
+  test('a spare takes the slot of a member that was removed, and a crash keeps only the superblocks of that', () => {
+    const world = volume();
+    leave(world, 3);
+    relabel(world, (label) => Object.assign(label, { clean: false }), [0, 1, 2]);
+    for (const slot of [0, 1, 2]) world.drives[slot]!.label!.members.splice(3, 1);
+    const spare = structuredClone(world.drives[2]!);
+    Object.assign(spare, { path: '/spare' });
+    Object.assign(spare.superblock, { memberUuid: uuid(300), deviceNumber: 5 });
+    Object.assign(spare.label!, { memberUuid: uuid(300), slot: null });
+    const entry = { ...spare.label!.members[2]!, uuid: uuid(300), slot: null };
+    const drives = [...world.drives.slice(0, 3), spare];
+    for (const { label } of drives) label!.members.push({ ...entry, state: 'spare' });
+    // The step after: from here on the superblock of drive 0 says that the spare has slot 3.
+    world.drives[0]!.superblock.events++;
+    world.drives[0]!.superblock.roles[3] = ROLE_FAULTY;
+    world.drives[0]!.superblock.roles[5] = 3;
+    for (const extra of [[], [found(spare)]]) {
+      const decision = assembled(world, { only: [0, 1, 2], extra });
+      assert.equal(verdicts(decision), 'in-sync in-sync in-sync missing');
+      const { recorded, deviceNumber } = decision.slots[3]!;
+      assert.deepEqual([recorded, deviceNumber], [true, null]);
+      assert.equal(decision.spares.length, extra.length);
+    }
+    // With a label that has the slot given to it, a member that is not here may have all.
+    relabel(world, (label) => Object.assign(label.members[3]!, { slot: 3, state: 'online' }), [0]);
+    assert.equal(refused(world, { only: [0, 1, 2] }).code, 'members-missing');
+  });
+
   test('a drive that claims a slot and is in no table has everything or nothing', () => {
     const world = volume();
     const fresh = structuredClone(world.drives[3]!);
