@@ -23,6 +23,7 @@ import { type KnownVolume, lastSeenOf } from './known-volumes.ts';
 import { named } from './replies.ts';
 import type { Snapshot } from './volume-calls.ts';
 import { VolumeHandle } from './volume-handle.ts';
+import { ENDED_UNSEEN } from './window-history.ts';
 
 /** Clients get this long to see the end of what they have under way. */
 export const DISCONNECT_MS = 2_000;
@@ -255,7 +256,7 @@ export class VolumeTable {
     for (const open of history.open(status.name)) {
       if (open.id === report?.id || open.id === status.window?.id) continue;
       const closedAt = new Date(this.options.wallMs()).toISOString();
-      history.record({ ...open, state: 'closed', closedAt, outcome: open.outcome || 'ended' });
+      history.record({ ...open, state: 'closed', closedAt, outcome: open.outcome || ENDED_UNSEEN });
     }
   }
 

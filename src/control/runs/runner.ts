@@ -211,10 +211,11 @@ export class Runner {
   async interruption(): Promise<RunEvent | null> {
     const { record, world } = this;
     const ids = record.report.windowIds;
+    const mayDiffer = record.report.purpose === 'replacement';
     this.sights = await this.do(
       Promise.all(
-        record.members.map(({ volume }, index) =>
-          lookAtWindow(world.table, volume, ids[index] ?? null),
+        record.members.map((member, index) =>
+          lookAtWindow(world.table, member, ids[index] ?? null, mayDiffer),
         ),
       ),
     );

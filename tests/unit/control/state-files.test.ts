@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import {
   appendFileSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -10,6 +11,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Claims } from '../../../src/control/claims.ts';
 import { EventLog } from '../../../src/control/event-log.ts';
 import { KnownVolumes, lastSeenOf } from '../../../src/control/known-volumes.ts';
@@ -215,4 +217,27 @@ test('a drive that is worked on is given to nobody but its holder, not even its 
   assert.ok((await claims.check('v1', [drive], 'fw-1 spare-0')).ok);
   claims.letGo('fw-1 spare-0');
   assert.ok((await claims.check('v2', [alias])).ok);
+});
+
+test('a window report that finds no room is written as soon as there is some, whole lines before and behind it', async (t) => {
+  const path = join(folder(t), 'windows.jsonl');
+  writeFileSync(path, '{"id": "torn');
+  const troubles: string[] = [];
+  const history = await WindowHistory.open(path, (reason) => troubles.push(reason), 5);
+  rmSync(path);
+  mkdirSync(path);
+  history.record(sampleReport());
+  const closed = { state: 'closed', closedAt: '2026-01-01T00:10:00.000Z' } as const;
+  history.record(sampleReport({ ...closed, outcome: 'thawed' }));
+  for (let tries = 0; tries < 5; tries++) await history.flush();
+  assert.equal(troubles.length, 1, 'said once');
+  rmSync(path, { recursive: true });
+  writeFileSync(path, '{"id": "torn');
+  while (!readFileSync(path, 'utf8').endsWith('\n')) await delay(5);
+  await history.flush();
+  const again = await WindowHistory.open(path, assert.fail);
+  assert.deepEqual(
+    again.ended('v1').map(({ id, outcome }) => `${id} ${outcome}`),
+    ['w17 thawed'],
+  );
 });

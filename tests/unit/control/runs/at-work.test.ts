@@ -4,6 +4,8 @@
  */
 
 import assert from 'node:assert/strict';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { Machine } from './machine.ts';
 
@@ -71,6 +73,55 @@ test('the server killed in between: a drive in the middle of a download is still
   assert.equal((await machine.ended(id)).outcome, 'drive-lost');
   await machine.untilStatus('tank', ({ state }) => state === 'optimal');
   await machine.verify('tank');
+});
+
+/** Where the report of the window goes, and the record of the run. */
+function withoutRoom(state: string, id: string): { makeRoom: (next: string) => void } {
+  const reports = join(state, 'windows.jsonl');
+  const kept = readFileSync(reports, 'utf8');
+  rmSync(reports);
+  mkdirSync(reports);
+  mkdirSync(join(state, 'runs', `${id}.json.new`));
+  return {
+    makeRoom: (folder) => {
+      rmSync(join(folder, 'windows.jsonl'), { recursive: true });
+      writeFileSync(join(folder, 'windows.jsonl'), kept);
+      rmSync(join(folder, 'runs', `${id}.json.new`), { recursive: true });
+    },
+  };
+}
+
+test('no room for the word that the volume went on alone, and a kill: the drive is brought back all the same', async (t) => {
+  const machine = await Machine.boot(t);
+  await machine.create('tank', 5);
+  await machine.writeSome('tank', 20);
+  const { id, gate } = await machine.runUpTo('activate', { window: { maxMs: 5_000 } });
+  const { makeRoom } = withoutRoom(machine.life.state, id);
+  await machine.untilStatus('tank', ({ window, state }) => window === null && state === 'degraded');
+  await machine.writeSome('tank', 10);
+  machine.kill();
+  makeRoom(dirname(dirname(machine.recordFile(id))));
+  await machine.start();
+  gate.open();
+  const run = await machine.ended(id);
+  assert.equal(run.outcome, 'drive-lost', run.sentence);
+  assert.match(run.sentence, /back by a resync/);
+  await machine.untilStatus('tank', ({ state }) => state === 'optimal');
+  await machine.verify('tank');
+  await machine.scrub('tank');
+});
+
+test('room again before the server ends: what became of the window is on record', async (t) => {
+  const machine = await Machine.boot(t);
+  await machine.create('tank', 5);
+  const { id, gate } = await machine.runUpTo('activate', { window: { maxMs: 5_000 } });
+  const { makeRoom } = withoutRoom(machine.life.state, id);
+  await machine.untilStatus('tank', ({ window, state }) => window === null && state === 'degraded');
+  makeRoom(machine.life.state);
+  const reports = join(machine.life.state, 'windows.jsonl');
+  await machine.untilRun(id, () => readFileSync(reports, 'utf8').includes('"thawed"'));
+  gate.open();
+  await machine.ended(id);
 });
 
 test('a volume that shares the drive is started again while the tool is at work', async (t) => {

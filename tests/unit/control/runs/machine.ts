@@ -125,7 +125,7 @@ export class Machine {
       }),
       known: known.value,
       events,
-      history: await WindowHistory.open(join(state, 'windows.jsonl'), say),
+      history: await WindowHistory.open(join(state, 'windows.jsonl'), say, 10),
       startThread: () => this.#thread(clock, volumes),
       onDisconnected: () => {},
       onVolumeLost: () => {},
