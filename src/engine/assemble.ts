@@ -167,10 +167,10 @@ function goOn(v: VolumeCore, volume: Volume, decision: AssemblyDecision): void {
     return;
   }
   for (const member of v.members.slots) if (member.state === 'rebuilding') resumeRebuild(v, member);
-  v.own(reAddWaiting(v));
+  v.ownBeside(reAddWaiting(v));
   const scrub = v.metadata.scrub;
   if (scrub?.active === true && !v.degraded) {
     startScrub(v, scrub.repair, scrub.cursorStripe as StripeIndex, scrub.mismatches);
   }
-  v.own(startRebuildOfSpare(v));
+  v.ownBeside(startRebuildOfSpare(v));
 }

@@ -151,6 +151,7 @@ async function comeBack(
   if (v.mode === 'frozen' && window !== null) {
     const identity = await identify(v, drive, member);
     if (identity.kind !== 'same') return { ok: false, problem: identity.problem };
+    if (v.stopping) return inWindow(v);
     // Another drive may have come back first: what is replayed from then on this one misses.
     if (v.mode !== 'frozen' || v.window !== window) return inWindow(v);
     if (member.state !== 'failed' && member.state !== 'missing') return notGone(member, path);
@@ -325,13 +326,14 @@ async function giveBack(v: VolumeCore, spare: Member): Promise<void> {
   });
 }
 
-/** No window is open, and none is being opened. */
-const isDirect = (v: VolumeCore): boolean => v.mode === 'direct' && v.window === null;
+/** No window is open, none is being opened, and nobody stops the volume. */
+const isDirect = (v: VolumeCore): boolean =>
+  v.mode === 'direct' && v.window === null && !v.stopping;
 
 const inWindow = (v: VolumeCore): ReturnType<typeof refuse> =>
   refuse('volume-wrong-state', {
     volume: v.name,
-    state: v.mode === 'direct' ? 'freezing' : v.mode,
+    state: v.stopping ? 'stopping' : v.mode === 'direct' ? 'freezing' : v.mode,
     wanted: 'without a window',
   });
 

@@ -62,7 +62,7 @@ export async function memberFailed(
   if (member.slot >= 0) tellWindow(v, 'second-failed');
   v.changed.raise();
   await v.metadata.commit();
-  if (v.mode === 'direct') v.own(startRebuildOfSpare(v));
+  if (v.mode === 'direct') v.ownBeside(startRebuildOfSpare(v));
 }
 
 /** The drive that is on its way back is as absent as before, and the image is what it was. */

@@ -54,8 +54,12 @@ export async function inPlace(
   }
 }
 
-/** Everything that was logged is on the members, flushed, and is not redone any more. Nobody writes meanwhile. */
+/**
+ * Everything that was logged is on the members, flushed, and is not redone any more. Nobody writes meanwhile. Not in a
+ * volume that stops, whose gate is closed for good: who calls looks at that afterwards.
+ */
 export async function emptyStripeLog(v: VolumeCore): Promise<void> {
+  if (v.stopping) return;
   await v.gate.exclusively(async () => {
     if (v.log === null || v.mode !== 'direct') return;
     if ((await v.flushMembers()) === OK) await v.log.stripes.releaseAll();

@@ -53,7 +53,7 @@ async function reAdd(v: VolumeCore, member: Member, path: string): Promise<void>
   }
   const drive = opened.value;
   const found = await readMemberMetadata(v.environment.buffers, drive);
-  await emptyStripeLog(v);
+  if (isFree(v)) await emptyStripeLog(v);
   // All of it took its time: a window may be open by now, and the member goes on waiting; or another drive is in the slot.
   if (!isFree(v)) return drive.close();
   v.waitingBack.delete(member);

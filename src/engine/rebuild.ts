@@ -21,6 +21,7 @@ export async function startRebuildOfSpare(v: VolumeCore): Promise<void> {
   const wanted = (): boolean =>
     v.mode === 'direct' &&
     v.window === null &&
+    !v.stopping &&
     v.rebuildJob?.running !== true &&
     !v.assembling &&
     v.members.spares.length > 0 &&
@@ -74,7 +75,7 @@ export async function startRebuild(
 
 export function resumeRebuild(v: VolumeCore, member: Member): void {
   const recovery = member.recovery;
-  if (recovery === null || recovery.isRunning) return;
+  if (recovery === null || recovery.isRunning || v.stopping) return;
   recovery.isRunning = true;
   const job = sweepOver(
     v,
@@ -102,7 +103,7 @@ export function resumeRebuild(v: VolumeCore, member: Member): void {
     },
   );
   v.rebuildJob = job;
-  v.own(finishRebuild(v, member, recovery, job));
+  v.ownBeside(finishRebuild(v, member, recovery, job));
 }
 
 /** A flush that fails is final: the next one would succeed, and say nothing of what was lost. */

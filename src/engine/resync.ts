@@ -19,7 +19,7 @@ import type { VolumeCore } from './volume-core.ts';
 export function startResync(v: VolumeCore): void {
   const resync = v.resync;
   // One that meets the absence of a drive, and a drive that is back: the job ends, and the next is the ticker's.
-  if (resync === null || resync.isRunning) return;
+  if (resync === null || resync.isRunning || v.stopping) return;
   resync.isRunning = true;
   const job = sweepOver(
     v,
@@ -45,7 +45,7 @@ export function startResync(v: VolumeCore): void {
     },
   );
   v.resyncJob = job;
-  v.own(finishResync(v, resync, job));
+  v.ownBeside(finishResync(v, resync, job));
 }
 
 const isAbsent = (v: VolumeCore): boolean => v.degraded && !v.geometry.level.mirrored;

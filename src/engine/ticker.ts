@@ -49,7 +49,7 @@ export class Ticker {
   start(): void {
     this.#cancel = this.#v.environment.clock.after(this.#v.limits.tickMs, () => {
       this.start();
-      if (!this.#running) this.#v.own(this.#tick());
+      if (!this.#running) this.#v.ownBeside(this.#tick());
     });
   }
 
@@ -66,7 +66,7 @@ export class Ticker {
       if (this.#v.log !== null) this.#v.own(this.#v.log.probe());
       this.#retryUnmade();
       // Nor this, which opens drives.
-      if (this.#v.waitingBack.size > 0) this.#v.own(reAddWaiting(this.#v));
+      if (this.#v.waitingBack.size > 0) this.#v.ownBeside(reAddWaiting(this.#v));
       this.#retryResync();
       this.#retryReplay();
       await this.#v.intent.clearIdle();
@@ -111,7 +111,7 @@ export class Ticker {
     if (!member || !recovery) return;
     this.#retryUnmadeAtMs = nowMs + v.limits.unmadeRetryMs;
     this.#retrying = true;
-    v.own(
+    v.ownBeside(
       retryUnmade(v, member, recovery).finally(() => {
         this.#retrying = false;
       }),
@@ -127,7 +127,7 @@ export class Ticker {
     if (v.resyncJob?.running !== false || nowMs < this.#retryResyncAtMs) return;
     this.#retryResyncAtMs = nowMs + v.limits.unmadeRetryMs;
     this.#resyncs = true;
-    v.own(
+    v.ownBeside(
       retryResync(v, resync).finally(() => {
         this.#resyncs = false;
       }),
@@ -238,7 +238,7 @@ export class Ticker {
     const isFit =
       identity.kind === 'same' &&
       (await takesLabels(v.environment.buffers, drive, identity.layout));
-    const isOver = v.mode !== 'frozen' || v.window !== window;
+    const isOver = v.mode !== 'frozen' || v.window !== window || v.stopping;
     const isGone = member.state === 'failed' || member.state === 'missing';
     if (!isFit || isOver || !isGone) return drive.close();
     member.layout = identity.layout;

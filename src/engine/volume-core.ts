@@ -268,6 +268,29 @@ export class VolumeCore {
     return this.#flushing;
   }
 
+  readonly #beside = new Set<Promise<unknown>>();
+
+  /** Work that opens drives or changes members, beside what is served: a stop lets it end before it closes them. */
+  beside<T>(work: Promise<T>): Promise<T> {
+    const noted = work.finally(() => this.#beside.delete(noted));
+    this.#beside.add(noted);
+    return noted;
+  }
+
+  ownBeside(work: Promise<unknown>): void {
+    this.own(this.beside(work));
+  }
+
+  /** Jobs are stopped again after all that may have begun one. */
+  async endJobs(): Promise<void> {
+    for (;;) {
+      const jobs = [this.scrubJob, this.rebuildJob, this.resyncJob, this.verifyJob];
+      await Promise.all(jobs.map(async (job) => job?.stop()));
+      if (this.#beside.size === 0) return;
+      await Promise.allSettled(this.#beside);
+    }
+  }
+
   /** Takes over a promise that nobody awaits. What it throws is a bug, and a bug stops the process. */
   own(work: Promise<unknown>): void {
     work.catch((error: unknown) => {

@@ -140,12 +140,7 @@ export class Volume implements RunningVolume {
     v.stopping = true;
     this.#ticker.stop();
     v.changed.raise();
-    await Promise.all([
-      v.scrubJob?.stop(),
-      v.rebuildJob?.stop(),
-      v.resyncJob?.stop(),
-      v.verifyJob?.stop(),
-    ]);
+    await v.endJobs();
     await v.replaying;
     await v.gate.close();
     await this.#settle();
@@ -179,7 +174,7 @@ export class Volume implements RunningVolume {
     v.stopping = true;
     this.#ticker.stop();
     v.changed.raise();
-    await Promise.all([v.scrubJob?.stop(), v.rebuildJob?.stop(), v.resyncJob?.stop()]);
+    await v.endJobs();
     await v.gate.close();
     await v.metadata.idle();
     let wiped = true;
@@ -195,7 +190,7 @@ export class Volume implements RunningVolume {
   }
 
   addDrive(path: string, spare: boolean, force: boolean): Promise<Outcome<void>> {
-    return addDrive(this.core, path, spare, force);
+    return this.core.beside(addDrive(this.core, path, spare, force));
   }
 
   failDrive(drive: string): Promise<Outcome<void>> {
@@ -207,7 +202,7 @@ export class Volume implements RunningVolume {
   }
 
   replaceDrive(drive: string, path: string, force: boolean): Promise<Outcome<void>> {
-    return replaceDrive(this.core, drive, path, force);
+    return this.core.beside(replaceDrive(this.core, drive, path, force));
   }
 
   planWindow(request: WindowRequest): Promise<Outcome<WindowPlan>> {

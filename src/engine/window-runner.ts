@@ -155,7 +155,7 @@ export class WindowRunner {
       await v.metadata.commit();
       await v.members.settled();
       await v.log?.endEpoch();
-      v.own(startRebuildOfSpare(v));
+      v.ownBeside(startRebuildOfSpare(v));
     }
     return notFrozen(v, request, 'WP021', 'Every member and leg takes the freeze');
   }

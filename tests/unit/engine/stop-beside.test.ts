@@ -1,0 +1,85 @@
+/** An orderly stop beside work that opens drives: when it has ended all of them are closed, and nobody waits for ever. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Scene } from './scene.ts';
+
+/** Nothing of the volume is held open after its stop, nor opened later, and it starts again with everything. */
+async function stopsClean(scene: Scene, where: string): Promise<void> {
+  const { world } = scene;
+  assert.ok((await world.until(world.v.stop())).ok, where);
+  for (let turn = 0; turn < 2; turn++) {
+    for (const [path, medium] of world.media)
+      assert.ok(!medium.isOpen, `${where}: ${path} is open`);
+    await world.pass(20_000);
+  }
+  scene.crash(false);
+  const again = await world.until(world.tryAssemble(false));
+  assert.ok(again.ok, where);
+  await scene.check(where);
+}
+
+/** Drive 1 was away for a start and some writes, and is here again. */
+async function outOfDate(): Promise<Scene> {
+  const scene = await Scene.make(5, { seed: 610, operationMs: 1 });
+  const { world } = scene;
+  await scene.put(0, scene.model.sectors);
+  await scene.flush();
+  scene.crash(false);
+  world.at('d1').vanish();
+  assert.ok((await world.until(world.tryAssemble(true))).ok);
+  await scene.fill(3);
+  await scene.flush();
+  scene.crash(false);
+  world.at('d1').reappear();
+  return scene;
+}
+
+test('a drive that comes back by itself meets a stop: it is closed with the others', async () => {
+  let met = 0;
+  for (let afterMs = 0; afterMs < 40; afterMs += 2) {
+    const scene = await outOfDate();
+    await scene.world.assemble();
+    await scene.world.pass(afterMs);
+    if (scene.core.members.at(1).drive === null && scene.world.at('d1').isOpen) met++;
+    await stopsClean(scene, `after ${afterMs} ms`);
+  }
+  assert.ok(met > 0, 'none met it while it was looked at');
+});
+
+test('a drive that is added by hand meets a stop: it is taken, or refused and closed', async () => {
+  let refused = 0;
+  for (let afterMs = 0; afterMs < 40; afterMs += 2) {
+    const scene = await outOfDate();
+    const { world } = scene;
+    world.at('d1').vanish();
+    assert.ok((await world.until(world.tryAssemble(true))).ok);
+    world.at('d1').reappear();
+    const adding = world.v.addDrive('d1', false, false);
+    await world.pass(afterMs);
+    const stopping = world.v.stop();
+    const added = await world.until(adding);
+    if (!added.ok) refused++;
+    await world.until(stopping);
+    await stopsClean(scene, `after ${afterMs} ms`);
+  }
+  assert.ok(refused > 0, 'no stop came in between');
+});
+
+test('a drive that vanished in a window is back, and meets a stop: it is closed with the others', async () => {
+  let met = 0;
+  for (let afterMs = 0; afterMs < 30; afterMs += 2) {
+    const scene = await Scene.make(5, { seed: 611, operationMs: 1 });
+    const { world } = scene;
+    await scene.put(0, scene.model.sectors);
+    await scene.open('1');
+    world.at('d0').vanish();
+    await world.pass(1_500);
+    world.at('d0').reappear();
+    for (let i = 0; i < 20_000 && !world.at('d0').isOpen; i++) await world.pass(1);
+    await world.pass(afterMs);
+    if (world.at('d0').isOpen && scene.core.members.at(0).drive === null) met++;
+    await stopsClean(scene, `after ${afterMs} ms`);
+  }
+  assert.ok(met > 0, 'none met it while it was looked at');
+});
