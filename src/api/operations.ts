@@ -102,7 +102,7 @@ export interface Operations {
     reply: runSchema.WindowShowReply;
   };
   windowClose: OnVolume<schema.CloseBody, schema.WindowReply>;
-  windowAbort: OnVolume<Empty, schema.WindowReply>;
+  windowAbort: OnVolume<Empty, schema.AbortReply>;
   windowExtend: OnVolume<schema.ExtendBody, schema.WindowReply>;
   windowRun: OnVolume<runSchema.RunBody, runSchema.RunReply>;
   runList: { params: Empty; query: Empty; body: Empty; reply: runSchema.RunsReply };

@@ -315,6 +315,8 @@ export const StatusReply = reply({ volumes: Type.Array(VolumeStatus) });
 export const DoneReply = reply({});
 export const PlanReply = reply({ plan: WindowPlan });
 export const WindowReply = reply({ window: WindowReport });
+/** `note`: the window has a run, and this is what it does about it. */
+export const AbortReply = reply({ window: WindowReport, note: Type.Optional(Type.String()) });
 export const WindowsReply = reply({ windows: Type.Array(WindowReport) });
 export const JobReply = reply({ job: JobStatus });
 export const LogReply = reply({ log: LogReport });
@@ -352,6 +354,7 @@ export type StatusReply = Static<typeof StatusReply>;
 export type DoneReply = Static<typeof DoneReply>;
 export type PlanReply = Static<typeof PlanReply>;
 export type WindowReply = Static<typeof WindowReply>;
+export type AbortReply = Static<typeof AbortReply>;
 export type WindowsReply = Static<typeof WindowsReply>;
 export type JobReply = Static<typeof JobReply>;
 export type LogReply = Static<typeof LogReply>;

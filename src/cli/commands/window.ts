@@ -99,7 +99,7 @@ function close(terminal: Terminal): Command {
         },
       });
       const { window } = await tellingOfRebuild(session, volume, closing);
-      await conclude(session, volume, window, options);
+      await conclude(session, volume, { window }, options);
     });
 }
 
@@ -145,26 +145,25 @@ function abort(terminal: Terminal): Command {
     .addOption(outputOption())
     .action(async (volume: string, options: CloseOptions, command: Command) => {
       const session = sessionOf(terminal, command);
-      const { window } = await session.client.call('windowAbort', { params: { volume } });
-      await conclude(session, volume, window, options);
+      const reply = await session.client.call('windowAbort', { params: { volume } });
+      await conclude(session, volume, reply, options);
     });
 }
 
-/** Its run brings the drive back, as soon as that may be done. */
-const calledOff = ({ drive: { slot, path } }: WindowReport, volume: string): string =>
-  `Called off: a tool at work on drive ${slot} (${path}) is let finish, what has not begun is left out, ` +
-  `and then the drive is taken back. \`locum window show ${volume}\` tells how far it is.\n`;
-
-/** The drive is back and the replay runs: say so, or wait for its end. */
+/** The drive is back and the replay runs, or its run brings it back: say so, or wait for the end. */
 async function conclude(
   session: Session,
   volume: string,
-  window: WindowReport,
+  { window, note }: { readonly window: WindowReport; readonly note?: string },
   options: CloseOptions,
 ): Promise<void> {
-  const said = window.state === 'open' ? calledOff(window, volume) : returned({ window });
+  const said =
+    note === undefined
+      ? returned({ window })
+      : `${note} \`locum window show ${volume}\` tells how far it is.\n`;
   if (!options.wait) {
-    session.answer({ apiVersion: 'locum/v1', window }, () => said);
+    const told = note === undefined ? {} : { note };
+    session.answer({ apiVersion: 'locum/v1', window, ...told }, () => said);
     return;
   }
   session.say(said.trimEnd());

@@ -72,12 +72,18 @@ export function windowHandlers(
       const closed = await groups.close(volume, request, owner);
       return closed.ok ? asking.report(volume, closed.value) : closed;
     },
-    // With a run on it this is the run's business: what has not begun is left out, and it brings the drive back.
     windowAbort: async ({ params: { volume } }) => {
-      const run = runs.ofVolume(volume);
-      if (run !== null) {
-        runs.recall(run.id, 'somebody called it off.');
-        return asking.ask(volume, 'windowReport', [], (window) => reply({ window }), QUICK_MS);
+      const calledOff = await runs.callOff(volume);
+      if (calledOff !== null) {
+        if (!calledOff.ok) return calledOff;
+        const note = calledOff.value;
+        return asking.ask(
+          volume,
+          'windowReport',
+          [],
+          (window) => reply({ window, note }),
+          QUICK_MS,
+        );
       }
       const left = untouched(runs, groups.frozenWith(volume));
       if (!left.ok) return left;

@@ -12,9 +12,12 @@ import { LostRuns } from './lost-runs.ts';
 import { planRun } from './run-plan.ts';
 import { copyOf, type RunRecord } from './run-record.ts';
 import type { RunRequest, RunService } from './run-service.ts';
+import { goesOn, saidOfCallOff } from './run-words.ts';
 import { Runner, type RunnerWorld } from './runner.ts';
 
 const ACTIVE_MAX = 32;
+/** Before that it is heard as a rule; one that is busy hears it afterwards, and does nothing to its drive in between. */
+const HEARD_MS = 5_000;
 
 export interface RunsOptions extends Omit<RunnerWorld, 'onChange'> {
   /** A runner threw: a fault of ours. */
@@ -133,6 +136,39 @@ export class Runs implements RunService {
     return done(copyOf(record.report));
   }
 
+  /**
+   * With a run on it, calling a window off is the business of the run: what has not begun is left out, and it brings the
+   * drive back. Ok: what it does, on record. Null: this volume has no run.
+   */
+  async callOff(volume: string): Promise<Outcome<string> | null> {
+    const runner = this.#of(volume);
+    if (runner === null) return null;
+    const { record } = runner;
+    // It went on without the drive.
+    if (record.phase === 'late') return refuse('window-none', { volume });
+    if (mayRecall(record)) {
+      runner.recall('somebody called it off.');
+      await this.#heard(record);
+      if (record.recallWhy !== null) await this.#options.store.save(record);
+    }
+    return done(saidOfCallOff(record));
+  }
+
+  async #heard(record: RunRecord): Promise<void> {
+    const isHeard = (): boolean => record.recallWhy !== null || !mayRecall(record);
+    if (isHeard()) return;
+    let timer: NodeJS.Timeout | undefined;
+    let leave = (): void => {};
+    await new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, HEARD_MS);
+      leave = this.onChange(({ id }) => {
+        if (id === record.report.id && isHeard()) resolve();
+      });
+    });
+    clearTimeout(timer);
+    leave();
+  }
+
   /** A tool is at work on the drive, so that nobody else may take it. */
   isAtWork(volume: string): RunReport | null {
     const runner = this.#of(volume);
@@ -235,38 +271,10 @@ export class Runs implements RunService {
   }
 }
 
-/** Otherwise the volume would advise to close the window by hand, which is refused. */
-function goesOn(volume: string, record: RunRecord): string {
-  const { purpose, step } = record.report;
-  const what = record.request.rehearsal ? `rehearsal of ${purpose}` : purpose;
-  return `Its run (${what}, ${step}) ${whatItDoes(record)}; \`locum window show ${volume}\` tells how far it is.`;
-}
-
-/** By itself, in this phase and after it. */
-function whatItDoes({ phase, request }: RunRecord): string {
-  const { rehearsal, task } = request;
-  switch (phase) {
-    case 'opening':
-      return 'takes the drive out, and brings it back by itself';
-    case 'frozen':
-    case 'exchanging':
-    case 'working':
-    case 'recalled':
-      if (rehearsal) return 'leaves the drive as it is, and brings it back by itself';
-      if (task.purpose === 'replacement') return 'takes in the new drive by itself';
-      return 'brings the drive back by itself, as soon as its tool has ended';
-    case 'identifying':
-      return 'brings the drive back by itself, as soon as that has said who it is';
-    case 'returning':
-      return 'brings the drive back by itself';
-    case 'replaying':
-      return 'has brought the drive back, and ends by itself when that has caught up';
-    case 'late':
-      return 'offers the drive to the volume, which went on without it, by itself';
-    case 'ended':
-      return 'has ended';
-  }
-}
+/** It would change something: the drive is not on its way back yet, or it is the other one that is wanted. */
+const mayRecall = ({ phase, report }: RunRecord): boolean =>
+  ['opening', 'frozen', 'exchanging', 'working'].includes(phase) ||
+  (phase === 'returning' && !report.begun);
 
 const withoutOutput = (report: RunReport): RunReport => ({
   ...structuredClone({ ...report, steps: [] }),

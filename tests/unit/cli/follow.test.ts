@@ -67,11 +67,12 @@ test('on a terminal the line is redrawn, and gone at the end', async (t) => {
   assert.match(out, /replayed\.\n$/);
 });
 
-test('a window that is called off under a tool: the drive is not called back before it is', async (t) => {
+test('a window that is called off with a run on it: the drive is not called back, what the run does is said', async (t) => {
   const { control, locum } = await sceneWith(t);
-  control.reply('windowAbort', { window: sampleReport({ state: 'open' }) });
+  const note = 'Called off: the tool at work on /dev/sdb (stage) is let finish.';
+  control.reply('windowAbort', { window: sampleReport({ state: 'open' }), note });
   const { out } = await locum('window', 'abort', 'v1');
-  assert.match(out, /^Called off: a tool at work on drive 1 \(.*\) is let finish, .* taken back\./);
+  assert.equal(out, `${note} \`locum window show v1\` tells how far it is.\n`);
 });
 
 test('a wait that takes too long ends with 6, and says that the work goes on', async (t) => {
