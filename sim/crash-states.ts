@@ -2,14 +2,15 @@
  * The crash states of a moment: what may be on the media if it ended now. A kill leaves none or all of what is in flight;
  * a power cut nothing, all, each single write that is not safe, each torn in its middle, and some mixtures by chance.
  *
- * Two states are the same, and one of them is enough, when the media hold the same and the hosts were promised the same:
- * `key` says so. The key of what is on a medium is how many writes have reached it (or its stable part, for a power cut)
- * and the sectors that are then stored on top and differ from what is there. So a label torn behind its last change is no
- * other state than the whole label.
+ * `contents` says what the drives that are there then hold, the same for the same contents (contents.ts): a label torn
+ * behind its last change is no other state than the whole label, and a write that is kept while in flight is no other
+ * than the same one answered.
  */
 
 import { SECTOR_BYTES } from '../src/base/units.ts';
+import { type Contents, type Lanes, type SectorSums, sumsOf } from './contents.ts';
 import { byChance, type Fate, type Unflushed } from './fate.ts';
+import type { SimMedium } from './medium.ts';
 import type { CrashKind } from './oracle.ts';
 import type { Scene } from './scene.ts';
 import { Stream } from './streams.ts';
@@ -18,45 +19,51 @@ export interface CrashState {
   readonly kind: CrashKind;
   readonly fate: Fate;
   readonly title: string;
-  readonly key: string;
+  readonly contents: string;
 }
 
 interface Unsafe {
   readonly index: number;
   readonly firstSector: number;
   readonly sectors: number;
-  /** Of the contents of each sector. */
-  readonly hashes: Int32Array;
-  /** Of what each of these sectors holds before. */
-  readonly under: Int32Array;
+  readonly isThere: boolean;
+  readonly sums: SectorSums;
+  /** Of what these sectors hold before. */
+  readonly under: SectorSums;
 }
 
-/** `promises`: a number that changes with each answer to a host; `moment` is for the chance in so many mixtures. */
+/** `contents` is that of the scene's machine; `moment` is for the chance in so many mixtures. */
 export function crashStates(
   scene: Scene,
-  promises: number,
+  contents: Contents,
   moment: number,
   mixtures: number,
 ): CrashState[] {
   const flying: Unsafe[] = [];
   const unsafe: Unsafe[] = [];
-  let killBase = `kill ${promises}`;
-  let powerBase = `power ${promises}`;
+  const killed: Lanes = { a: 0, b: 0 };
+  const unpowered: Lanes = { a: 0, b: 0 };
+  let gone = '';
   for (const medium of scene.machine.media.values()) {
-    const { unflushed, sequence, index } = medium;
-    const condition = medium.isVanished ? 'x' : '';
-    killBase += ` ${sequence}${condition}`;
-    powerBase += ` ${unflushed[0]?.sequence ?? sequence + 1}${condition}`;
-    const { bytes, stable } = medium;
+    const { bytes, stable, unflushed, isVanished, index } = medium;
     const inFlight = medium.inFlightWrites();
-    flying.push(...inFlight.map((write) => unsafeOf(index, write, bytes)));
-    unsafe.push(...[...unflushed, ...inFlight].map((write) => unsafeOf(index, write, stable)));
+    const of = (write: Unflushed, on: Uint8Array): Unsafe => unsafeOf(medium, write, on);
+    flying.push(...inFlight.map((write) => of(write, bytes)));
+    unsafe.push(...[...unflushed, ...inFlight].map((write) => of(write, stable)));
+    if (isVanished) gone += ` ${index}`;
+    else {
+      const held = contents.of(medium);
+      addTo(killed, held.bytes);
+      addTo(unpowered, held.stable);
+    }
   }
   const states: CrashState[] = [];
   const add = (kind: CrashKind, title: string, of: readonly Unsafe[], kept: boolean[][]): void => {
     const fate: Fate = (write, sector) => kept[write]?.[sector] === true;
-    const key = `${kind === 'kill' ? killBase : powerBase} ${changesOf(of, kept)}`;
-    states.push({ kind, title: `${kind}, ${title}`, fate, key });
+    const lanes = { ...(kind === 'kill' ? killed : unpowered) };
+    addChanges(lanes, of, kept);
+    const word = `${lanes.a},${lanes.b} without${gone}`;
+    states.push({ kind, title: `${kind}, ${title}`, fate, contents: word });
   };
   const none = (of: readonly Unsafe[]): boolean[][] =>
     of.map(({ sectors }) => new Array<boolean>(sectors).fill(false));
@@ -86,42 +93,36 @@ export function crashStates(
   return states;
 }
 
-function unsafeOf(index: number, { offset, data }: Unflushed, medium: Uint8Array): Unsafe {
+function unsafeOf(medium: SimMedium, { offset, data }: Unflushed, on: Uint8Array): Unsafe {
+  const { index, isVanished } = medium;
+  const firstSector = offset / SECTOR_BYTES;
+  const sums = sumsOf(index, firstSector, data);
+  const under = sumsOf(index, firstSector, on.subarray(offset, offset + data.length));
   const sectors = data.length / SECTOR_BYTES;
-  const under = hashesOf(medium.subarray(offset, offset + data.length));
-  return { index, firstSector: offset / SECTOR_BYTES, sectors, hashes: hashesOf(data), under };
+  return { index, firstSector, sectors, isThere: !isVanished, sums, under };
 }
 
-/** Every sector that differs in the end, with what it holds. */
-function changesOf(of: readonly Unsafe[], kept: readonly boolean[][]): string {
-  const changes = new Map<number, number>();
-  of.forEach(({ index, firstSector, hashes, under }, write) => {
-    kept[write]?.forEach((stored, i) => {
-      if (!stored) return;
-      const place = index * SECTORS_MAX + firstSector + i;
-      if (hashes[i] === under[i]) changes.delete(place);
-      else changes.set(place, hashes[i] as number);
+function addTo(lanes: Lanes, more: Lanes): void {
+  lanes.a = (lanes.a + more.a) | 0;
+  lanes.b = (lanes.b + more.b) | 0;
+}
+
+/** Of each sector what is stored last, in the place of what it holds. */
+function addChanges(lanes: Lanes, of: readonly Unsafe[], kept: readonly boolean[][]): void {
+  const last = new Map<number, { readonly unsafe: Unsafe; readonly at: number }>();
+  of.forEach((unsafe, write) => {
+    if (!unsafe.isThere) return;
+    kept[write]?.forEach((stored, at) => {
+      if (stored) last.set(unsafe.index * SECTORS_MAX + unsafe.firstSector + at, { unsafe, at });
     });
   });
-  const places = [...changes.keys()].sort((a, b) => a - b);
-  return places.map((place) => `${place}:${changes.get(place)}`).join(' ');
+  for (const { unsafe, at } of last.values()) {
+    const { sums, under } = unsafe;
+    const a = (sums.a[at] as number) - (under.a[at] as number);
+    const b = (sums.b[at] as number) - (under.b[at] as number);
+    addTo(lanes, { a, b });
+  }
 }
 
 /** No medium has as many. */
 const SECTORS_MAX = 2 ** 32;
-
-function hashesOf(data: Uint8Array): Int32Array {
-  const words = new Int32Array(data.buffer, data.byteOffset, data.byteLength / 4);
-  const hashes = new Int32Array(data.length / SECTOR_BYTES);
-  for (let sector = 0; sector < hashes.length; sector++) {
-    let hash = 0x811c9dc5;
-    for (let i = 0; i < WORDS; i++) {
-      hash = Math.imul(hash ^ (words[sector * WORDS + i] as number), 0x01000193);
-      hash ^= hash >>> 15;
-    }
-    hashes[sector] = hash;
-  }
-  return hashes;
-}
-
-const WORDS = SECTOR_BYTES / 4;

@@ -6,6 +6,7 @@
 
 import { Coverage } from './coverage.ts';
 import { Pools } from './pools.ts';
+import { SeenStates } from './seen-states.ts';
 import {
   type Alphabet,
   commandsFor,
@@ -30,6 +31,8 @@ export interface ExhaustiveOptions {
 }
 
 export interface ExhaustiveResult {
+  /** Crash states of all moments, and those of them that were recovered and read: the others are the same again. */
+  readonly listed: number;
   readonly states: number;
   readonly moments: number;
   readonly sequences: number;
@@ -53,6 +56,8 @@ export async function exhaustive(options: ExhaustiveOptions): Promise<Exhaustive
   const isOver = (): boolean => performance.now() - startMs > seconds * 1000;
   const all = commandsFor(level, alphabet);
   const failures: string[] = [];
+  const seen = new SeenStates();
+  let listed = 0;
   let states = 0;
   let moments = 0;
   let sequences = 0;
@@ -64,7 +69,15 @@ export async function exhaustive(options: ExhaustiveOptions): Promise<Exhaustive
     const share =
       length === commands ? candidates.filter((_, at) => (at + from) % every === 0) : candidates;
     for (const sequence of share) {
-      const result = await runSequence(sequence, { level, pools, coverage, mixtures, isOver });
+      const result = await runSequence(sequence, {
+        level,
+        pools,
+        coverage,
+        mixtures,
+        isOver,
+        seen,
+      });
+      listed += result.listed;
       states += result.states;
       moments += result.moments;
       if (result.verdict === 'void') continue;
@@ -80,7 +93,7 @@ export async function exhaustive(options: ExhaustiveOptions): Promise<Exhaustive
     shorter = valid;
   }
   const took = (performance.now() - startMs) / 1000;
-  return { states, moments, sequences, failures, complete, seconds: took };
+  return { listed, states, moments, sequences, failures, complete, seconds: took };
 }
 
 /** One sequence again, by its title, as a failure prints it. */
@@ -103,5 +116,6 @@ export async function again(
     coverage: new Coverage(),
     mixtures: MIXTURES.whole,
     isOver,
+    seen: new SeenStates(),
   });
 }

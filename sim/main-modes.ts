@@ -62,10 +62,10 @@ async function allSequences(level: number, values: ModeValues, limit: number): P
   const commands = numberOf('--commands', values.commands, 1);
   const alphabet = choiceOf('--alphabet', values.alphabet, ['usual', 'whole']);
   const result = await exhaustive({ level, alphabet, commands, seconds: limit, onFailure });
-  const { states, moments, sequences, failures, complete, seconds } = result;
+  const { listed, states, moments, sequences, failures, complete, seconds } = result;
   console.log(
-    `level ${level}: ${states} crash states (${(states / seconds).toFixed(0)}/s) at ${moments} moments of ` +
-      `${sequences} sequences of up to ${commands} commands, ${extentOf(complete)}; ${failures.length} failed`,
+    `level ${level}: ${listed} crash states at ${moments} moments, ${states} of them different ` +
+      `(${(states / seconds).toFixed(0)}/s), of ${sequences} sequences of up to ${commands} commands, ${extentOf(complete)}; ${failures.length} failed`,
   );
   return failures.length;
 }

@@ -97,6 +97,8 @@ export class SimMedium {
   readonly #touched: Uint8Array;
   /** One byte for each page of 4 KiB that has changed since a checker last looked at it and cleared the byte. */
   readonly changedPages: Uint8Array;
+  /** The same for contents.ts, but for what a fork changes: that is taken back. */
+  readonly changedForContents: Uint8Array;
   /** The data of `unflushed`. */
   readonly #cache = new Arena();
   #kept = new Uint8Array(0);
@@ -110,6 +112,7 @@ export class SimMedium {
     this.stable = takeZeroes(sizeBytes);
     this.#touched = new Uint8Array(Math.ceil(sizeBytes / GRANULE_BYTES));
     this.changedPages = new Uint8Array(Math.ceil(sizeBytes / PAGE_BYTES));
+    this.changedForContents = new Uint8Array(this.changedPages.length);
     this.#now = {
       sizeBytes,
       operations: 0,
@@ -433,8 +436,10 @@ export class SimMedium {
     // Taken back or not: a page that was changed counts as changed.
     const end = offset + data.length - 1;
     const lastPage = Math.floor(end / PAGE_BYTES);
-    for (let page = Math.floor(offset / PAGE_BYTES); page <= lastPage; page++)
+    for (let page = Math.floor(offset / PAGE_BYTES); page <= lastPage; page++) {
       this.changedPages[page] = 1;
+      if (mark === undefined) this.changedForContents[page] = 1;
+    }
     const last = Math.floor(end / GRANULE_BYTES);
     for (let granule = Math.floor(offset / GRANULE_BYTES); granule <= last; granule++)
       this.#touched[granule] = 1;

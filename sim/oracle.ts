@@ -16,6 +16,7 @@
 import { SECTOR_BYTES } from '../src/base/units.ts';
 import { Objection } from './objection.ts';
 import { fillSector, lookAt, type Seen, wordsOf } from './sectors.ts';
+import { mix } from './streams.ts';
 
 interface Entry {
   readonly write: number;
@@ -230,13 +231,31 @@ export class Oracle {
       const good =
         list === undefined
           ? this.#isSettledAs(sector, seen)
-          : this.#find(list, sector, seen, (entry) =>
-              fork.kind === 'power'
-                ? !entry.washed
-                : legalFor(fork.copyLost ? asBeforeIt(entry) : entry, list, this.#moment),
-            ) !== undefined;
+          : this.#find(list, sector, seen, (entry) => this.#legalInFork(entry, list, fork)) !==
+            undefined;
       if (!good) this.#object(sector, seen, this.#moment, where);
     }
+  }
+
+  /** All that `checkFork` takes, as a word: two moments with the same word take the same. */
+  takenInFork(fork: ForkKind): string {
+    let settled = 0;
+    for (let sector = 0; sector < this.sectors; sector++) {
+      const write = this.#settled[sector] as number;
+      if (write !== 0 && !this.#entries.has(sector)) settled = mix(settled, sector, write);
+    }
+    const open = [...this.#entries].sort(([a], [b]) => a - b);
+    const words = open.map(([sector, list]) => {
+      const legal = list.filter((entry) => this.#legalInFork(entry, list, fork));
+      const writes = legal.map(({ write, zero }) => (zero ? 0 : write)).sort((a, b) => a - b);
+      return `${sector}:${[...new Set(writes)].join('|')}`;
+    });
+    return `${settled} ${words.join(' ')}`;
+  }
+
+  #legalInFork(entry: Entry, list: readonly Entry[], fork: ForkKind): boolean {
+    if (fork.kind === 'power') return !entry.washed;
+    return legalFor(fork.copyLost ? asBeforeIt(entry) : entry, list, this.#moment);
   }
 
   #find(

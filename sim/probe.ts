@@ -212,7 +212,8 @@ async function readEverything(
   return refused;
 }
 
-function overlayOf(scene: Scene): string | null {
+/** What a log that is read back has to decode to, if that can be told; null: it cannot. */
+export function overlayOf(scene: Scene): string | null {
   if (!scene.server.running) return null;
   const { core } = scene;
   // With a write under way the log may hold more than was acknowledged, and that is legal.

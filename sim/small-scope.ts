@@ -8,12 +8,14 @@
 
 import { SECTOR_BYTES } from '../src/base/units.ts';
 import { covers } from './budget.ts';
+import { Contents } from './contents.ts';
 import type { Coverage } from './coverage.ts';
 import { crashStates } from './crash-states.ts';
 import { Objection, stackOf } from './objection.ts';
 import type { Pools } from './pools.ts';
-import { probe } from './probe.ts';
+import { overlayOf, probe } from './probe.ts';
 import { Script, smallPlan } from './script.ts';
+import type { SeenStates } from './seen-states.ts';
 
 export type ScopeCommand =
   | { readonly do: 'write a' | 'write b' | 'flush' | 'close window' | 'kill' }
@@ -22,6 +24,8 @@ export type ScopeCommand =
 
 export interface SequenceResult {
   readonly verdict: 'checked' | 'void' | 'failed' | 'out of time';
+  /** Crash states of all moments, and those of them that were recovered and read: the others are the same again. */
+  readonly listed: number;
   readonly states: number;
   /** Moments at which crash states were listed. */
   readonly moments: number;
@@ -35,6 +39,8 @@ export interface ScopeOptions {
   /** Of what is not safe, at each moment. */
   readonly mixtures: number;
   readonly isOver: () => boolean;
+  /** States that need no second look: shared by all sequences of a run. */
+  readonly seen: SeenStates;
 }
 
 /** What the engine does by itself after a command: it marks the volume clean, notices a drive that is gone. */
@@ -106,15 +112,16 @@ export async function runSequence(
   } finally {
     run.close();
   }
-  return { verdict, states: run.states, moments: run.moments, failure };
+  return { verdict, listed: run.listed, states: run.states, moments: run.moments, failure };
 }
 
 class SmallScope {
+  listed = 0;
   states = 0;
   moments = 0;
   readonly #options: ScopeOptions;
   readonly #script: Script;
-  readonly #seen = new Set<string>();
+  readonly #contents = new Contents();
   #lost: string | null = null;
   #before = '';
   #answers = 0;
@@ -201,15 +208,22 @@ class SmallScope {
 
   async #lookAt(moment: number): Promise<void> {
     const { scene } = this.#script;
-    const promises = 2 * this.#answers + scene.outstanding;
-    const { mixtures } = this.#options;
-    for (const { kind, fate, title, key } of crashStates(scene, promises, moment, mixtures)) {
-      if (this.#seen.has(key)) continue;
+    const { mixtures, seen } = this.#options;
+    const lose = this.#lost;
+    const copyLost = lose !== null;
+    const taken = {
+      kill: `${scene.oracle.takenInFork({ kind: 'kill', copyLost })} ${overlayOf(scene) ?? '?'}`,
+      power: scene.oracle.takenInFork({ kind: 'power', copyLost }),
+    };
+    for (const state of crashStates(scene, this.#contents, moment, mixtures)) {
+      const { kind, fate, title } = state;
+      const word = `${state.contents} lost ${lose}: ${taken[kind]}`;
+      this.listed++;
+      if (seen.has(word)) continue;
       if (this.#options.isOver()) throw new OutOfTime();
-      this.#seen.add(key);
       this.states++;
-      const lose = this.#lost;
-      await probe(scene, { kind, fate, lose, again: [], closeWindow: lose !== null, title });
+      await probe(scene, { kind, fate, lose, again: [], closeWindow: copyLost, title });
+      seen.add(word);
     }
   }
 }
