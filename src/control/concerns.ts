@@ -12,6 +12,8 @@ export interface Concern {
   readonly alarm: Alarm | null;
   /** What to do about it. Empty: nothing that the volume's own story does not say. */
   readonly next: string;
+  /** Stands for `locum window close` in what the volume advises: by hand that is refused now. */
+  readonly insteadOfClose?: string;
 }
 
 /** By the name of a volume. */
@@ -25,9 +27,12 @@ export function withConcerns(status: VolumeStatus, concerns: readonly Concern[])
   const goesOn = concerns.find(({ alarm }) => alarm === null)?.next;
   const said = isWell ? concerns[0]!.next : goesOn && goesOn + byHand(status.story.next);
   const next = status.state === 'halted' ? '' : (said ?? '');
+  const instead = concerns.find(({ insteadOfClose }) => insteadOfClose)?.insteadOfClose;
+  const own =
+    instead === undefined ? status.alarms : status.alarms.map((one) => notClosed(one, instead));
   return {
     ...status,
-    alarms: [...status.alarms, ...concerns.flatMap(({ alarm }) => alarm ?? [])],
+    alarms: [...own, ...concerns.flatMap(({ alarm }) => alarm ?? [])],
     story: next === '' ? status.story : { ...status.story, next },
   };
 }
@@ -38,3 +43,8 @@ function byHand(next: string): string {
   const others = next.match(/locum drive add \S+ [^\s,;)]+/g) ?? [];
   return others.length === 0 ? '' : ` Or bring the other drive back: ${others.join(', or ')}`;
 }
+
+const notClosed = (alarm: Alarm, instead: string): Alarm => ({
+  ...alarm,
+  message: alarm.message.replace(/`?locum window close \S+( --wait)?`?/g, instead),
+});

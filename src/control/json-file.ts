@@ -5,6 +5,7 @@
 
 import { mkdir, open, readFile, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { closeFile } from '../io/close-file.ts';
 
 export async function writeFileDurably(path: string, text: string): Promise<void> {
   const temporary = `${path}.new`;
@@ -13,7 +14,7 @@ export async function writeFileDurably(path: string, text: string): Promise<void
     await file.writeFile(text);
     await file.sync();
   } finally {
-    await file.close();
+    await closeFile(file);
   }
   await rename(temporary, path);
   await flushDirectory(dirname(path));
@@ -24,7 +25,7 @@ async function flushDirectory(path: string): Promise<void> {
   try {
     await directory.sync();
   } finally {
-    await directory.close();
+    await closeFile(directory);
   }
 }
 

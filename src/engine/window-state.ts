@@ -64,7 +64,7 @@ function speak(v: VolumeCore, window: WindowFacts, effect: WindowEffect): void {
       v.emit(
         'recall',
         'critical',
-        `Drive ${driveOf(window)} of ${v.name} is wanted back now: locum window close ${v.name} --wait`,
+        `Drive ${driveOf(window)} of ${v.name} is wanted back now: \`locum status ${v.name}\` tells what to do.`,
         { slot: window.slot, path: window.path, window: window.id },
       );
       return;

@@ -7,6 +7,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { EEXIST, ENOENT, ENOSPC, ENOTSUP, type Errno, OK } from '../base/errno.ts';
 import { MIB } from '../base/units.ts';
+import { closeFile } from './close-file.ts';
 import { type IoOutcome, opened, refused } from './io-outcome.ts';
 import { native } from './native.ts';
 import { errnoOf } from './open-file.ts';
@@ -90,7 +91,7 @@ async function syncDirectory(directory: string): Promise<void> {
   } catch {
     // Some file systems cannot; there is nothing better to do.
   } finally {
-    await handle.close();
+    await closeFile(handle);
   }
 }
 

@@ -2,7 +2,7 @@
  * A command of the user's own in place of the transport's tool: a vendor's flash tool, a script that power-cycles a bay,
  * a test. It runs in a shell, in the directory of whoever asked, and is told everything by its environment:
  *
- *   LOCUM_DRIVE      the whole drive          LOCUM_PURPOSE    firmware, diagnostics, replacement, reset
+ *   LOCUM_DRIVE_PATH the whole drive          LOCUM_PURPOSE    firmware, diagnostics, replacement, reset
  *   LOCUM_IMAGE      the firmware image       LOCUM_VERSION    the revision that is wanted, if one was given
  *   LOCUM_SERIAL, LOCUM_MODEL, LOCUM_FIRMWARE what the drive said before
  *   and what the caller adds: LOCUM_VOLUME, LOCUM_WINDOW, LOCUM_SLOT
@@ -103,7 +103,7 @@ export function commandEnvironment(
   facts: DriveFacts | null,
 ): Record<string, string> {
   return {
-    LOCUM_DRIVE: drive.path,
+    LOCUM_DRIVE_PATH: drive.path,
     LOCUM_TRANSPORT: drive.transport,
     LOCUM_PURPOSE: request.purpose,
     LOCUM_IMAGE: request.imagePath ?? '',

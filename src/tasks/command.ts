@@ -11,16 +11,9 @@
  */
 
 import { spawn } from 'node:child_process';
-import {
-  closeSync,
-  existsSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
+import { closeDescriptor } from '../io/close-file.ts';
 import type { TaskContext } from './context.ts';
 import { cutOutput, readOutput, readTail } from './output-file.ts';
 import type { CommandResult, StepControl } from './task.ts';
@@ -99,7 +92,7 @@ export async function runCommand(
       cwd: command.directory ?? '/',
     },
   );
-  closeSync(fd);
+  closeDescriptor(fd);
   const ended = new Promise<End>((resolve) => {
     child.once('error', (error) => resolve({ exitStatus: null, error: sentence(error) }));
     child.once('exit', (status) => resolve({ exitStatus: status, error: '' }));

@@ -9,6 +9,7 @@ import { open } from 'node:fs/promises';
 import type { DriveFacts } from '../core/drive-facts.ts';
 import { done, type Outcome, refuse } from '../core/problems.ts';
 import type { ImageReport, TaskRequest } from '../core/run-report.ts';
+import { closeFile } from '../io/close-file.ts';
 
 /** The largest firmware of a drive seen is some tens of MiB. */
 export const IMAGE_BYTES_MAX = 256 * 1024 * 1024;
@@ -54,7 +55,7 @@ export async function checkImage(
   } catch (error) {
     return refuse('image-unreadable', { image: path, reason: messageOf(error) });
   } finally {
-    await file.close();
+    await closeFile(file);
   }
 }
 

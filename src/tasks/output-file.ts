@@ -9,6 +9,7 @@
  */
 
 import { type FileHandle, open } from 'node:fs/promises';
+import { closeFile } from '../io/close-file.ts';
 import { native } from '../io/native.ts';
 
 export const KEPT_BYTES = 64 * 1024;
@@ -79,7 +80,7 @@ export async function cutOutput(path: string, isWritten: boolean): Promise<void>
   } catch {
     // A full disk: the tool is watched all the same, and the next cut tries again.
   } finally {
-    await file.close();
+    await closeFile(file);
   }
 }
 
@@ -103,7 +104,7 @@ export async function readOutput(path: string): Promise<string> {
   } catch {
     return '';
   } finally {
-    await file.close();
+    await closeFile(file);
   }
 }
 
@@ -134,6 +135,6 @@ export async function readTail(path: string, lengthBytes: number): Promise<strin
   } catch {
     return '';
   } finally {
-    await file.close();
+    await closeFile(file);
   }
 }

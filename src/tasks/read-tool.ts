@@ -9,9 +9,10 @@
  * whole percents are lines, the exit status is 1 when anything could not be read. `--bad` is for the simulated drive.
  */
 
-import { closeSync, constants, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
+import { constants, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { roundUp, SECTOR_BYTES } from '../base/units.ts';
 import { WASM_PAGE_BYTES, webAssembly } from '../base/wasm-memory.ts';
+import { closeDescriptor } from '../io/close-file.ts';
 import { sysfsOf } from '../io/drive-users.ts';
 import { say } from './say.ts';
 
@@ -107,7 +108,7 @@ function readDrive(path: string, share: (done: number) => void): void {
     });
     say(`${path}: ${offsets.length} pieces of up to 1 MiB read`);
   } finally {
-    closeSync(fd);
+    closeDescriptor(fd);
   }
 }
 

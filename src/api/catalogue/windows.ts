@@ -66,7 +66,7 @@ export const windowsPart = {
   'task-impossible': entry(
     refused,
     '{task} cannot be done on {path}[: {reason}].',
-    'Give a command of your own that does it, after `--`; LOCUM_DRIVE and LOCUM_IMAGE name the drive and the image to it.',
+    'Give a command of your own that does it, after `--`; LOCUM_DRIVE_PATH and LOCUM_IMAGE name the drive and the image to it.',
     ENOTSUP,
   ),
   'image-none': entry(

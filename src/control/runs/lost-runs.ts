@@ -79,7 +79,10 @@ export class LostRuns {
       if (tool && (concerned || isUnseen)) {
         const { message, next } = this.#atWork(tool, volume);
         const alarm = { code: 'run-tool-lost', severity: 'critical' as const };
-        return [{ alarm: { ...alarm, message: `${message} ${next}` }, next }];
+        const said = { alarm: { ...alarm, message: `${message} ${next}` }, next };
+        if (!concerned) return [said];
+        const insteadOfClose = `once process ${tool.pid} has ended, \`locum window close ${volume}\``;
+        return [{ ...said, insteadOfClose }];
       }
       if (!concerned || !this.#wasOpen(volume) || !isUnseen) return [];
       const next = `Look at the drive that is away, then \`locum window close ${volume}\`, and remove ${path}.`;

@@ -189,7 +189,14 @@ export class Runs implements RunService {
     const record = this.#of(volume)?.record;
     if (record === undefined) return lost;
     if (record.report.state !== 'waiting')
-      return [...lost, { alarm: null, next: goesOn(volume, record) }];
+      return [
+        ...lost,
+        {
+          alarm: null,
+          next: goesOn(volume, record),
+          insteadOfClose: 'its run does that by itself',
+        },
+      ];
     const { sentence, next } = record.report;
     const message = `${sentence} ${next}`.trim();
     return [...lost, { alarm: { code: 'run-waiting', severity: 'warning', message }, next }];

@@ -254,7 +254,7 @@ test("a command of the user's own is told everything, runs where the user was, a
     result.output,
     [
       r.directory,
-      `LOCUM_DRIVE=${image}`,
+      `LOCUM_DRIVE_PATH=${image}`,
       'LOCUM_FIRMWARE=1.0',
       `LOCUM_IMAGE=${firmware}`,
       'LOCUM_MODEL=Locum Simulated Drive',

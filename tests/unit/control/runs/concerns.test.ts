@@ -154,9 +154,13 @@ test('another drive fails under a tool: that its run goes on is said before what
   const { id, gate } = await machine.runUpTo('stage');
   machine.at(drives[3]!).vanish();
   await machine.writeSome('tank', 5);
-  const { story } = await machine.untilStatus('tank', (status) =>
-    codes(status).includes('second-failure'),
+  const { story, alarms } = await machine.untilStatus(
+    'tank',
+    (status) => codes(status).includes('second-failure') && codes(status).includes('recall'),
   );
+  for (const { message } of alarms) assert.doesNotMatch(message, /window close/);
+  const second = alarms.find(({ code }) => code === 'second-failure');
+  assert.match(second!.message, /tank-d1 back: its run does that by itself; or this one: locum/);
   assert.match(
     story.next,
     /^Its run \(firmware, stage\) brings .* Or bring the other drive back: /,
