@@ -57,6 +57,7 @@ function factsOf(v: VolumeCore, log: LogStatus | null): VolumeFacts {
     resyncing: v.resync !== null,
     window: windowFactsOf(v),
     log,
+    legsWaitFor: v.log?.legsWaitFor ?? [],
     logsStripes: v.logsStripes,
     writesHeld: v.writesHeld,
     legSharesFileSystem: v.legSharesFileSystem,

@@ -195,7 +195,7 @@ function logAlarms(facts: VolumeFacts, add: Add): void {
       window === null
         ? 'The log has one copy fewer.'
         : 'What was written since the drive left has one copy fewer.';
-    const next = none ? newLog : `Give it a new leg: ${commands.newLeg(facts, index)}`;
+    const next = none ? newLog : commands.mendLeg(facts, index);
     add('leg-lost', 'critical', `Log leg ${leg.path} is ${sentence(what)} ${meaning} ${next}`);
   }
   const mark = logMarkOf(log.usedBytes, log.capacityBytes);

@@ -29,6 +29,21 @@ export const mend = (facts: VolumeFacts, drive: DriveFacts): string =>
     ? replace(facts, drive)
     : `${replace(facts, drive)} (or, if the drive itself is good, ${addBack(facts, drive.path)})`;
 
+/** What becomes of a leg that is out: a new one in its place, unless it is itself a new one that counts by itself. */
+export const mendLeg = (facts: VolumeFacts, index: number): string => {
+  switch (facts.legsWaitFor[index]) {
+    case 'copy':
+      return `It is a new one, and counts when the other one is copied: ${watch(facts)}`;
+    case 'record':
+      return (
+        'It is a new one, and counts by itself once a drive of the volume is back and takes the note; ' +
+        `keep the other leg until then: ${watch(facts)}`
+      );
+    default:
+      return `Give it a new leg: ${newLeg(facts, index)}`;
+  }
+};
+
 /** A new leg in the place of one that is out, at any time: the other one has everything. */
 export const newLeg = ({ name }: VolumeFacts, index: number): string =>
   `locum log replace ${name} ${index} --with NEW_LEG`;

@@ -48,6 +48,8 @@ export interface VolumeFacts {
   readonly resyncing: boolean;
   readonly window: WindowFactsForStatus | null;
   readonly log: LogStatus | null;
+  /** For each leg: what it waits for before it counts, or null. It is in use, and no other can take its place. */
+  readonly legsWaitFor: readonly ('copy' | 'record' | null)[];
   /** Stripes go to the log before they are changed in place. */
   readonly logsStripes: boolean;
   /** Host writes that wait for room in the log or for a drive. */

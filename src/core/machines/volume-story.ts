@@ -154,9 +154,7 @@ function optimal(facts: VolumeFacts): Story {
         ? 'All data is protected by the drives; no window can be opened.'
         : 'All data is protected; the log has one copy fewer.',
       `${members}, but ${none ? 'no leg of the log takes a write' : 'a leg of the log is out'}.`,
-      none
-        ? `Give it new legs: ${commands.newLog(facts)}`
-        : `Give it a new leg: ${commands.newLeg(facts, lost)}`,
+      none ? `Give it new legs: ${commands.newLog(facts)}` : commands.mendLeg(facts, lost),
     );
   }
   return story('All data is protected.', `${members}.`, 'Nothing to do.');

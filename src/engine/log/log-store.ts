@@ -287,6 +287,14 @@ export class LogStore {
     return this.#legs.all[index]?.joining === 'labels';
   }
 
+  /** Of each leg: a new one does not count before all is copied to it and a drive of the volume has that on record. */
+  get legsWaitFor(): ('copy' | 'record' | null)[] {
+    return this.#legs.all.map(({ state, joining }) => {
+      if (joining === 'labels') return 'record';
+      return state === 'syncing' || joining !== null ? 'copy' : null;
+    });
+  }
+
   /** Of each leg, as the labels are to say it. */
   get legStates(): LegStatus['state'][] {
     return this.#legs.all.map(({ state }) => (state === 'syncing' ? 'failed' : state));

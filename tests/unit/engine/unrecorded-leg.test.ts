@@ -30,6 +30,9 @@ test('the last drive vanishes while a leg is copied: the new one is not called d
       assert.equal(leg?.state, 'failed', 'nobody may count on it');
       assert.match(leg.reason, /no drive of the volume has taken the note/);
       assert.ok(!scene.said('leg-replaced'), scene.recent);
+      const alarm = world.v.status().alarms.find(({ code }) => code === 'leg-lost');
+      assert.match(alarm?.message ?? '', /counts by itself once a drive/);
+      assert.doesNotMatch(alarm?.message ?? '', /log replace/, 'that is refused');
       assert.ok(world.v.paths().logs.includes('new'), 'it is in use');
       const again = await world.until(world.v.replaceLeg(request));
       assert.equal(again.ok ? 'done' : again.problem.code, 'leg-unrecorded');

@@ -53,6 +53,7 @@ const healthy: VolumeFacts = {
   resyncing: false,
   window: null,
   log: null,
+  legsWaitFor: [],
   logsStripes: true,
   writesHeld: 0,
   legSharesFileSystem: false,
@@ -393,6 +394,15 @@ describe('the alarm', () => {
     });
     assert.match(alarmOf(lost(''), 'leg-lost').message, /^Log leg \/log\/b is missing\. What was/);
     assert.match(alarmOf(lost('errno 5'), 'leg-lost').message, /is missing: errno 5\. What was/);
+    for (const [waitsFor, next] of [
+      ['copy', /counts when the other one is copied: locum status v --watch$/],
+      ['record', /counts by itself once a drive .* is back .*: locum status v --watch$/],
+    ] as const) {
+      const joining: VolumeFacts = { ...lost(''), legsWaitFor: [null, waitsFor] };
+      const { message } = alarmOf(joining, 'leg-lost');
+      assert.match(message, next);
+      assert.doesNotMatch(message, /log replace/, 'it would be refused');
+    }
   });
 
   test('of a scrub: found, or found and rewritten', () => {

@@ -41,6 +41,7 @@ const healthy: VolumeFacts = {
   resyncing: false,
   window: null,
   log: null,
+  legsWaitFor: [],
   logsStripes: true,
   writesHeld: 0,
   legSharesFileSystem: false,
