@@ -16,3 +16,6 @@ export interface ServeOptions {
 
 /** daemon/main.ts exports `serve: Serve`; it resolves with the exit code when the server has stopped. */
 export type Serve = (options: ServeOptions) => Promise<number>;
+
+/** `--limit poolBytes`: in less than this a long read finds no room for its pieces, whatever the others give back. */
+export const POOL_BYTES_MIN = 8 * 1024 * 1024;

@@ -37,7 +37,7 @@ export class HandshakeConnection {
     owner: HandshakeOwner,
   ) {
     this.#socket = socket;
-    this.#handshake = new Handshake(directory);
+    this.#handshake = new Handshake(directory, limits.payloadBytes);
     this.#unsentBytesMax = limits.handshakeUnsentBytes;
     this.#owner = owner;
     this.#deadline = setTimeout(() => this.destroy('handshake timed out'), limits.handshakeMs);

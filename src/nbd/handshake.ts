@@ -55,6 +55,7 @@ const TEXT_INVALID_LENGTH = 'this option carries no data';
 
 export class Handshake {
   readonly #directory: ExportDirectory;
+  readonly #payloadBytes: number;
   readonly #writer = new OptionWriter();
   #phase: Phase = 'flags';
   /** What the current phase waits for, filled from the front. */
@@ -67,8 +68,9 @@ export class Handshake {
   #structured = false;
   #metaSelection: string | null = null;
 
-  constructor(directory: ExportDirectory) {
+  constructor(directory: ExportDirectory, payloadBytes = PAYLOAD_BYTES_ADVERTISED) {
     this.#directory = directory;
+    this.#payloadBytes = payloadBytes;
   }
 
   /** What the server says unasked, once, before anything is pushed. */
@@ -212,7 +214,7 @@ export class Handshake {
       this.#reply(REPLY_INFO, fields([2, INFO_DESCRIPTION]), utf8Bytes(info.description));
     }
     const aligned = wanted.includes(INFO_BLOCK_SIZE);
-    if (aligned) this.#reply(REPLY_INFO, blockSizes(info));
+    if (aligned) this.#reply(REPLY_INFO, blockSizes(info, this.#payloadBytes));
     this.#ack();
     return this.#option === protocol.OPTION_GO ? this.#negotiated(name, info, aligned) : null;
   }
@@ -278,13 +280,13 @@ const viewOf = (bytes: Uint8Array): DataView =>
   new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
 /** Minimum, preferred (a power of two, as the protocol wants it), maximum payload. */
-const blockSizes = ({ preferredBytes }: ExportInfo): Uint8Array => {
-  const wanted = Math.min(Math.max(preferredBytes, 4096), PAYLOAD_BYTES_ADVERTISED);
+const blockSizes = ({ preferredBytes }: ExportInfo, payloadBytes: number): Uint8Array => {
+  const wanted = Math.min(Math.max(preferredBytes, 4096), payloadBytes);
   const preferred = 2 ** Math.floor(Math.log2(wanted));
   return fields(
     [2, protocol.INFO_BLOCK_SIZE],
     [4, BLOCK_BYTES_MIN],
     [4, preferred],
-    [4, PAYLOAD_BYTES_ADVERTISED],
+    [4, payloadBytes],
   );
 };

@@ -25,7 +25,19 @@ export interface NbdLimits {
   readonly unreadMs: number;
   /** After the last reply the client has this long to close its end. */
   readonly lingerMs: number;
+  /** What is advertised to clients that ask for block sizes. */
+  readonly payloadBytes: number;
 }
+
+/** What is advertised: the largest payload a client should send or ask for. */
+export const PAYLOAD_BYTES_ADVERTISED = 32 * MIB;
+
+/**
+ * Of a pool of this size: at least a half of it is shared by clients, and a payload may be a quarter of what they share
+ * (check-request.ts). A power of two, as others expect.
+ */
+export const payloadBytesFor = (poolBytes: number): number =>
+  Math.min(PAYLOAD_BYTES_ADVERTISED, 2 ** Math.floor(Math.log2(poolBytes / 8)));
 
 export const DEFAULT_LIMITS: NbdLimits = {
   connectionCount: 2048,
@@ -39,13 +51,16 @@ export const DEFAULT_LIMITS: NbdLimits = {
   progressBytes: MIB,
   unreadMs: 60_000,
   lingerMs: 2_000,
+  payloadBytes: PAYLOAD_BYTES_ADVERTISED,
 };
 
 /** Names that are no limit of NBD are passed over: they are the engine's. */
 export const nbdLimitsFrom = (overrides: Readonly<Record<string, number>>): NbdLimits => {
   const known = Object.keys(DEFAULT_LIMITS);
   const ours = Object.entries(overrides).filter(([name]) => known.includes(name));
-  return { ...DEFAULT_LIMITS, ...Object.fromEntries(ours) };
+  const { poolBytes } = overrides;
+  const fromPool = poolBytes === undefined ? {} : { payloadBytes: payloadBytesFor(poolBytes) };
+  return { ...DEFAULT_LIMITS, ...fromPool, ...Object.fromEntries(ours) };
 };
 
 /** Of one option's data; more is not read at all, the connection is dropped. */
@@ -57,8 +72,6 @@ export const META_QUERY_COUNT_MAX = 256;
 /** Of a client's string, repeated in an error message or in the log. */
 export const ECHO_CHARACTERS_MAX = 80;
 
-/** What is advertised: the largest payload a client should send or ask for. */
-export const PAYLOAD_BYTES_ADVERTISED = 32 * MIB;
 /** What is accepted: known clients exceed the advertised maximum. */
 export const PAYLOAD_BYTES_MAX = 64 * MIB;
 /**

@@ -5,7 +5,7 @@
 
 import { type Command, Option } from 'commander';
 import { type ExitCode, exitCodes } from '../../api/errors.ts';
-import type { Serve } from '../../api/serve-options.ts';
+import { POOL_BYTES_MIN, type Serve } from '../../api/serve-options.ts';
 import { stateDirectory } from '../arguments.ts';
 import { leaf } from '../options.ts';
 import { stopFor, stopQuietly } from '../stop.ts';
@@ -73,5 +73,9 @@ function limits(
   const [, name, value] = /^(\w+)=(\d+(?:\.\d+)?)$/.exec(text) ?? [];
   if (name === undefined)
     throw stopFor('argument-invalid', { name: '--limit', value: text, expected: 'NAME=NUMBER' });
+  if (name === 'poolBytes' && Number(value) < POOL_BYTES_MIN) {
+    const expected = `poolBytes of at least ${POOL_BYTES_MIN}`;
+    throw stopFor('argument-invalid', { name: '--limit', value: text, expected });
+  }
   return { ...previous, [name]: Number(value) };
 }

@@ -277,6 +277,13 @@ test('words that are not understood: one sentence, exit code 2, and the server i
   assert.deepEqual(control.asked, []);
 });
 
+test('a pool too small for a long read: the server does not start with it', async (t) => {
+  const { locum } = await sceneWith(t);
+  const { code, err } = await locum('serve', '--limit', 'poolBytes=4194304');
+  assert.equal(code, 2);
+  assert.match(err, /poolBytes=4194304.*at least 8388608/);
+});
+
 test('no server: exit code 5 and how to start one', async (t) => {
   const { locum } = await sceneWith(t);
   const { code, out, err } = await locum('status', '--state', '/tmp/locum-nowhere');

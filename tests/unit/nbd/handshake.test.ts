@@ -8,10 +8,12 @@ import { test } from 'node:test';
 import type { ExportDirectory, ExportInfo } from '../../../src/nbd/export-directory.ts';
 import type { HandshakeOutcome } from '../../../src/nbd/handshake.ts';
 import { Handshake } from '../../../src/nbd/handshake.ts';
+import { nbdLimitsFrom } from '../../../src/nbd/limits.ts';
 import type { Reply } from './handshake-wire.ts';
 import * as wire from './handshake-wire.ts';
 import { bytes, clientFlags, infoData, metaData, option, u16, u32, u64 } from './handshake-wire.ts';
 
+const MIB = 1024 * 1024;
 const FLAGS_PLAIN = 1 | 4 | 8 | 32 | 64 | 256 | 1024 | 2048;
 const FLAGS_STRUCTURED = FLAGS_PLAIN | 128;
 const SIZE = 5 * 2 ** 32 + 4096;
@@ -159,6 +161,26 @@ test('GO without information requests says only what it must', () => {
   assert.deepEqual(types(wire.parseReplies(go.reply)), [wire.INFO, wire.ACK]);
   assert.equal(go.negotiated.exportName, 'v1');
   assert.equal(go.negotiated.aligned, false);
+});
+
+test('what is advertised can be served: a small pool advertises less', () => {
+  for (const [poolBytes, payloadBytes] of [
+    [8, 1],
+    [100, 8],
+    [256, 32],
+    [1024, 32],
+  ] as const) {
+    const limits = nbdLimitsFrom({ poolBytes: poolBytes * MIB });
+    const handshake = new Handshake(directoryOf('v1'), limits.payloadBytes);
+    const { reply } = handshake.push(bytes(fixed, option(7, infoData('v1', [3]))));
+    const sizes = wire.parseReplies(reply).find(({ data }) => data[1] === 3)?.data;
+    assert.ok(sizes);
+    const view = new DataView(sizes.buffer, sizes.byteOffset);
+    const [preferredBytes, most] = [view.getUint32(6), view.getUint32(10)];
+    assert.equal(most, payloadBytes * MIB, `of ${poolBytes} MiB`);
+    assert.ok(preferredBytes <= most);
+  }
+  assert.equal(nbdLimitsFrom({}).payloadBytes, 32 * MIB);
 });
 
 test('INFO and GO refuse what does not add up, and stay in step', () => {
