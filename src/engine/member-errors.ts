@@ -21,8 +21,9 @@ export function noteReadError(v: VolumeCore, member: Member, errno: Errno): void
   }
   const now = v.environment.clock.nowMs();
   const since = now - v.limits.errorWindowMs;
-  member.readErrorsAtMs = member.readErrorsAtMs.filter((at) => at >= since);
-  member.readErrorsAtMs.push(now);
+  // No more of them than decide anything: while none of them may fail the drive there is no end to them.
+  const earlier = member.readErrorsAtMs.filter((at) => at >= since);
+  member.readErrorsAtMs = [...earlier, now].slice(-(v.limits.readErrorsAllowed + 1));
   v.emit('read-error', 'warning', `Drive ${member.path} could not read a sector`, {
     slot: member.slot,
     path: member.path,

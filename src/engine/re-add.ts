@@ -3,7 +3,8 @@
  * says what it missed. One that would have to be rebuilt completely is left alone until somebody adds it.
  *
  * While a window is open, or its log is replayed, no drive takes a slot: the member waits, and is taken back when that is
- * over. Nothing of this is on record: the next start finds the drive again.
+ * over, unless a spare is there, which takes the slot then. Nothing of this is on record: the next start finds the drive
+ * again.
  */
 
 import type { StripeIndex } from '../base/units.ts';
@@ -31,8 +32,7 @@ export async function reAddWaiting(v: VolumeCore): Promise<void> {
     for (const [member, path] of v.waitingBack) {
       if (!isOut(v, member)) v.waitingBack.delete(member);
       else if (isFree(v)) await reAdd(v, member, path);
-      else if (v.window !== null)
-        member.reason = 'out of date; it comes back by itself when the window is over';
+      else if (v.window !== null) member.reason = waitsBecause(v, member);
     }
   } finally {
     v.reAdding = false;
@@ -40,6 +40,14 @@ export async function reAddWaiting(v: VolumeCore): Promise<void> {
 }
 
 const isFree = (v: VolumeCore): boolean => v.mode === 'direct' && v.window === null && !v.stopping;
+
+/** A spare that is free for the slot takes it at the end of the window, before the member is asked. */
+function waitsBecause({ members }: VolumeCore, { slot }: Member): string {
+  const isFor = (spare: Member): boolean => (members.meantFor.get(spare) ?? slot) === slot;
+  return members.spares.some(isFor)
+    ? 'out of date; when the window is over a spare takes its place, or it comes back by itself'
+    : 'out of date; it comes back by itself when the window is over';
+}
 
 const isOut = (v: VolumeCore, member: Member): boolean =>
   v.members.slots[member.slot] === member &&

@@ -73,9 +73,12 @@ export async function startRebuild(
   resumeRebuild(v, member);
 }
 
+/** One at a time: the others wait for their turn. */
 export function resumeRebuild(v: VolumeCore, member: Member): void {
   const recovery = member.recovery;
   if (recovery === null || recovery.isRunning || v.stopping) return;
+  recovery.isWaiting = v.rebuildJob?.running === true;
+  if (recovery.isWaiting) return;
   recovery.isRunning = true;
   const job = sweepOver(
     v,
@@ -175,6 +178,8 @@ async function finishRebuild(
 ): Promise<void> {
   const state = await job.finished;
   recovery.isRunning = false;
+  const next = v.members.slots.find((one) => one.recovery?.isWaiting === true);
+  if (next !== undefined && mayRebuild(v)) resumeRebuild(v, next);
   if (state !== 'done' || member.recovery !== recovery || member.drive === null) {
     if (state === 'failed') rebuildStopped(v, member, recovery, job.status().reason);
     return;
@@ -193,6 +198,9 @@ function rebuildStopped(v: VolumeCore, member: Member, recovery: Recovery, reaso
   v.changed.raise();
   if (isNews) v.emit('rebuild-failed', 'critical', `Rebuild of ${member.path}: ${reason}`);
 }
+
+/** No window is open, nor opened, nor ended. */
+const mayRebuild = (v: VolumeCore): boolean => v.mode === 'direct' && v.window === null;
 
 /** Everything is on it: it counts. */
 async function join(v: VolumeCore, member: Member, recovery: Recovery): Promise<void> {

@@ -25,6 +25,8 @@ export class Recovery {
   readonly unmade = new Set<StripeIndex>();
   /** A job is at work on it. */
   isRunning = false;
+  /** Its turn comes when the job on another member has ended. */
+  isWaiting = false;
   /** Why the last job ended before its end; empty once one has got further. */
   stopped = '';
 

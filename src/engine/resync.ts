@@ -21,6 +21,7 @@ export function startResync(v: VolumeCore): void {
   // One that meets the absence of a drive, and a drive that is back: the job ends, and the next is the ticker's.
   if (resync === null || resync.isRunning || v.stopping) return;
   resync.isRunning = true;
+  const before = { absentMask: v.members.absentMask, cursor: resync.cursor };
   const job = sweepOver(
     v,
     {
@@ -41,11 +42,12 @@ export function startResync(v: VolumeCore): void {
         if (failed !== null) return { failed };
       }
       resync.cursor = (first + count) as StripeIndex;
+      resync.stopped = '';
       return 'done';
     },
   );
   v.resyncJob = job;
-  v.ownBeside(finishResync(v, resync, job));
+  v.ownBeside(finishResync(v, resync, job, before));
 }
 
 const isAbsent = (v: VolumeCore): boolean => v.degraded && !v.geometry.level.mirrored;
@@ -81,16 +83,28 @@ const agreeOne = (v: VolumeCore, stripe: StripeIndex, buffer: Address): Promise<
     true,
   );
 
-async function finishResync(v: VolumeCore, resync: Recovery, job: Sweep): Promise<void> {
+async function finishResync(
+  v: VolumeCore,
+  resync: Recovery,
+  job: Sweep,
+  before: { readonly absentMask: number; readonly cursor: StripeIndex },
+): Promise<void> {
   const state = await job.finished;
   resync.isRunning = false;
+  if (v.resync !== resync) return;
+  if (state === 'failed') {
+    // That a drive is out is an alarm of its own.
+    if (!isAbsent(v) && v.members.absentMask === before.absentMask)
+      resyncStopped(v, resync, job.status().reason);
+    return;
+  }
   if (state !== 'done') return;
-  if (resync.unmade.size === 0) return endResync(v, resync);
-  const isNews = resync.stopped === '';
-  resync.stopped = 'drives cannot be read';
+  resync.stopped = '';
   resync.cursor = v.geometry.stripeCount as StripeIndex;
+  if (resync.unmade.size === 0) return endResync(v, resync);
   v.changed.raise();
-  if (!isNews || v.resync !== resync) return;
+  // There was nothing left to go over: it has been said.
+  if (before.cursor === resync.cursor) return;
   const stripes = resync.unmade.size;
   v.emit(
     'resync-incomplete',
@@ -98,6 +112,15 @@ async function finishResync(v: VolumeCore, resync: Recovery, job: Sweep): Promis
     `Volume ${v.name} is in sync again but for ${stripes} stripes: drives cannot read there`,
     { stripes },
   );
+}
+
+/** What is in sync is kept, and the rest is tried again now and then (ticker.ts). Said once, and for as long as it is so. */
+function resyncStopped(v: VolumeCore, resync: Recovery, reason: string): void {
+  const isNews = resync.stopped === '';
+  resync.stopped = reason;
+  v.changed.raise();
+  if (!isNews || v.mode !== 'direct') return;
+  v.emit('resync-stopped', 'critical', `Resync of ${v.name} has stopped: ${reason}`, { reason });
 }
 
 async function endResync(v: VolumeCore, resync: Recovery): Promise<void> {

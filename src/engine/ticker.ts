@@ -16,6 +16,7 @@ import { takesLabels } from './label-copies.ts';
 import type { Member } from './members.ts';
 import { reAddWaiting } from './re-add.ts';
 import { retryUnmade } from './rebuild.ts';
+import type { Recovery } from './recovery-map.ts';
 import { retryResync } from './resync.ts';
 import type { VolumeCore, WindowFacts } from './volume-core.ts';
 import type { WindowRunner } from './window-runner.ts';
@@ -36,7 +37,8 @@ export class Ticker {
   readonly #retry = new Map<Member, { atMs: number; delayMs: number }>();
   readonly #probing = new Set<Member>();
   #retrying = false;
-  #retryUnmadeAtMs = 0;
+  /** Each has a time of its own: one that is tried in vain keeps none of the others from it. */
+  readonly #retryUnmadeAtMs = new WeakMap<Recovery, number>();
   #resyncs = false;
   #retryResyncAtMs = 0;
   #retryReplayAtMs = 0;
@@ -101,15 +103,15 @@ export class Ticker {
   #retryUnmade(): void {
     const v = this.#v;
     const nowMs = v.environment.clock.nowMs();
-    if (this.#retrying || v.mode !== 'direct' || v.window !== null || nowMs < this.#retryUnmadeAtMs)
-      return;
-    const member = v.members.slots.find(
-      ({ recovery }) =>
-        recovery?.isRunning === false && (recovery.unmade.size > 0 || recovery.stopped !== ''),
-    );
+    if (this.#retrying || v.mode !== 'direct' || v.window !== null) return;
+    const isDue = (one: Recovery): boolean =>
+      !one.isRunning &&
+      (one.unmade.size > 0 || one.stopped !== '' || one.isWaiting) &&
+      nowMs >= (this.#retryUnmadeAtMs.get(one) ?? 0);
+    const member = v.members.slots.find(({ recovery }) => recovery !== null && isDue(recovery));
     const recovery = member?.recovery;
     if (!member || !recovery) return;
-    this.#retryUnmadeAtMs = nowMs + v.limits.unmadeRetryMs;
+    this.#retryUnmadeAtMs.set(recovery, nowMs + v.limits.unmadeRetryMs);
     this.#retrying = true;
     v.ownBeside(
       retryUnmade(v, member, recovery).finally(() => {

@@ -64,6 +64,7 @@ function factsOf(v: VolumeCore, log: LogStatus | null): VolumeFacts {
     dataInDoubt: v.dataInDoubt,
     unmade: unmadeOf(v),
     resyncLeft: resyncLeftOf(v),
+    resyncStopped: v.mode === 'direct' ? (v.resync?.stopped ?? '') : '',
     rebuildStopped: rebuildStoppedOf(v),
     parityErrors: v.parityErrors,
     scrub: {

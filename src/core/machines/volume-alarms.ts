@@ -37,6 +37,7 @@ export const alarmCodes = [
   'log-85',
   'log-95',
   'rebuild-stopped',
+  'resync-stopped',
   'write-hole',
   'data-in-doubt',
   'bad-blocks',
@@ -67,6 +68,15 @@ export function alarmsOf(facts: VolumeFacts, writeHole: VolumeStatus['writeHole'
     add('replay-stopped', 'critical', `The log cannot be applied: ${why} ${commands.goOn(facts)}`);
   }
   if (facts.rebuildStopped !== null) rebuildAlarm(facts, facts.rebuildStopped, add);
+  if (facts.resyncStopped !== '' && facts.haltReason === '') {
+    add(
+      'resync-stopped',
+      'critical',
+      `The resync after an unclean stop has stopped: ${sentence(facts.resyncStopped)} What it has not reached may not ` +
+        'agree on all drives: one that is lost now can leave wrong data there, so take none out. It is tried again by ' +
+        `itself: ${commands.watch(facts)}`,
+    );
+  }
   if (writeHole === 'open' && isDegraded(facts)) {
     add(
       'write-hole',

@@ -70,6 +70,8 @@ export interface VolumeFacts {
   } | null;
   /** Stripes that a resync could not bring in sync; where the first begins in the volume. */
   readonly resyncLeft: { readonly stripes: number; readonly offset: number } | null;
+  /** Why the resync has ended before its end, until it is tried again; empty: it has not. */
+  readonly resyncStopped: string;
   /** The rebuild of this member has stopped short of its end; nobody is at work on it until it is tried again. */
   readonly rebuildStopped: {
     readonly slot: number;

@@ -37,6 +37,15 @@ export function storyOf(
     case 'optimal':
       return optimal(facts);
     case 'resyncing':
+      if (facts.resyncStopped !== '') {
+        return story(
+          'What can be read is served; redundancy is not restored where writes were under way.',
+          sentence(
+            `The server or the machine was not stopped cleanly, and the resync has stopped: ${facts.resyncStopped}`,
+          ),
+          `It is tried again by itself; write anew, or restore, what cannot be read: ${commands.watch(facts)}`,
+        );
+      }
       if (facts.resyncLeft !== null) {
         return story(
           'Some blocks cannot be read, and are answered with an error.',

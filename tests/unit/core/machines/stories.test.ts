@@ -60,6 +60,7 @@ const healthy: VolumeFacts = {
   dataInDoubt: null,
   unmade: null,
   resyncLeft: null,
+  resyncStopped: '',
   rebuildStopped: null,
   parityErrors: 0,
   scrub: { mismatches: 0, repairing: false, unreadableBytes: 0 },
@@ -252,6 +253,20 @@ describe('the story of', () => {
       alarmOf(left, 'bad-blocks').message,
       /^2 stripes .* first at byte 4096 .*by itself\.$/,
     );
+  });
+
+  test('a resync that stands still: why, and that it is tried again', () => {
+    const resyncStopped = 'drives cannot be read in more than 2 stripes';
+    const stopped: VolumeFacts = { ...healthy, resyncing: true, resyncStopped };
+    assert.match(storyOf(stopped).why, /has stopped: drives cannot .* 2 stripes\.$/);
+    assert.match(storyOf(stopped).next, /tried again by itself.*: locum status v --watch$/);
+    const { message } = alarmOf(stopped, 'resync-stopped');
+    assert.match(
+      message,
+      /has stopped: drives .* 2 stripes\. .*take none out\. .*by itself: locum/,
+    );
+    const { alarms } = deriveVolume({ ...stopped, haltReason: 'x' });
+    assert.ok(!alarms.some(({ code }) => code === 'resync-stopped'), 'halted says enough');
   });
 
   test('a thaw', () => {
