@@ -2,8 +2,8 @@
  * Records of work that outlives the server, a file ID.json each, kept twice: the same text is in ID/record.json. The record
  * alone knows whose drive a tool is at work on, so that damage to one file must not make anybody forget it.
  *
- *   - Written first ID.json, then the copy; a write counts when both are durable. So the copy is never behind what was
- *     acted on.
+ *   - Written first the copy, then ID.json; a write counts when both are durable. So neither is behind what was acted on,
+ *     and work whose first record failed half-way has no ID.json: the next start does not take it for begun.
  *   - A damaged ID.json is set aside as ID.json.unreadable, and the copy is its record from then on.
  *   - Where the copy is no better, the record is lost. It is listed for as long as the file that was set aside is there, so
  *     that somebody looks, and takes it away.
@@ -89,8 +89,8 @@ const idsOf = (names: readonly string[], ending: string): string[] =>
 /** Throws where it cannot be written. */
 export async function writeKept(folder: string, id: string, text: string): Promise<void> {
   await makeDirectory(join(folder, id));
-  await writeFileDurably(join(folder, `${id}.json`), text);
   await writeFileDurably(copyOf(folder, id), text);
+  await writeFileDurably(join(folder, `${id}.json`), text);
 }
 
 const copyOf = (folder: string, id: string): string => join(folder, id, COPY);

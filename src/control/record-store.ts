@@ -135,8 +135,10 @@ export class RecordStore<T> {
       return null;
     }
     const why = this.whyUnwritten(id) ?? '';
-    await this.#forget(id);
-    return why;
+    const left = await this.#forget(id);
+    return left === null
+      ? why
+      : `${why}; what is left of it cannot be removed (${left}): the next start would take it for begun`;
   }
 
   /** Resolves when the record as it is now is durable; false: it could not be written, which was said. */
@@ -199,12 +201,27 @@ export class RecordStore<T> {
     }
   }
 
-  /** Half of it may be on file, where the rest found no room; what cannot be removed there the next start meets as begun. */
-  async #forget(id: string): Promise<void> {
+  /** Half of it may be on file, where the rest found no room. Null: nothing is left of it; else why not. */
+  async #forget(id: string): Promise<string | null> {
     clearTimeout(this.#retries.get(id));
     for (const map of [this.#records, this.#written, this.#writing, this.#unwritten, this.#retries])
       map.delete(id);
     this.#light.delete(id);
-    await removeKept(this.#folder, id).catch(() => {});
+    return await this.#remove(id);
+  }
+
+  /** Tried again, too, as long as the server runs. */
+  async #remove(id: string): Promise<string | null> {
+    try {
+      await removeKept(this.#folder, id);
+      this.#retries.delete(id);
+      return null;
+    } catch (error) {
+      if (!this.#isClosed) {
+        const timer = setTimeout(() => void this.#remove(id), this.#retryMs);
+        this.#retries.set(id, timer.unref());
+      }
+      return (error as Error).message;
+    }
   }
 }

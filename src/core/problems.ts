@@ -97,6 +97,7 @@ export const problemCodes = [
   'rollout-drives',
   'rollout-unknown',
   'rollout-wrong-state',
+  'rollout-unrecorded',
   // runs
   'run-unknown',
   'run-ended',

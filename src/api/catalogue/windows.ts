@@ -133,6 +133,11 @@ export const windowsPart = {
     'The firmware update {rollout} is {state}[: {reason}].',
     '`locum firmware status {rollout}` shows it.',
   ),
+  'rollout-unrecorded': entry(
+    failed,
+    'The firmware update {rollout} is {state} now, but that is not on record[: {reason}].',
+    'Make room there, or make it writable; it is tried again every few seconds. A server that is started again before that goes on as if it had not been asked.',
+  ),
 
   // --- runs ----------------------------------------------------------------------------------------------------------
   'run-unknown': entry(

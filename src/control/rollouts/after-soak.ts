@@ -2,14 +2,20 @@
  * The look at a drive when its soak is over: is it well, and has it what it was given? Asked of the drive itself, by what it
  * said before it was begun. Names move while nobody watches: what answers at its path may be another drive by now, which
  * says nothing about this one, however well it is.
+ *
+ * A drive may be silent for a moment. It is looked for among all the others, each of which has to be asked for that, only
+ * when it stays so, or when another one answers in its place.
  */
 
+import { setTimeout as delay } from 'node:timers/promises';
 import { explain } from '../../api/errors.ts';
 import { compareFacts, type DriveFacts, saidOfDiffer } from '../../core/drive-facts.ts';
 import type { RolloutDrive } from '../../core/rollout-report.ts';
 import { askDrive } from './rollout-planner.ts';
 import { keyOf, type RolloutRecord } from './rollout-record.ts';
 import type { RolloutTools } from './rollout-tools.ts';
+
+const TRIES_MOST = 5;
 
 /** Null: it is well. A drive that is found under another name is known by that from then on. */
 export async function whyUnwell(
@@ -18,7 +24,7 @@ export async function whyUnwell(
   drive: RolloutDrive,
 ): Promise<string | null> {
   const before = record.before[keyOf(record, drive)] ?? null;
-  let answer = await askAt(drive.path);
+  let answer = await askPatiently(drive.path);
   if (typeof answer === 'string' && before !== null) {
     const task = tools.taskOf(before.transport, record.task);
     const found = await tools.findDrive(before, task);
@@ -29,10 +35,21 @@ export async function whyUnwell(
   }
   return typeof answer === 'string' ? answer : unwell(drive, before, answer);
 
+  async function askPatiently(path: string): Promise<DriveFacts | string> {
+    for (let tries = 1; ; tries += 1) {
+      const asked = await askDrive(tools, path, record.task);
+      if (asked.ok) return judged(path, asked.value.facts);
+      if (tries === TRIES_MOST) return explain(asked.problem).message;
+      await delay(tools.lookMs);
+    }
+  }
+
   async function askAt(path: string): Promise<DriveFacts | string> {
     const asked = await askDrive(tools, path, record.task);
-    if (!asked.ok) return explain(asked.problem).message;
-    const { facts } = asked.value;
+    return asked.ok ? judged(path, asked.value.facts) : explain(asked.problem).message;
+  }
+
+  function judged(path: string, facts: DriveFacts): DriveFacts | string {
     const differs = before === null ? null : compareFacts(before, facts);
     return differs === null
       ? facts

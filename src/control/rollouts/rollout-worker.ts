@@ -127,9 +127,12 @@ export class RolloutWorker {
     if (decision.kind === 'move') {
       this.#book.tell(event, reason, next);
       this.#book.endIfOver();
-      if (!(await this.#book.save())) {
-        const path = this.#tools.stateDirectory();
-        return refuse('state-unusable', { path, reason: this.#book.whyUnwritten });
+      const isKept = await this.#book.save();
+      this.wake();
+      // It is so all the same: whoever wants it paused is not served by one that goes on.
+      if (!isKept) {
+        const detail = { rollout: id, state: this.#report.state, reason: this.#book.whyUnwritten };
+        return refuse('rollout-unrecorded', detail);
       }
     }
     this.wake();

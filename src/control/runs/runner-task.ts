@@ -356,16 +356,25 @@ async function identify(run: Runner): Promise<RunEvent> {
   return 'answered';
 }
 
-/** Where it was; and when it is not there, wherever a drive says that it is the one. */
+/**
+ * Where it was; and when another one is there, or it stays silent, wherever a drive says that it is the one. All others have
+ * to be asked for that, and a drive may take its time to start: not at once, nor each time.
+ */
 export async function ask(run: Runner): Promise<DriveFacts | FactsDiffer | string> {
   const { before } = run.record.report;
   const answer = await askHere(run);
-  if (before === null || (typeof answer !== 'string' && !('what' in answer))) return answer;
+  if (before === null) return answer;
+  if (typeof answer !== 'string') {
+    run.silences = 0;
+    if (!('what' in answer)) return answer;
+  } else if (run.silences++ % SILENCES_TO_SEARCH !== SILENCES_TO_SEARCH - 1) return answer;
   const found = await run.world.tools.findDrive(before, run.task);
   if (found === null || found.path === run.record.drive.path) return answer;
   await run.movesTo(found.path);
   return askHere(run);
 }
+
+const SILENCES_TO_SEARCH = 4;
 
 async function askHere(run: Runner): Promise<DriveFacts | FactsDiffer | string> {
   const facts = await run.task.probe(run.taskDrive('identify'));

@@ -67,6 +67,8 @@ export class Runner {
   /** Asked for by an operator or a rollout. */
   #recallAsked: string | null = null;
   sights: readonly WindowSight[] = [];
+  /** How often in a row the drive has not answered. */
+  silences = 0;
   /** Tool, rights and image were looked at with the windows open, by this server. */
   isReady = false;
 

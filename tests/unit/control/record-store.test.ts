@@ -96,6 +96,33 @@ test('work whose first record cannot be written does not begin, and leaves no ha
   assert.equal(await store.add(work('one')), null, 'and it can be begun later');
 });
 
+test('half of a first record is not what the next start takes for begun, were the server killed right then', async (t) => {
+  const { folder } = await scene(t);
+  mkdirSync(join(folder, 'one'));
+  inTheWay(folder, 'one', 'record.json');
+  let left: string[] = [];
+  const store = await RecordStore.open(workKind, folder, () => {
+    left = readdirSync(folder);
+  });
+  assert.notEqual(await store.add(work('one')), null);
+  assert.deepEqual(left, ['one'], 'no one.json at the moment it failed');
+  await store.close();
+});
+
+test('what is left of a refused record is said as long as it cannot be removed, and removed when it can be', async (t) => {
+  const { folder, store } = await scene(t);
+  // Neither written over nor removed like a file.
+  mkdirSync(join(folder, 'one.json', 'in-the-way'), { recursive: true });
+  const why = await store.add(work('one'));
+  assert.match(
+    why ?? '',
+    /cannot be written to .*what is left of it cannot be removed .* for begun/,
+  );
+  rmSync(join(folder, 'one.json'), { recursive: true });
+  writeFileSync(join(folder, 'one.json'), '{}');
+  while (readdirSync(folder).length > 0) await delay(2);
+});
+
 test('the oldest ended ones go, with all that they left', async (t) => {
   const { folder, store } = await scene(t);
   for (const [id, state] of Object.entries({ a: 'begun', b: 'ended', c: 'ended', d: 'ended' }))

@@ -117,13 +117,44 @@ test('while the record cannot be written no drive is begun; resumed when it can'
       .map(({ alarm }) => alarm!.code);
   assert.deepEqual(codes(), ['update-unrecorded', 'update-halted']);
   const still = await rollouts().resume(id, { retry: false, allowDegraded: false });
-  assert.ok(!still.ok && still.problem.code === 'state-unusable');
+  assert.ok(!still.ok && still.problem.code === 'rollout-unrecorded');
   await until(id, halted, 'halted again');
   rmSync(store);
   renameSync(`${store}-away`, store);
   await rollouts().resume(id, { retry: false, allowDegraded: false });
   await until(id, (now) => driveOf(now, 'b').state === 'soaking', 'b flashed');
   assert.deepEqual(codes(), []);
+});
+
+test('paused, then stopped while there is no room to write that down: it is so, and is not said to be otherwise', async (t) => {
+  const { shelf, start, until, folder, rollouts, restart } = await scene(t);
+  shelf.addVolume('v1', ['a', 'b']);
+  shelf.plans.set('a', { outcome: 'done', waits: true });
+  const { id } = await start(request(['v1']));
+  await until(id, (report) => driveOf(report, 'a').step === 'stage', 'a at work');
+  const store = join(folder, 'rollouts');
+  renameSync(store, `${store}-away`);
+  writeFileSync(store, '');
+  for (const [state, act] of [
+    ['paused', () => rollouts().pause(id)],
+    ['stopped', () => rollouts().stop(id)],
+  ] as const) {
+    const refused = await act();
+    assert.equal(!refused.ok && refused.problem.code, 'rollout-unrecorded');
+    assert.equal(!refused.ok && refused.problem.detail?.state, state);
+    const now = rollouts().get(id);
+    assert.equal(now.ok && now.value.state, state);
+  }
+  shelf.endRun('a', 'done');
+  await until(id, ended, 'ended');
+  assert.deepEqual(shelf.story, ['run a']);
+  rmSync(store);
+  renameSync(`${store}-away`, store);
+  await until(id, () => rollouts().concerns('v1').length === 0, 'on record');
+  await restart();
+  const later = rollouts().get(id);
+  assert.equal(later.ok && later.value.state, 'stopped');
+  assert.deepEqual(shelf.story, ['run a']);
 });
 
 /** The record as it would be, had the server died at another moment. */

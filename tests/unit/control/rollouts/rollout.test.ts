@@ -105,6 +105,19 @@ test('a name that became another drive in the soak says nothing about the one th
   }
 });
 
+test('a drive that is silent for a moment after its soak: no other one is asked for that', async (t) => {
+  const { shelf, until, soaking } = await scene(t);
+  shelf.addVolume('v1', ['a', 'b']);
+  const id = await soaking();
+  const drive = shelf.drive('a');
+  let asked = 0;
+  Object.defineProperty(drive, 'answers', { get: () => (asked += 1) > 2 });
+  shelf.nowMs += 60_000;
+  const next = await until(id, ({ drives }) => drives[1]!.state === 'soaking', 'the next one');
+  assert.deepEqual(states(next), ['a done', 'b soaking']);
+  assert.equal(shelf.searches, 0);
+});
+
 test('new errors in the soak halt it, and say so of the drive', async (t) => {
   const { shelf, until, soaking } = await scene(t);
   shelf.addVolume('v1', ['a', 'b', 'c']);

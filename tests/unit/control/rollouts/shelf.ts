@@ -58,6 +58,8 @@ export class Shelf implements RolloutVolumes, RunService {
   stageActivates = false;
   missingTool = '';
   imageSha = 'aa';
+  /** How often all drives were asked who they are. */
+  searches = 0;
   /** A tool of a server before this one. */
   orphan: { readonly pid: number; readonly startTicks: number } | null = null;
   /** Why the drive of a released spare may not be touched. */
@@ -309,6 +311,7 @@ export class Shelf implements RolloutVolumes, RunService {
       isRunning: ({ pid }) => this.orphan?.pid === pid,
       taskOf: () => this.task(),
       findDrive: async ({ serial }) => {
+        this.searches += 1;
         const here = [...this.drives.values()].find(
           (drive) => drive.serial === serial && drive.answers,
         );
@@ -434,7 +437,7 @@ export async function scene(t: TestContext, shelf = new Shelf()) {
   const folder = mkdtempSync('/tmp/locum-rollout-');
   const trouble = (reason: string): void => void shelf.events.push(`trouble ${reason}`);
   const open = async (): Promise<Rollouts> =>
-    new Rollouts(shelf.tools(), await openRolloutStore(join(folder, 'rollouts'), trouble));
+    new Rollouts(shelf.tools(), await openRolloutStore(join(folder, 'rollouts'), trouble, 10));
   const all = { current: await open() };
   t.after(async () => {
     await all.current.close();

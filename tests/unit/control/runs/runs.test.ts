@@ -426,6 +426,19 @@ test('a read test that cannot even be begun says nothing of the drive, and nobod
   assert.match(run.steps.find(({ step }) => step === 'verify')?.note ?? '', /EACCES/);
 });
 
+test('a drive that takes its time to start: not all others are asked each time whether they are it', async (t) => {
+  const machine = await Machine.boot(t);
+  const [, path] = await machine.create('tank', 5);
+  const { id, gate } = await machine.runUpTo('activate');
+  machine.tools.drive(path!).isGone = true;
+  gate.open();
+  await machine.untilRun(id, () => machine.tools.silences >= 12);
+  const { silences, searches } = machine.tools;
+  assert.ok(searches >= 1 && searches <= silences / 4, `${searches} for ${silences}`);
+  machine.tools.drive(path!).isGone = false;
+  assert.equal((await machine.ended(id)).outcome, 'done');
+});
+
 test('a drive that comes back under another name is found by what it says of itself', async (t) => {
   const machine = await Machine.boot(t);
   const [, path] = await machine.create('tank', 5);

@@ -47,6 +47,9 @@ export class ToolBox implements RunTools {
   /** Refuses `check`; set between plan and stage for an image that vanishes. */
   checkRefusal: string | null = null;
   imageSha256 = 'ab';
+  /** How often a drive did not answer, and how often all drives were asked who they are. */
+  silences = 0;
+  searches = 0;
   /** Waits here at the beginning of a command; a test lets it go on. */
   gates = new Map<StepName | 'probe' | 'verify', Gate>();
   results = new Map<StepName, Partial<CommandResult>>();
@@ -124,6 +127,7 @@ export class ToolBox implements RunTools {
   taskOf: RunTools['taskOf'] = () => this.#task();
 
   findDrive: RunTools['findDrive'] = async ({ serial }) => {
+    this.searches += 1;
     for (const [path, drive] of this.drives) {
       if (drive.serial !== serial || drive.isGone) continue;
       const whole = await this.wholeDrive(path);
@@ -221,6 +225,7 @@ export class ToolBox implements RunTools {
   async #probe({ path }: TaskDrive): Promise<Outcome<DriveFacts>> {
     await this.gates.get('probe')?.pass();
     const drive = this.drive(path);
+    if (drive.isGone) this.silences += 1;
     if (drive.isGone) return refuse('drive-path-missing', { path });
     return done({
       path,
