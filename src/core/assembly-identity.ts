@@ -3,10 +3,14 @@
  *
  * Identity    A member is its superblock (set and member uuid). A label on it counts only when it names the same two:
  *             otherwise it is left over from an earlier life of the drive.
- * Authority   label: highest sequence; superblock: highest events, among equals the one beside the newest label.
+ * Authority   label: one that remembers the other's generation, else the higher number. Where only the drive of a window is
+ *             left to go on with, it goes on from the number of the freeze, and the others had counted further by then.
+ *             superblock: highest events, among equals the one beside the newest label.
  * Ancestors   Every other member must be explained by the authority:
  *   @H1  same number, other contents (and not one server's torn update)           → history-split
  *   @H2  a generation the newest label neither has nor remembers                  → history-split
+ *        or remembers, with a number that it has not come to, of one that is in  → history-split
+ *   @H7  of the same window, and with more of its log than the newest label       → history-split
  *   @H3  recorded as out, yet with more events than when it went                  → history-split
  *   @H4  not recorded as out, an old label, and the highest events of all         → history-split
  *   @H5  md only: calls every member that is in sync faulty (both went on alone)  → history-split
@@ -14,6 +18,7 @@
  */
 
 import type { Uuid } from '../base/uuid.ts';
+import { isMoving } from './assembly-slots.ts';
 import type { BitmapHeader, BitmapHeaderResult } from './format/bitmap.ts';
 import type { Label, LabelMember, LabelResult, LabelWindow } from './format/label.ts';
 import { encodeLabel } from './format/label-codec.ts';
@@ -196,24 +201,33 @@ export function wasReplaced(member: Member, authority: Authority): boolean {
   return !label.members.some(({ uuid }) => uuid === member.superblock.memberUuid);
 }
 
-/** Among labels of one number the one that records more members as out: it was made later. */
 function newestLabelled(members: readonly Member[]): Labelled | null {
-  const outIn = ({ label }: Labelled): number =>
-    label.members.filter(({ state }) => out.has(state)).length;
   return members
     .filter((member): member is Labelled => member.label !== null)
-    .reduce<Labelled | null>((best, member) => {
-      if (best === null || member.label.sequence > best.label.sequence) return member;
-      const tie = member.label.sequence === best.label.sequence;
-      return tie && outIn(member) > outIn(best) ? member : best;
-    }, null);
+    .reduce<Labelled | null>(
+      (best, member) => (best === null || isLater(member.label, best.label) ? member : best),
+      null,
+    );
 }
+
+/** Generations go before numbers. Of one number the label that records more members as out was made later. */
+function isLater(a: Label, b: Label): boolean {
+  if (remembers(a, b)) return true;
+  if (remembers(b, a)) return false;
+  if (a.sequence !== b.sequence) return a.sequence > b.sequence;
+  const outIn = ({ members }: Label): number =>
+    members.filter(({ state }) => out.has(state)).length;
+  return outIn(a) > outIn(b);
+}
+
+const remembers = (label: Label, other: Label): boolean => label.history.includes(other.generation);
 
 function splitByLabel(member: Member, newest: Labelled, members: readonly Member[]): string | null {
   const own = member.label;
   const truth = newest.label;
   if (own === null) return null;
-  if (own.sequence === truth.sequence) {
+  const remembered = remembers(truth, own);
+  if (own.sequence === truth.sequence && !remembered) {
     return sameContents(own, truth)
       ? null
       : `its label has the number of the newest, ${truth.sequence}, but other contents (@H1)`;
@@ -228,15 +242,23 @@ function splitByLabel(member: Member, newest: Labelled, members: readonly Member
   if (moved && !windowMember && !rejoined) {
     return `it was used after it had left the volume (@H3)`;
   }
-  const known = own.generation === truth.generation || truth.history.includes(own.generation);
+  const known = own.generation === truth.generation || remembered;
   // The list of generations is short. A member that left long ago and did nothing since is known by the table as
   // well, and one that the table does not know was replaced: it is left out below, whatever it did since.
   if (!known && !recordedOut && record !== undefined)
     return `the others do not know its generation ${own.generation} (@H2)`;
   // A crash in the middle of a return leaves a superblock ahead of its label, which is still that of the freeze.
-  const ofFreeze = truth.window !== null && own.window?.token === truth.window.token;
+  const { window } = truth;
+  const ofFreeze = window !== null && own.window?.token === window.token;
   // One that was being taken back got superblocks, and crashes kept its label from it; it is no source of anything.
   const takenBack = record?.state === 'rebuilding';
+  // Members that a start without them had left behind, ahead in number: out on record, unless the image is frozen still.
+  const frozenStill = ofFreeze && !isMoving(window);
+  const isAhead = remembered && own.sequence >= truth.sequence;
+  if (isAhead && record !== undefined && !recordedOut && !takenBack && !frozenStill)
+    return `its label ${own.sequence} was made when the others had turned to another generation (@H2)`;
+  if (remembered && ofFreeze && logEnd(own) > logEnd(truth))
+    return `it knows more of the log of the window than the others (@H7)`;
   if (!recordedOut && !ofFreeze && !takenBack && truth.sequence - own.sequence > 1) {
     const current = members.filter((other) => other.label?.sequence === truth.sequence);
     const highest = Math.max(...current.map((other) => other.superblock.events));
@@ -246,6 +268,8 @@ function splitByLabel(member: Member, newest: Labelled, members: readonly Member
   }
   return null;
 }
+
+const logEnd = ({ log }: Label): number => log?.lastSequence ?? 0;
 
 function splitByMd(member: Member, newest: Member): string | null {
   const { superblock } = member;

@@ -80,6 +80,11 @@ export interface AssemblyDecision {
   /** `force` was needed: a new generation begins. */
   readonly forced: boolean;
   /**
+   * A member is not here that no record calls missing, in a window: a new generation begins, too. It may have a label that
+   * counts as far as the next one of the others, or further, and is not of their making.
+   */
+  readonly leavesBehind: boolean;
+  /**
    * Of that: a stripe may be half written, a member of it is absent, and no log says what that one held; or a mirror is
    * without a copy that may have gone on alone.
    */
@@ -180,6 +185,7 @@ export function decideAssembly(
     missingLegs: decidedLegs.value.missing,
     rollForward: members.some((member) => member.label?.sequence !== label?.sequence),
     forced: startable.value.forced || identified.value.leftOut > 0,
+    leavesBehind: slots.some(({ verdict, recorded }) => verdict === 'missing' && !recorded),
     inDoubt: startable.value.inDoubt,
     trail,
   });

@@ -166,16 +166,7 @@ function memberFrom(
         ? use('failed', 'did not come back in time', false)
         : use('away', `away for ${window?.purpose ?? 'a window'}`, false);
     case 'failed':
-      // Of the frozen image, and nothing was written to any member since: as good as the others.
-      if (
-        window !== null &&
-        frozenStill(window.state) &&
-        slot.frozenGeneration &&
-        slot.reason !== 'operator' &&
-        slot.eventsAtChange >= window.frozenEvents
-      ) {
-        return { ...use('online', '', true), reasonCode: 'none' };
-      }
+      if (isOfFrozenImage(slot, window)) return { ...use('online', '', true), reasonCode: 'none' };
       return use('failed', `failed before (${slot.reason})`, false);
     case 'missing':
       // Not on record yet: it has everything up to now, and misses what comes.
@@ -183,9 +174,18 @@ function memberFrom(
       return use('missing', 'not found at start', false);
     case 'stale':
     case 'stale-by-bitmap':
+      if (isOfFrozenImage(slot, window)) return { ...use('online', '', true), reasonCode: 'none' };
       return use('missing', 'out of date', false);
   }
 }
+
+/** It went while the window was open, and nothing was written to any member since: as good as the others. */
+const isOfFrozenImage = (slot: AssembledSlot, window: AssemblyDecision['window']): boolean =>
+  window !== null &&
+  frozenStill(window.state) &&
+  slot.frozenGeneration &&
+  slot.reason !== 'operator' &&
+  slot.eventsAtChange >= window.frozenEvents;
 
 const frozenStill = (state: string): boolean =>
   state === 'open' || state === 'returning' || state === 'freezing';

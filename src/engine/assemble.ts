@@ -70,6 +70,7 @@ async function assemble(
   const v = coreFrom(environment, limits, decision, opened, request); // 3
   v.assembling = true;
   v.legSharesFileSystem = places.value.sharesFileSystem;
+  if (decision.forced || decision.leavesBehind) v.metadata.newGeneration();
 
   const logged = await openLog(v, decision, opened); // 4
   if (!logged.ok) return logged;
@@ -88,7 +89,6 @@ async function assemble(
   await Promise.all(closing);
   const volume = new Volume(v);
   await v.intent.writeAll();
-  if (decision.forced) v.metadata.newGeneration();
   // Halted: one that cannot be done without took no write. The others must not get ahead of it, start after start.
   if (!v.halted) await v.metadata.commit(); // 6
   await v.members.settled();

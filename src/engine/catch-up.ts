@@ -18,7 +18,7 @@ import {
   FEATURE_RECOVERY_OFFSET,
   type Superblock,
 } from '../core/format/superblock.ts';
-import { type Copy, copiesFor } from './label-copies.ts';
+import { type Copy, copiesFor, type Newest } from './label-copies.ts';
 import type { Member } from './members.ts';
 import type { VolumeCore } from './volume-core.ts';
 
@@ -95,12 +95,12 @@ async function write(
   let errno: Errno = ENOMEM;
   try {
     const writes: Promise<Errno>[] = [];
-    let written: Copy | undefined;
+    let written: Newest | undefined;
     if (label !== null) {
       const newest = await v.metadata.newestCopy(drive, layout);
       buffers.slice(buffer, BLOCK_BYTES).set(encodeLabel(label));
       const { spare, turn } = copiesFor(label.sequence, newest);
-      written = turn;
+      written = { copy: turn, sequence: label.sequence };
       const put = (copy: Copy): Promise<Errno> =>
         drive.write(layout.labelOffsets[copy] as DriveOffset, buffer, BLOCK_BYTES);
       let first: Errno = OK;

@@ -2,6 +2,10 @@
  * Which of the two places of a label may be written without a risk. Labels go to both in turn (label-codec.ts), but a
  * drive that was away, or that a crash left behind, has missed some, and the place whose turn it is may hold its newest:
  * torn by a power cut there, the drive would look like an older copy of itself. Then the other place comes first.
+ *
+ * Its newest may also have a higher number than the one to be written: the others went on without it from a label that was
+ * older, the drive of a window whose survivors were gone. Then both places are written: of two that are left the higher
+ * number would count.
  */
 
 import { OK } from '../base/errno.ts';
@@ -14,11 +18,17 @@ import type { Drive } from '../io/drive.ts';
 
 export type Copy = 0 | 1;
 
-/** The place of the newest valid label; null when there is none. */
-export function newestOf(copies: readonly [LabelResult, LabelResult]): Copy | null {
+/** The newest label of a drive: its place and its number. */
+export interface Newest {
+  readonly copy: Copy;
+  readonly sequence: number;
+}
+
+/** null: there is no valid one. */
+export function newestOf(copies: readonly [LabelResult, LabelResult]): Newest | null {
   const [first, second] = copies.map((each) => (each.kind === 'label' ? each.value.sequence : -1));
   if (first === -1 && second === -1) return null;
-  return second! > first! ? 1 : 0;
+  return second! > first! ? { copy: 1, sequence: second! } : { copy: 0, sequence: first! };
 }
 
 /** The same, as it is on the drive. */
@@ -26,7 +36,7 @@ export async function newestCopy(
   buffers: Buffers,
   drive: Drive,
   layout: MemberLayout,
-): Promise<Copy | null> {
+): Promise<Newest | null> {
   const buffer = await buffers.takeLater(BLOCK_BYTES, 'engine');
   const read = async (copy: Copy): Promise<LabelResult> => {
     const offset = layout.labelOffsets[copy] as DriveOffset;
@@ -48,7 +58,7 @@ export async function takesLabels(
   drive: Drive,
   layout: MemberLayout,
 ): Promise<boolean> {
-  const older = (await newestCopy(buffers, drive, layout)) === 0 ? 1 : 0;
+  const older = (await newestCopy(buffers, drive, layout))?.copy === 0 ? 1 : 0;
   const offset = layout.labelOffsets[older] as DriveOffset;
   const buffer = await buffers.takeLater(BLOCK_BYTES, 'engine');
   try {
@@ -64,12 +74,13 @@ export async function takesLabels(
 
 /**
  * Where a label with this number goes: to the place whose turn it is, and if the newest one lies there, to the other place
- * first (`spare`), flushed.
+ * first (`spare`), flushed. One that is newer by its number alone is overwritten whosever turn it is.
  */
 export function copiesFor(
   sequence: number,
-  newest: Copy | null,
+  newest: Newest | null,
 ): { readonly spare: Copy | null; readonly turn: Copy } {
-  const turn = labelCopyIndex(sequence);
-  return { spare: turn === newest ? (turn === 0 ? 1 : 0) : null, turn };
+  const isAhead = newest !== null && newest.sequence >= sequence;
+  const turn = isAhead ? newest.copy : labelCopyIndex(sequence);
+  return { spare: turn === newest?.copy ? (turn === 0 ? 1 : 0) : null, turn };
 }

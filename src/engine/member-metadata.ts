@@ -20,7 +20,7 @@ import {
 } from '../core/format/superblock.ts';
 import type { Buffers } from '../io/buffers.ts';
 import type { Drive } from '../io/drive.ts';
-import { type Copy, newestOf, UNREAD } from './label-copies.ts';
+import { type Newest, newestOf, UNREAD } from './label-copies.ts';
 
 export interface MemberMetadata {
   readonly superblock: SuperblockResult;
@@ -28,8 +28,8 @@ export interface MemberMetadata {
   /** The bitmap region as it lies on the drive; null when there is none or it cannot be read. */
   readonly bitmapRegion: Uint8Array | null;
   readonly label: LabelResult;
-  /** The place of `label`; null when neither holds a valid one, undefined when one of them was not read. */
-  readonly newestCopy: Copy | null | undefined;
+  /** Where `label` lies; null when neither holds a valid one, undefined when one of them was not read. */
+  readonly newestCopy: Newest | null | undefined;
   /** null when the superblock could not be read. */
   readonly layout: AdoptedLayout | null;
   /** Reads that failed; of the label the other copy may have been enough. */

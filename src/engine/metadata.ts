@@ -40,7 +40,7 @@ import {
 } from '../core/format/superblock.ts';
 import { done, type Outcome, refuse } from '../core/problems.ts';
 import type { Drive } from '../io/drive.ts';
-import { type Copy, copiesFor, newestCopy } from './label-copies.ts';
+import { type Copy, copiesFor, type Newest, newestCopy } from './label-copies.ts';
 import type { Member } from './members.ts';
 import { newSuperblock } from './new-superblock.ts';
 import type { VolumeCore } from './volume-core.ts';
@@ -77,7 +77,7 @@ export class Metadata {
   readonly #fresh = new Set<Member>();
   #absentOnRecord = 0;
   /** Where the newest label of an open drive lies. */
-  readonly #newestCopy = new WeakMap<Drive, Copy | null>();
+  readonly #newestCopy = new WeakMap<Drive, Newest | null>();
   #running: Promise<void> | null = null;
   #next: Promise<void> | null = null;
   /** Who is to be written last by the commit that waits. */
@@ -233,7 +233,7 @@ export class Metadata {
       }
       errno = (await Promise.all(writes)).find((result) => result !== OK) ?? OK;
       if (errno === OK) errno = await drive.flush();
-      this.noteCopy(drive, errno === OK ? turn : undefined);
+      this.noteCopy(drive, errno === OK ? { copy: turn, sequence: content.sequence } : undefined);
     } finally {
       if (buffer !== 0) buffers.give(buffer);
     }
@@ -248,13 +248,13 @@ export class Metadata {
   }
 
   /** Where the newest label of this open drive is: as a start found it, or as it was written last. */
-  async newestCopy(drive: Drive, layout: MemberLayout): Promise<Copy | null> {
+  async newestCopy(drive: Drive, layout: MemberLayout): Promise<Newest | null> {
     const known = this.#newestCopy.get(drive);
     return known === undefined ? newestCopy(this.#v.environment.buffers, drive, layout) : known;
   }
 
   /** `undefined`: a write came to nothing, or nobody has looked. */
-  noteCopy(drive: Drive, copy: Copy | null | undefined): void {
+  noteCopy(drive: Drive, copy: Newest | null | undefined): void {
     if (copy === undefined) this.#newestCopy.delete(drive);
     else this.#newestCopy.set(drive, copy);
   }
