@@ -7,6 +7,7 @@
  *   4  the rest: from the member that holds it
  *   5  that member is absent or cannot read it: made from the others
  *   6  two are absent: wait for either, up to the window's limit, then EIO
+ *   7  an error is the answer only when it was met twice
  *
  * Never stale, mixed or made-up data: a read that cannot be answered waits or fails.
  */
@@ -72,10 +73,16 @@ async function readPatiently(
 ): Promise<Errno> {
   const { clock } = v.environment;
   const startedMs = clock.nowMs();
-  for (;;) {
+  for (let isFirst = true; ; ) {
     const errno = await readOnce(v, offset, address, lengthBytes);
     if (errno === OK) return OK;
     if (errno === ABSENT && (await heldForDrive(v, startedMs))) continue;
+    // 7: a drive that could not read may be able to now, and the one that would have stood in for it may have been taken
+    // out meanwhile: nothing is lost yet.
+    if (errno === EIO && isFirst && !v.halted && !v.stopping) {
+      isFirst = false;
+      continue;
+    }
     // In a stop the drives are closed under it: nothing is wrong with what was asked for.
     return errno === ABSENT || v.stopping ? refusalOf(v) : errno;
   }
