@@ -20,7 +20,7 @@ import {
 const SURVIVOR = 0;
 const AWAY = 1;
 
-/** A mirror: `labels` more of the survivor in the window, then it was gone; then `steps` of a start with the other alone. */
+/** A mirror: `labels` of the survivor in the window, then it is gone; `steps` of a start with the other alone. */
 function leftBehind(labels: number, steps: number): World {
   const world = volume({ level: 1, members: 2 });
   openWindow(world, AWAY);
