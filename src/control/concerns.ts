@@ -5,6 +5,7 @@
  * A concern is there for as long as its owner says so; nothing is kept here.
  */
 
+import { capital } from '../core/machines/volume-facts.ts';
 import type { Alarm, VolumeStatus } from '../core/status.ts';
 
 export interface Concern {
@@ -14,6 +15,12 @@ export interface Concern {
   readonly next: string;
   /** Stands for `locum window close` in what the volume advises: by hand that is refused now. */
   readonly insteadOfClose?: string;
+}
+
+/** Something is not on file as it is now: `why` says what, where and why not. */
+export function unwrittenConcern(code: string, why: string): Concern {
+  const next = 'Make room there, or make it writable; it is tried again every few seconds.';
+  return { alarm: { code, severity: 'warning', message: `${capital(why)}. ${next}` }, next };
 }
 
 /** By the name of a volume. */

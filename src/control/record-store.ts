@@ -116,6 +116,11 @@ export class RecordStore<T> {
     return this.#unwritten.get(id) ?? null;
   }
 
+  /** The same, of one that was just not saved. */
+  whyNotSaved(id: string): string {
+    return this.whyUnwritten(id) ?? `the record of ${this.#kind.name} ${id} could not be written`;
+  }
+
   /** Why a record cannot be written, the last one that was tried; null: all are on file. */
   get unwritten(): string | null {
     return [...this.#unwritten.values()].at(-1) ?? null;
@@ -134,7 +139,7 @@ export class RecordStore<T> {
       await this.#prune();
       return null;
     }
-    const why = this.whyUnwritten(id) ?? '';
+    const why = this.whyNotSaved(id);
     const left = await this.#forget(id);
     return left === null
       ? why

@@ -16,7 +16,7 @@ import { done, type Outcome, type Problem, refuse } from '../core/problems.ts';
 import type { LocumEvent, VolumeStatus } from '../core/status.ts';
 import type { AssembleRequest, CreateRequest } from '../engine/contract.ts';
 import { type ClaimedPaths, Claims } from './claims.ts';
-import type { Concern } from './concerns.ts';
+import { type Concern, unwrittenConcern } from './concerns.ts';
 import type { ControlOptions } from './control-options.ts';
 import type { NewEvent } from './event-log.ts';
 import { type KnownVolume, lastSeenOf } from './known-volumes.ts';
@@ -244,9 +244,8 @@ export class VolumeTable {
 
   concerns(): Concern[] {
     if (this.#unsaved === null) return [];
-    const next = 'Make room there, or make it writable; it is tried again every few seconds.';
-    const message = `The list of the volumes is not on file as it is now: ${this.#unsaved}. ${next}`;
-    return [{ alarm: { code: 'volumes-unrecorded', severity: 'warning', message }, next }];
+    const why = `the list of the volumes is not on file as it is now: ${this.#unsaved}`;
+    return [unwrittenConcern('volumes-unrecorded', why)];
   }
 
   /** Keeps the reports of windows; one whose volume has forgotten it is closed as it was last seen. */

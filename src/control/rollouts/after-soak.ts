@@ -11,11 +11,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { explain } from '../../api/errors.ts';
 import { compareFacts, type DriveFacts, saidOfDiffer } from '../../core/drive-facts.ts';
 import type { RolloutDrive } from '../../core/rollout-report.ts';
+import { TRIES_TO_ASK } from '../runs/before-step.ts';
 import { askDrive } from './rollout-planner.ts';
 import { keyOf, type RolloutRecord } from './rollout-record.ts';
 import type { RolloutTools } from './rollout-tools.ts';
-
-const TRIES_MOST = 5;
 
 /** Null: it is well. A drive that is found under another name is known by that from then on. */
 export async function whyUnwell(
@@ -39,7 +38,7 @@ export async function whyUnwell(
     for (let tries = 1; ; tries += 1) {
       const asked = await askDrive(tools, path, record.task);
       if (asked.ok) return judged(path, asked.value.facts);
-      if (tries === TRIES_MOST) return explain(asked.problem).message;
+      if (tries === TRIES_TO_ASK) return explain(asked.problem).message;
       await delay(tools.lookMs);
     }
   }

@@ -108,7 +108,7 @@ export class RolloutBook {
 
   /** Of a record that could not be saved, in a sentence. */
   get whyUnwritten(): string {
-    return this.#store.whyUnwritten(this.report.id) ?? 'its record could not be written';
+    return this.#store.whyNotSaved(this.report.id);
   }
 
   /** Resolves when the record as it is now is durable; false: it could not be written. */

@@ -14,7 +14,7 @@ import type {
   RolloutPlan,
   RolloutReport,
 } from '../../core/rollout-report.ts';
-import type { Concern } from '../concerns.ts';
+import { type Concern, unwrittenConcern } from '../concerns.ts';
 import type { LostRecord } from '../kept-records.ts';
 import { LostTools } from '../lost-tools.ts';
 import { inventoryOf } from './inventory.ts';
@@ -158,9 +158,7 @@ export class Rollouts {
     return this.#store.all().flatMap(({ report }): Concern[] => {
       const why = this.#store.whyUnwritten(report.id);
       if (why === null || !volumesOf(report).includes(volume)) return [];
-      const next = 'Make room there, or make it writable; it is tried again every few seconds.';
-      const message = `${why.charAt(0).toUpperCase()}${why.slice(1)}. ${next}`;
-      return [{ alarm: { code: 'update-unrecorded', severity: 'warning', message }, next }];
+      return [unwrittenConcern('update-unrecorded', why)];
     });
   }
 

@@ -15,6 +15,7 @@ import type { RolloutDriveEvent } from '../../core/machines/rollout.ts';
 import { done, type Outcome, type Problem } from '../../core/problems.ts';
 import type { RolloutDrive } from '../../core/rollout-report.ts';
 import type { CommandResult, DriveTask, StepControl, TaskDrive } from '../../tasks/task.ts';
+import { notStarted, TRIES_TO_ASK } from '../runs/before-step.ts';
 import { keyOf, type RolloutRecord, type SpareWork } from './rollout-record.ts';
 import type { RolloutTools } from './rollout-tools.ts';
 
@@ -232,12 +233,10 @@ async function isElsewhere(job: SpareJob, work: SpareWork, before: DriveFacts): 
 async function whyNotNow(job: SpareJob): Promise<string | null> {
   for (let tries = 1; ; tries += 1) {
     const why = (await whyNotItself(job)) ?? (await job.tools.volumes.whyInUse(job.drive.path));
-    if (why === null || tries === TRIES_BEFORE_STEP) return why;
+    if (why === null || tries === TRIES_TO_ASK) return why;
     await delay(job.tools.lookMs);
   }
 }
-
-const TRIES_BEFORE_STEP = 5;
 
 /** It carries the spare that was released, or it is somebody else's, whatever it says of itself. */
 async function whyNotOurs(job: SpareJob, { memberPath, memberUuid }: SpareWork) {
@@ -255,14 +254,6 @@ async function whyNotItself(job: SpareJob): Promise<string | null> {
   const differs = compareFacts(job.record.before[keyOf(job.record, job.drive)]!, asked.value);
   return differs && saidOfDiffer(differs);
 }
-
-const notStarted = (reason: string): CommandResult => ({
-  command: '',
-  result: 'not-started',
-  exitStatus: null,
-  output: '',
-  reason,
-});
 
 async function ask(job: SpareJob): Promise<Outcome<DriveFacts>> {
   const found = await open(job);

@@ -12,9 +12,11 @@ import {
   saidOfDiffer,
 } from '../../core/drive-facts.ts';
 import type { RunEvent } from '../../core/machines/run.ts';
+import { capital } from '../../core/machines/volume-facts.ts';
 import type { Problem } from '../../core/problems.ts';
 import type { RunStep, StepReport } from '../../core/run-report.ts';
 import type { CommandResult, StepControl } from '../../tasks/task.ts';
+import { notStarted, TRIES_TO_ASK } from './before-step.ts';
 import { windowRequestOf } from './run-plan.ts';
 import { beginStep, endStep, lastStep } from './run-record.ts';
 import type { Activity, Runner } from './runner.ts';
@@ -116,7 +118,7 @@ async function stillTheMembers(run: Runner): Promise<string | null> {
   const { record, world } = run;
   for (const { path, uuid } of record.members) {
     let found = await run.do(world.tools.memberAt(path));
-    for (let tries = 1; !found.ok && isInUse(found.problem) && tries < TRIES_BEFORE_STEP; tries++) {
+    for (let tries = 1; !found.ok && isInUse(found.problem) && tries < TRIES_TO_ASK; tries++) {
       await delay(world.timing.retryMs);
       found = await run.do(world.tools.memberAt(path));
     }
@@ -164,20 +166,10 @@ async function nextStep(run: Runner): Promise<RunEvent> {
 async function answersAsItself(run: Runner): Promise<string | null> {
   for (let tries = 1; ; tries += 1) {
     const other = await run.do(stillTheDrive(run));
-    if (other === null || tries === TRIES_BEFORE_STEP) return other;
+    if (other === null || tries === TRIES_TO_ASK) return other;
     await delay(run.world.timing.retryMs);
   }
 }
-
-const TRIES_BEFORE_STEP = 5;
-
-const notStarted = (reason: string): CommandResult => ({
-  command: '',
-  result: 'not-started',
-  exitStatus: null,
-  output: '',
-  reason,
-});
 
 /** A command is over, now or while no server watched it: what follows from how it ended. */
 function ended(run: Runner, step: StepReport, result: CommandResult): RunEvent {
@@ -207,7 +199,7 @@ const leaveOutTheRest = (run: Runner): void =>
 
 function leaveOut(run: Runner, result: 'stopped' | 'not-started', reason: string): void {
   const { record } = run;
-  const note = reason.charAt(0).toUpperCase() + reason.slice(1);
+  const note = capital(reason);
   for (const name of record.stepsLeft) {
     endStep(beginStep(record, name, run.now()), 'skipped', run.now(), note);
   }

@@ -317,8 +317,7 @@ export class Runner {
 
   /** Of a record that could not be kept, in a sentence. */
   get whyUnwritten(): string {
-    const { id } = this.record.report;
-    return this.world.store.whyUnwritten(id) ?? 'its record could not be written';
+    return this.world.store.whyNotSaved(this.record.report.id);
   }
 
   changed(): void {

@@ -6,7 +6,7 @@
 
 import { done, type Outcome, refuse } from '../../core/problems.ts';
 import type { RunReport } from '../../core/run-report.ts';
-import type { Concern } from '../concerns.ts';
+import { type Concern, unwrittenConcern } from '../concerns.ts';
 import type { LostTool } from '../lost-tools.ts';
 import { LostRuns } from './lost-runs.ts';
 import { planRun } from './run-plan.ts';
@@ -208,9 +208,7 @@ export class Runs implements RunService {
     const why = store.unwritten;
     if (why === null || !store.all().some(({ report }) => report.volumes.includes(volume)))
       return [];
-    const next = 'Make room there, or make it writable; it is tried again every few seconds.';
-    const message = `${why.charAt(0).toUpperCase()}${why.slice(1)}. ${next}`;
-    return [{ alarm: { code: 'run-unrecorded', severity: 'warning', message }, next }];
+    return [unwrittenConcern('run-unrecorded', why)];
   }
 
   onChange(listener: (report: RunReport) => void): () => void {
