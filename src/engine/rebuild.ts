@@ -96,7 +96,9 @@ export function resumeRebuild(v: VolumeCore, member: Member): void {
     },
     true,
     async (first, count, offset, bytes, buffer) => {
-      let result = await rebuildRange(v, member, offset, bytes, buffer);
+      let result = isInDoubt(v, member, first, count)
+        ? UNREADABLE
+        : await rebuildRange(v, member, offset, bytes, buffer);
       if (result === UNREADABLE)
         result = await rebuildEach(v, member, recovery, first, count, buffer);
       if (result !== 'done') return result;
@@ -120,8 +122,18 @@ async function flushRebuilt(v: VolumeCore, member: Member): Promise<boolean> {
   return false;
 }
 
-/** A sector of another member cannot be read; that member is there. */
+/** A sector of another member cannot be read; that member is there. Or parity is in doubt. */
 const UNREADABLE = { failed: 'a sector of another drive cannot be read' } as const;
+
+/** Parity that a resync has not reached, or had to leave out, makes nothing: only itself can be made, from the data. */
+function isInDoubt(v: VolumeCore, member: Member, first: StripeIndex, count: number): boolean {
+  if (v.resync === null || v.geometry.level.mirrored) return false;
+  for (let index: number = first; index < first + count; index++) {
+    const stripe = index as StripeIndex;
+    if (!v.parityTrusted(stripe) && v.geometry.paritySlot(stripe) !== member.slot) return true;
+  }
+  return false;
+}
 
 /** Stripe by stripe, around those that cannot be made. */
 async function rebuildEach(
@@ -135,12 +147,14 @@ async function rebuildEach(
   for (let stripe: number = first; stripe < first + count; stripe++) {
     const one = stripe as StripeIndex;
     const offset = v.geometry.memberOffset(one, 0);
-    const result = await rebuildRange(v, member, offset, v.geometry.columnsOf(one), buffer);
+    const result = isInDoubt(v, member, one, 1)
+      ? UNREADABLE
+      : await rebuildRange(v, member, offset, v.geometry.columnsOf(one), buffer);
     if (result === 'done') continue;
     if (result !== UNREADABLE) return result;
     const most = v.limits.unmadeStripesMax;
     if (recovery.unmade.size >= most)
-      return { failed: `other drives cannot read their part of more than ${most} stripes` };
+      return { failed: `more than ${most} stripes cannot be made from the other drives` };
     recovery.unmade.add(one);
   }
   return 'done';
@@ -248,7 +262,7 @@ async function leaveUnmade(v: VolumeCore, member: Member, recovery: Recovery): P
   v.emit(
     'rebuild-incomplete',
     'critical',
-    `Drive ${member.path} is rebuilt but for ${stripes} stripes: other drives cannot read there`,
+    `Drive ${member.path} is rebuilt but for ${stripes} stripes: the other drives cannot make them`,
     { slot: member.slot, path: member.path, stripes },
   );
 }
@@ -297,9 +311,11 @@ async function retryStripe(
   if (buffer === 0) return;
   try {
     const unusable = v.members.absentMask | bit(member.slot);
-    const made = await reconstruct(v.sources, member.slot, unusable, offset, buffer, bytes);
+    const made = isInDoubt(v, member, stripe, 1)
+      ? null
+      : await reconstruct(v.sources, member.slot, unusable, offset, buffer, bytes);
     if (member.recovery !== recovery) return;
-    if (made.errno !== OK) {
+    if (made?.errno !== OK) {
       recovery.unmade.delete(stripe);
       recovery.unmade.add(stripe);
       return;
@@ -325,7 +341,10 @@ export function rebuildFrozen(v: VolumeCore, member: Member): Sweep {
       checkpoint: async () => {},
     },
     false,
-    (_first, _count, offset, bytes, buffer) => rebuildRange(v, member, offset, bytes, buffer, true),
+    async (first, count, offset, bytes, buffer) =>
+      isInDoubt(v, member, first, count)
+        ? UNREADABLE
+        : rebuildRange(v, member, offset, bytes, buffer, true),
   );
   v.rebuildJob = job;
   return job;

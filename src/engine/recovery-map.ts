@@ -15,6 +15,8 @@
 import type { StripeIndex } from '../base/units.ts';
 import type { IntentBits } from '../core/format/intent-bits.ts';
 
+const WRITTEN_MAX = 4_096;
+
 export class Recovery {
   readonly kind: 'full' | 'bitmap';
   readonly #regions: IntentBits | null;
@@ -23,6 +25,8 @@ export class Recovery {
   /** The cursor that may be written to the labels: what is below it is flushed on the member. */
   saved: StripeIndex;
   readonly unmade = new Set<StripeIndex>();
+  /** Stripes above the cursor that a host has written anew, parity and all; not more than a few thousand. */
+  readonly #written = new Set<StripeIndex>();
   /** A job is at work on it. */
   isRunning = false;
   /** Its turn comes when the job on another member has ended. */
@@ -46,7 +50,13 @@ export class Recovery {
   /** True when the stripe still has to be brought up to date. */
   has(stripe: StripeIndex): boolean {
     if (stripe < this.cursor) return this.unmade.has(stripe);
-    return this.marked(stripe);
+    return this.marked(stripe) && !this.#written.has(stripe);
+  }
+
+  /** All of the stripe was written by a host: it adds up. One that is forgotten here is gone over again. */
+  writtenAnew(stripe: StripeIndex): void {
+    if (stripe < this.cursor) this.unmade.delete(stripe);
+    else if (this.#written.size < WRITTEN_MAX) this.#written.add(stripe);
   }
 
   /** What is flushed on the member goes up to here, without a gap. */

@@ -89,10 +89,22 @@ async function carryOut(
     computeParity(v, plan, pieces, scratch);
     const addressOf = (transfer: Transfer): Address =>
       transfer.index === NONE ? scratch.parity : pieceAddress(pieces, transfer);
-    return await writeLogged(v, stripe, plan, addressOf);
+    const written = await writeLogged(v, stripe, plan, addressOf);
+    if (written === OK) noteParity(v, stripe, plan);
+    return written;
   } finally {
     scratch.give();
   }
+}
+
+/** Parity made from the data alone, over the whole of the stripe: a doubt that a resync was to end is ended. */
+function noteParity(
+  { resync, geometry }: VolumeCore,
+  stripe: StripeIndex,
+  plan: WritePlanned,
+): void {
+  if (resync === null || (plan.kind !== 'full' && plan.kind !== 'reconstruct')) return;
+  if (plan.from === 0 && plan.to === geometry.columnsOf(stripe)) resync.writtenAnew(stripe);
 }
 
 /**
@@ -252,7 +264,7 @@ async function readOld(
     if (member.state !== 'online' && member.state !== 'rebuilding') return REPLAN;
     if (isDriveGone(errno)) return REPLAN;
     // A sector that cannot be read: made from the others, and written back where it was lost.
-    if (!v.parityTrusted(stripe)) return EIO;
+    if (!v.parityTrusted(stripe)) return UNREADABLE;
     const offset = v.geometry.memberOffset(stripe, transfer.from);
     const address = scratch.at(transfer.index, transfer.from);
     const lengthBytes = transfer.to - transfer.from;

@@ -247,8 +247,9 @@ function contentAlarms(facts: VolumeFacts, add: Add): void {
       'bad-blocks',
       'critical',
       `${count(stripes, 'stripe')} of ${path} could not be rebuilt, the first at byte ${offset} of the ` +
-        'volume: another drive cannot read its part of them. What is lost there is answered with an ' +
-        'error, all the rest is served; write it anew, or restore it, and the rebuild ends by itself.',
+        'volume: another drive cannot read its part of them, or parity is in doubt there after an unclean ' +
+        'stop. What is lost there is answered with an error, all the rest is served; write it anew, or ' +
+        'restore it, and the rebuild ends by itself.',
     );
   }
   if (facts.resyncLeft !== null) {

@@ -1,0 +1,90 @@
+/**
+ * Parity that a resync has left in doubt makes nothing: not for reads, and not for a rebuild either. What could be made
+ * only from it is an error until a host has written it anew, and neither a rebuild nor a start forgets that.
+ */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { EIO, OK } from '../../../src/base/errno.ts';
+import type { StripeIndex } from '../../../src/base/units.ts';
+import { SECTOR } from './flat-model.ts';
+import { KIB, MIB, Scene } from './scene.ts';
+
+const BAD_COLUMN = 24 * KIB;
+
+interface Left {
+  readonly scene: Scene;
+  readonly stripe: StripeIndex;
+  /** The sector of the volume that d0 cannot read. */
+  readonly sector: number;
+}
+
+/** Killed in a write that has reached the data and not the parity; d0 cannot read one sector of it. */
+async function leftInDoubt(seed: number, level = 5, legs = 0): Promise<Left> {
+  const memberBytes = MIB + 64 * KIB;
+  const limits = { sweepStepBytes: 32 * KIB, logDirect: 0 };
+  const scene = await Scene.make(level, { seed, memberBytes, limits, legs });
+  const { world } = scene;
+  await scene.put(0, scene.model.sectors);
+  const { geometry, members } = scene.core;
+  const stripe = Math.floor(BAD_COLUMN / geometry.chunkBytes) as StripeIndex;
+  const parity = geometry.paritySlot(stripe);
+  const dataOffset = members.at(parity).layout?.dataOffset ?? 0;
+  scene.crash(false);
+  const at = dataOffset + stripe * geometry.chunkBytes;
+  const drive = world.at(`d${parity}`);
+  for (const media of [drive.bytes, drive.stable])
+    for (let byte = at; byte < at + SECTOR; byte++) media[byte]! ^= 0x5a;
+  const offset = dataOffset + BAD_COLUMN;
+  world.at('d0').failReads({ offset, lengthBytes: SECTOR, errno: EIO, untilWritten: true });
+  await world.assemble();
+  for (let i = 0; i < 100 && !scene.said('resync-incomplete'); i++) await world.pass(100);
+  assert.deepEqual([...(scene.core.resync?.unmade ?? [])], [stripe], scene.recent);
+  const index = [...Array(geometry.dataChunks).keys()].find(
+    (one) => geometry.dataSlot(stripe, one) === 0,
+  );
+  assert.ok(index !== undefined, 'd0 holds data there');
+  const sector = (geometry.stripeStart(stripe) + index * geometry.chunkBytes) / SECTOR;
+  return { scene, stripe, sector };
+}
+
+async function errnoOf({ scene, sector }: Left): Promise<number> {
+  const { world } = scene;
+  return (await world.until(world.read(sector * SECTOR, SECTOR))).errno;
+}
+
+/** All of the stripe, as a host does that restores it. */
+async function writeAnew({ scene, stripe }: Left): Promise<void> {
+  const { geometry } = scene.core;
+  const sectors = (geometry.columnsOf(stripe) * geometry.dataChunks) / SECTOR;
+  await scene.put(geometry.stripeStart(stripe) / SECTOR, sectors);
+}
+
+for (const level of [3, 5]) {
+  test(`RAID ${level}: the drive is replaced of which a sector could be made only from parity in doubt: nothing is made up`, async () => {
+    const left = await leftInDoubt(560 + level, level);
+    const { scene } = left;
+    await scene.replace(0);
+    for (let i = 0; i < 100 && !scene.said('rebuild-incomplete'); i++) await scene.world.pass(100);
+    assert.equal(await errnoOf(left), EIO);
+    await scene.world.pass(60_000);
+    assert.equal(await errnoOf(left), EIO, 'tried again meanwhile');
+    assert.equal(scene.state, 'rebuilding');
+    assert.ok(scene.alarms().includes('bad-blocks'), scene.alarms().join());
+    await scene.checkWhatAnswers('incomplete');
+    await writeAnew(left);
+    assert.equal(await errnoOf(left), OK);
+    await scene.until('optimal');
+    await scene.settle('written anew');
+  });
+}
+
+test('RAID 3: a write beside the sector that parity in doubt cannot make is taken', async () => {
+  const left = await leftInDoubt(570, 3);
+  const { scene, sector } = left;
+  const beside = scene.begin(sector + 3, 1);
+  assert.equal(await scene.world.until(beside.done), OK);
+  const same = scene.begin(sector, 1);
+  assert.equal(await scene.world.until(same.done), OK, 'this one is written, not read');
+  assert.equal(await errnoOf(left), OK);
+});
