@@ -157,6 +157,7 @@ export function decideAssembly(
     window,
     unclean,
     stripeLog,
+    doubtful: (label?.doubt.length ?? 0) > 0,
     force: options.force,
     trail,
   });
@@ -261,6 +262,8 @@ interface StartFacts {
   readonly window: LabelWindow | null;
   readonly unclean: boolean;
   readonly stripeLog: StripeLogWord;
+  /** The label says where parity is in doubt. */
+  readonly doubtful: boolean;
   readonly force: boolean;
   readonly trail: string[];
 }
@@ -271,7 +274,7 @@ interface MayStart {
 }
 
 function mayStart(facts: StartFacts): Outcome<MayStart> {
-  const { name, level, slots, window, unclean, stripeLog, force, trail } = facts;
+  const { name, level, slots, window, unclean, stripeLog, doubtful, force, trail } = facts;
   const tolerated = level.tolerates(slots.length);
   // The drive of a window whose replay has only just begun is as good as the others.
   const returned = window?.state === 'replaying' ? 'away' : 'in-sync';
@@ -306,14 +309,15 @@ function mayStart(facts: StartFacts): Outcome<MayStart> {
   }
   // Mirrors agree with themselves; parity that may be wrong makes the absent chunk wrong. While the absence is on
   // record every write of a degraded stripe was in the log first, and redoing those makes parity right again. If every
-  // write was there first, it does not matter whether anybody knew, and so it is in a replay; but for one that went on when
-  // no leg was left to keep images.
+  // write was there first, it does not matter whether anybody knew: of a replay too that is what the label says.
   const degraded = inSync < slots.length;
   const holeClosed =
     level.parityChunks === 0 ||
     stripeLog === 'whole' ||
-    (stripeLog === 'kept' && (moving || unrecorded.length === 0));
-  const isOpen = unclean && degraded && !holeClosed;
+    (stripeLog === 'kept' && unrecorded.length === 0);
+  // On record where: those stripes are errors, unless a person wants parity to be believed.
+  const isBelieved = force && doubtful && stripeLog === 'kept';
+  const isOpen = unclean && degraded && (!holeClosed || isBelieved);
   if (isOpen) {
     if (!force) return refuse('dirty-and-degraded', { volume: name });
     trail.push('@Q3 forced: unclean, degraded and without a log that covers it');

@@ -10,6 +10,7 @@ import { FEATURE_BITMAP, type Superblock } from '../core/format/superblock.ts';
 import { Geometry } from '../core/geometry.ts';
 import type { Drive } from '../io/drive.ts';
 import type { AssembleRequest, EngineEnvironment } from './contract.ts';
+import { doubtFound } from './doubt.ts';
 import { emptyMember } from './drive-commands.ts';
 import { memberFailed } from './failure.ts';
 import { Intent } from './intent.ts';
@@ -104,8 +105,9 @@ export function coreFrom(
   }
   v.members.refresh();
   // From the first moment on: a member that fails before the resync has begun must not be made from parity in doubt.
-  if (decision.unclean && v.mode === 'direct' && (!v.degraded || decision.level.mirrored)) {
-    v.resync = recoveryFor(v, 'bitmap', 0 as StripeIndex);
+  if (decision.unclean && v.mode !== 'frozen') {
+    const all = !v.degraded || decision.level.mirrored;
+    v.resync = all ? recoveryFor(v, 'bitmap', 0 as StripeIndex) : doubtFound(v, decision);
   }
   return v;
 }

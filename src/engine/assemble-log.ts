@@ -10,7 +10,7 @@ import { LABEL_LEGS_MAX, type Label } from '../core/format/label.ts';
 import { done, type Outcome, refuse } from '../core/problems.ts';
 import type { Opened } from './assemble-core.ts';
 import { catchUp, catchUpOne } from './catch-up.ts';
-import { startedInDoubt } from './failure.ts';
+import { startedInDoubt, stillInDoubt } from './failure.ts';
 import { LogStore } from './log/log-store.ts';
 import { attachLog, refreshLogRecord } from './log-setup.ts';
 import type { VolumeCore } from './volume-core.ts';
@@ -144,6 +144,7 @@ export async function redoStripes(
   // A member that failed in the redo has said so itself.
   const isForced = force && lost > 0 && v.degraded && v.dataInDoubt === null;
   if (decision.inDoubt || isForced) startedInDoubt(v);
+  else if (v.dataInDoubt === null) stillInDoubt(v);
   return redone;
 }
 

@@ -31,7 +31,6 @@ import { readMemberMetadata } from './member-metadata.ts';
 import { noteReAdds, reAddWaiting } from './re-add.ts';
 import { resumeRebuild, startRebuildOfSpare } from './rebuild.ts';
 import { startResync, startScrub } from './resync.ts';
-import { recoveryFor } from './sweep-job.ts';
 import { Volume } from './volume.ts';
 import type { VolumeCore } from './volume-core.ts';
 
@@ -152,15 +151,6 @@ function goOn(v: VolumeCore, volume: Volume, decision: AssemblyDecision): void {
   v.assembling = false;
   noteReAdds(v, decision.slots);
   if (v.mode === 'frozen') return;
-  // In a replay every stripe of parity is in the journal first, so nothing is in doubt before this.
-  if (
-    decision.unclean &&
-    decision.stripeLog !== 'whole' &&
-    v.mode === 'replaying' &&
-    (!v.degraded || v.geometry.level.mirrored)
-  ) {
-    v.resync = recoveryFor(v, 'bitmap', 0 as StripeIndex);
-  }
   startResync(v);
   if (v.mode === 'replaying') {
     volume.windows.resumeReplay();

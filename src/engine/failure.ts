@@ -11,6 +11,7 @@
  * counts as there, the freeze is given up, and it comes back on-line. A drive that fails on its return is away again.
  */
 
+import type { StripeIndex } from '../base/units.ts';
 import type { MemberReason } from '../core/format/label.ts';
 import { failureEvent, setMemberState } from './member-state.ts';
 import { bit, bitCount, type Member } from './members.ts';
@@ -121,6 +122,27 @@ export function startedInDoubt(v: VolumeCore): void {
     'data-in-doubt',
     'critical',
     `Volume ${v.name} was started by force without drive ${path}: data in ${regions} regions may be wrong`,
+    { path, regions },
+  );
+}
+
+/** Started again as it was left: a drive was lost before the resync, and it is on record where parity is in doubt. */
+export function stillInDoubt(v: VolumeCore): void {
+  const absent = v.members.slots.find(({ state }) => state !== 'online');
+  if (v.resync === null || absent === undefined || v.geometry.level.parityChunks === 0) return;
+  const path = absent.path || `of slot ${absent.slot}`;
+  const regions = new Set(
+    v.resync.left(v.geometry.stripeCount).flatMap(({ first, end }) => {
+      const from = v.intent.firstRegion(first as StripeIndex);
+      const to = v.intent.lastRegion((end - 1) as StripeIndex);
+      return Array.from({ length: to - from + 1 }, (_, i) => from + i);
+    }),
+  ).size;
+  v.dataInDoubt = { path, regions, cause: 'lost' };
+  v.emit(
+    'data-in-doubt',
+    'critical',
+    `Drive ${path} failed before ${v.name} was in sync again: data in ${regions} regions may be wrong`,
     { path, regions },
   );
 }

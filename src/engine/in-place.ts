@@ -4,7 +4,7 @@
  *
  *   inPlace(images, act)     images ──► log, durable ──► act ──► applied
  *
- * When a volume does so (`VolumeCore.logsStripes`), and what the labels say of it (`VolumeCore.journal`):
+ * When a volume does so (`VolumeCore.logsStripes`), and what the labels say of it (`VolumeCore.stripeLogWord`):
  *
  *   journal       log usable, and the limit `logDirect` is not 0, or degraded, or replaying
  *   no journal    the labels say `void` before the first stripe is changed without an image: whatever the log still holds

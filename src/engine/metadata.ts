@@ -40,6 +40,7 @@ import {
 } from '../core/format/superblock.ts';
 import { done, type Outcome, refuse } from '../core/problems.ts';
 import type { Drive } from '../io/drive.ts';
+import { doubtOf } from './doubt.ts';
 import { type Copy, copiesFor, type Newest, newestCopy } from './label-copies.ts';
 import type { Member } from './members.ts';
 import { newSuperblock } from './new-superblock.ts';
@@ -355,6 +356,7 @@ export class Metadata {
       stripeLog: this.#v.stripeLogWord,
       window: this.#labelWindow(),
       recovery: this.#labelRecovery(),
+      doubt: doubtOf(v),
       scrub: this.scrub,
     };
   }

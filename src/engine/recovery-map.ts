@@ -8,19 +8,36 @@
  * is not used there, so exactly what is lost is an error, and it does not count as rebuilt while there are any; `saved`
  * stays below the first, so a restart, or md, comes back to them.
  *
- * `regions` null means "all of them" (a full rebuild). The cursor only rises. One rebuild, one resync and one re-add by
+ * Marks that are null mean "all of them" (a full rebuild). The cursor only rises. One rebuild, one resync and one re-add by
  * bitmap all use it, so that "is this stripe current?" has one answer.
  */
 
 import type { StripeIndex } from '../base/units.ts';
-import type { IntentBits } from '../core/format/intent-bits.ts';
+
+/** Marked places: regions of the bitmap, or stripes by themselves. */
+export interface Marks {
+  get(index: number): boolean;
+  forEachRun(visit: (first: number, length: number) => void): void;
+}
+
+export interface MarksOfStripes {
+  readonly marks: Marks;
+  readonly ofStripe: (stripe: StripeIndex) => { first: number; last: number };
+  /** The stripes that have a part in a run of marks; `end` is behind the last. */
+  readonly stripesIn: (first: number, length: number) => { first: number; end: number };
+}
+
+/** From `first` on, before `end`. */
+export interface StripeRun {
+  readonly first: number;
+  readonly end: number;
+}
 
 const WRITTEN_MAX = 4_096;
 
 export class Recovery {
   readonly kind: 'full' | 'bitmap';
-  readonly #regions: IntentBits | null;
-  readonly #regionOf: (stripe: StripeIndex) => { first: number; last: number };
+  readonly #marked: MarksOfStripes | null;
   cursor: StripeIndex;
   /** The cursor that may be written to the labels: what is below it is flushed on the member. */
   saved: StripeIndex;
@@ -34,17 +51,11 @@ export class Recovery {
   /** Why the last job ended before its end; empty once one has got further. */
   stopped = '';
 
-  constructor(
-    kind: 'full' | 'bitmap',
-    cursor: StripeIndex,
-    regions: IntentBits | null,
-    regionOf: (stripe: StripeIndex) => { first: number; last: number },
-  ) {
+  constructor(kind: 'full' | 'bitmap', cursor: StripeIndex, marked: MarksOfStripes | null) {
     this.kind = kind;
     this.cursor = cursor;
     this.saved = cursor;
-    this.#regions = regions;
-    this.#regionOf = regionOf;
+    this.#marked = marked;
   }
 
   /** True when the stripe still has to be brought up to date. */
@@ -53,10 +64,12 @@ export class Recovery {
     return this.marked(stripe) && !this.#written.has(stripe);
   }
 
-  /** All of the stripe was written by a host: it adds up. One that is forgotten here is gone over again. */
-  writtenAnew(stripe: StripeIndex): void {
-    if (stripe < this.cursor) this.unmade.delete(stripe);
-    else if (this.#written.size < WRITTEN_MAX) this.#written.add(stripe);
+  /** All of the stripe was written by a host: it adds up. False: that is nothing new, or there are too many of them. */
+  writtenAnew(stripe: StripeIndex): boolean {
+    if (stripe < this.cursor) return this.unmade.delete(stripe);
+    if (!this.has(stripe) || this.#written.size >= WRITTEN_MAX) return false;
+    this.#written.add(stripe);
+    return true;
   }
 
   /** What is flushed on the member goes up to here, without a gap. */
@@ -67,9 +80,42 @@ export class Recovery {
   }
 
   marked(stripe: StripeIndex): boolean {
-    if (!this.#regions) return true;
-    const { first, last } = this.#regionOf(stripe);
-    for (let region = first; region <= last; region++) if (this.#regions.get(region)) return true;
+    if (!this.#marked) return true;
+    const { marks, ofStripe } = this.#marked;
+    const { first, last } = ofStripe(stripe);
+    for (let mark = first; mark <= last; mark++) if (marks.get(mark)) return true;
     return false;
+  }
+
+  /** All for which `has` is true, ascending. */
+  left(stripeCount: number): StripeRun[] {
+    const runs: StripeRun[] = [];
+    const add = (first: number, end: number): void => {
+      const last = runs.at(-1);
+      const from = Math.max(first, last?.end ?? 0);
+      if (from >= end) return;
+      if (last?.end === from) runs.splice(-1, 1, { first: last.first, end });
+      else runs.push({ first: from, end });
+    };
+    for (const stripe of [...this.unmade].sort((a, b) => a - b)) add(stripe, stripe + 1);
+    const written = [...this.#written].sort((a, b) => a - b);
+    const addMarked = (first: number, end: number): void => {
+      let from = Math.max(first, this.cursor);
+      for (const stripe of written) {
+        if (stripe < from || stripe >= end) continue;
+        add(from, stripe);
+        from = stripe + 1;
+      }
+      add(from, Math.min(end, stripeCount));
+    };
+    if (!this.#marked) addMarked(0, stripeCount);
+    else {
+      const { marks, stripesIn } = this.#marked;
+      marks.forEachRun((first, length) => {
+        const stripes = stripesIn(first, length);
+        addMarked(stripes.first, stripes.end);
+      });
+    }
+    return runs;
   }
 }

@@ -90,21 +90,23 @@ async function carryOut(
     const addressOf = (transfer: Transfer): Address =>
       transfer.index === NONE ? scratch.parity : pieceAddress(pieces, transfer);
     const written = await writeLogged(v, stripe, plan, addressOf);
-    if (written === OK) noteParity(v, stripe, plan);
+    // The labels of a degraded volume say what is in doubt (doubt.ts): they know of the end before the host does.
+    if (written === OK && endsDoubt(v, stripe, plan) && v.degraded) await v.metadata.commit();
     return written;
   } finally {
     scratch.give();
   }
 }
 
-/** Parity made from the data alone, over the whole of the stripe: a doubt that a resync was to end is ended. */
-function noteParity(
+/** Parity made from the data alone, over the whole of the stripe: is a doubt ended by it, that a resync was to end? */
+function endsDoubt(
   { resync, geometry }: VolumeCore,
   stripe: StripeIndex,
   plan: WritePlanned,
-): void {
-  if (resync === null || (plan.kind !== 'full' && plan.kind !== 'reconstruct')) return;
-  if (plan.from === 0 && plan.to === geometry.columnsOf(stripe)) resync.writtenAnew(stripe);
+): boolean {
+  if (resync === null || (plan.kind !== 'full' && plan.kind !== 'reconstruct')) return false;
+  const isWhole = plan.from === 0 && plan.to === geometry.columnsOf(stripe);
+  return isWhole && resync.writtenAnew(stripe);
 }
 
 /**

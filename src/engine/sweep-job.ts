@@ -57,13 +57,20 @@ export function sweepOver(
 
 /** What a member (or the volume) still has to be brought up to date with: all of it, or what the bitmap marks. */
 export function recoveryFor(v: VolumeCore, kind: 'full' | 'bitmap', cursor: StripeIndex): Recovery {
-  let regions: IntentBits | null = null;
-  if (kind === 'bitmap') {
-    regions = new IntentBits(v.intent.bits.chunkBytes, v.geometry.memberDataBytes);
-    regions.merge(v.intent.bits);
-  }
-  return new Recovery(kind, cursor, regions, (stripe) => ({
-    first: v.intent.firstRegion(stripe),
-    last: v.intent.lastRegion(stripe),
-  }));
+  if (kind === 'full') return new Recovery(kind, cursor, null);
+  const regionBytes = v.intent.bits.chunkBytes;
+  const regions = new IntentBits(regionBytes, v.geometry.memberDataBytes);
+  regions.merge(v.intent.bits);
+  const { chunkBytes } = v.geometry;
+  return new Recovery(kind, cursor, {
+    marks: regions,
+    ofStripe: (stripe) => ({
+      first: v.intent.firstRegion(stripe),
+      last: v.intent.lastRegion(stripe),
+    }),
+    stripesIn: (first, length) => ({
+      first: Math.floor((first * regionBytes) / chunkBytes),
+      end: Math.ceil(((first + length) * regionBytes) / chunkBytes),
+    }),
+  });
 }

@@ -164,6 +164,7 @@ export function labelOf(
     stripeLog: 'void',
     window: null,
     recovery: [],
+    doubt: [],
     scrub: null,
   };
 }

@@ -12,6 +12,7 @@ import { NIL_UUID, UUID_BYTES, uuidFromBytes, uuidToBytes } from '../../base/uui
 import { driveStates, purposes, windowStates } from '../status.ts';
 import {
   doubleAbsenceWords,
+  LABEL_DOUBTS_MAX,
   LABEL_HISTORY_MAX,
   LABEL_LEGS_MAX,
   LABEL_MAGIC,
@@ -19,6 +20,7 @@ import {
   LABEL_RECOVERIES_MAX,
   LABEL_VERSION,
   type Label,
+  type LabelDoubt,
   type LabelLog,
   type LabelMember,
   type LabelRecovery,
@@ -91,6 +93,11 @@ export const recoveryTable = new Layout('label recovery', 16, {
   zero: field(11, 'zero', 'reserved', 5),
 });
 
+export const doubtTable = new Layout('label doubt', 16, {
+  firstStripe: field(0, 'u64', 'the first of the stripes'),
+  stripes: field(8, 'u64', 'how many; 0 in an unused entry'),
+});
+
 export const scrubTable = new Layout('label scrub', 24, {
   cursorStripe: field(0, 'u64', 'stripes below are checked'),
   mismatches: field(8, 'u64', 'stripes found to disagree'),
@@ -136,7 +143,8 @@ export const labelLayout = new Layout('label', BLOCK_BYTES, {
   window: field(0x180, 'region', 'the window', windowTable.sizeBytes),
   recovery: field(0x220, 'region', 'rebuilds', LABEL_RECOVERIES_MAX * recoveryTable.sizeBytes),
   scrub: field(0x2a0, 'region', 'the scrub', scrubTable.sizeBytes),
-  zero2: field(0x2b8, 'zero', 'reserved', 0x600 - 0x2b8),
+  doubt: field(0x2b8, 'region', 'parity in doubt', LABEL_DOUBTS_MAX * doubtTable.sizeBytes),
+  zero2: field(0x4b8, 'zero', 'reserved', 0x600 - 0x4b8),
   members: field(0x600, 'region', 'members, 40 bytes each', MEMBERS_BYTES),
 });
 
@@ -144,10 +152,11 @@ const NO_DIGEST = new Uint8Array(DIGEST_BYTES);
 
 /** Fills all of `bytes` except the digest. */
 export function encodeLabelBody(label: Label, bytes: Uint8Array): void {
-  const { history, members, recovery, log, window, owner, scrub } = label;
+  const { history, members, recovery, doubt, log, window, owner, scrub } = label;
   assert(history.length <= LABEL_HISTORY_MAX, 'too many generations for the label');
   assert(members.length <= LABEL_MEMBERS_MAX, 'too many members for the label');
   assert(recovery.length <= LABEL_RECOVERIES_MAX, 'too many rebuilds for the label');
+  assert(doubt.length <= LABEL_DOUBTS_MAX, 'too many doubts for the label');
   const at = labelLayout.fields;
   labelLayout.encode(
     {
@@ -190,6 +199,9 @@ export function encodeLabelBody(label: Label, bytes: Uint8Array): void {
   for (const [index, entry] of recovery.entries()) {
     const values = { ...entry, kind: codeOf(recoveryKinds, entry.kind) };
     recoveryTable.encode(values, bytes, at.recovery.offset + index * recoveryTable.sizeBytes);
+  }
+  for (const [index, entry] of doubt.entries()) {
+    doubtTable.encode({ ...entry }, bytes, at.doubt.offset + index * doubtTable.sizeBytes);
   }
   if (log) encodeLog(log, bytes, at.log.offset);
   if (window) encodeWindow(window, bytes, at.window.offset);
@@ -285,6 +297,7 @@ function decodeChecked(bytes: Uint8Array): Label {
     recovery: entries(recoveryCount, at.recovery.offset, recoveryTable.sizeBytes, (offset) =>
       decodeRecovery(bytes, offset),
     ),
+    doubt: decodeDoubts(bytes),
     log: has(HAS_LOG) ? decodeLog(bytes, at.log.offset, legsCount) : null,
     window: has(HAS_WINDOW) ? decodeWindow(bytes, at.window.offset) : null,
     scrub: has(HAS_SCRUB) ? decodeScrub(bytes, at.scrub.offset) : null,
@@ -307,6 +320,17 @@ function decodeMember(bytes: Uint8Array, at: number): LabelMember {
 function decodeRecovery(bytes: Uint8Array, at: number): LabelRecovery {
   const raw = checked(recoveryTable, bytes, at);
   return { ...raw, kind: wordOf(recoveryKinds, raw.kind) };
+}
+
+function decodeDoubts(bytes: Uint8Array): LabelDoubt[] {
+  const { doubt } = labelLayout.fields;
+  const all = entries(LABEL_DOUBTS_MAX, doubt.offset, doubtTable.sizeBytes, (offset) =>
+    checked(doubtTable, bytes, offset),
+  );
+  const end = all.findIndex(({ stripes }) => stripes === 0);
+  const used = end < 0 ? all : all.slice(0, end);
+  unused(bytes, doubt, used.length, doubtTable.sizeBytes);
+  return used;
 }
 
 function decodeLog(bytes: Uint8Array, at: number, legsCount: number): LabelLog {

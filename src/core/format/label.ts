@@ -27,6 +27,7 @@ export const LABEL_MEMBERS_MAX = 64;
 export const LABEL_LEGS_MAX = 2;
 export const LABEL_HISTORY_MAX = 8;
 export const LABEL_RECOVERIES_MAX = 8;
+export const LABEL_DOUBTS_MAX = 32;
 
 /** Why a member is not online. The place in this list is its code on the drives: append only. */
 export const memberReasons = [
@@ -127,6 +128,13 @@ export interface LabelRecovery {
   cursorStripe: number;
 }
 
+/** Stripes whose parity may be wrong, in a volume that lacks a drive: what could be made only from it is lost. */
+export interface LabelDoubt {
+  firstStripe: number;
+  /** How many. */
+  stripes: number;
+}
+
 export interface LabelScrub {
   active: boolean;
   repair: boolean;
@@ -163,6 +171,8 @@ export interface Label {
   stripeLog: StripeLogWord;
   window: LabelWindow | null;
   recovery: LabelRecovery[];
+  /** Ascending, without overlap. Counts where `stripeLog` is `kept`. */
+  doubt: LabelDoubt[];
   scrub: LabelScrub | null;
 }
 

@@ -136,7 +136,8 @@ export async function findStripes(
   }
   const unknown = ends.filter(({ isKnown, lastSequence }) => !isKnown && isOpen(lastSequence));
   const active = ends.find((end) => isBeside(end, half, newest, releasedThrough, pending));
-  const isFree = unknown.length > 0 && active !== undefined && (await isLast(cursors, active));
+  const isFree =
+    unknown.length > 0 && active !== undefined && (await isLast(cursors, active, half));
   unreadableSegments += unknown.filter(({ lastSequence }) => lastSequence > 0 || !isFree).length;
   for (const cursor of cursors) cursor.close();
   const redone = pending.filter(({ segment }) => segment.sequence <= committedThrough).length;
@@ -173,14 +174,24 @@ function isBeside(
   );
 }
 
-/** A header that was damaged would look like the end of the chain as well: nothing behind it is newer. */
+/**
+ * A header that was damaged would look like the end of the chain as well, and a start that has been lost like a half that is
+ * free: nothing behind either of them is newer.
+ */
 async function isLast(
   cursors: readonly SegmentCursor[],
   { lastSequence, endBlocks, roomBlocks }: ChainEnd,
+  halfBlocks: number,
 ): Promise<boolean> {
+  const end = endBlocks + roomBlocks;
+  const otherStart = end <= halfBlocks ? halfBlocks : 0;
   for (const cursor of cursors.filter(({ isSetAside }) => !isSetAside)) {
-    for await (const { sequence } of cursor.search(endBlocks, endBlocks + roomBlocks))
-      if (sequence > lastSequence) return false;
+    for (const [from, to] of [
+      [endBlocks, end],
+      [otherStart, otherStart + halfBlocks],
+    ] as const)
+      for await (const { sequence } of cursor.search(from, to))
+        if (sequence > lastSequence) return false;
   }
   return true;
 }

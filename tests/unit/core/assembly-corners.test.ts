@@ -359,6 +359,21 @@ describe('windows', () => {
     assert.equal(assembled(story('void'), { ...three, force: true }).inDoubt, true);
   });
 
+  test('a replay with parity in doubt, and a member is gone that no record calls gone: only by force', () => {
+    const story = (stripeLog: StripeLogWord): World => {
+      const world = replaying([0, 1, 2, 3]);
+      for (const { superblock, label } of world.drives) {
+        superblock.resyncBytes = 0;
+        label!.stripeLog = stripeLog;
+      }
+      return world;
+    };
+    const three = { only: [0, 1, 2] };
+    assert.equal(assembled(story('whole'), three).forced, false);
+    assert.equal(refused(story('kept'), three).code, 'dirty-and-degraded');
+    assert.equal(assembled(story('kept'), { ...three, force: true }).inDoubt, true);
+  });
+
   test('after the first step a label of the freeze is old, and so is one of another window or of none', () => {
     const stale = (change: (world: World) => void, cursorStripe = 0): void => {
       const world = replaying([0, 2, 3], 'online', cursorStripe);

@@ -119,6 +119,7 @@ export function volume(shape: Shape = {}): World {
     stripeLog: log ? 'whole' : 'void',
     window: null,
     recovery: [],
+    doubt: [],
     scrub: null,
   });
   const bitmap = (): BitmapHeader => ({

@@ -626,6 +626,29 @@ test('unclean, and the absence is known: a journal that is kept covers it, a voi
   assert.equal(assembled(story('void'), { force: true }).stripeLog, 'void');
 });
 
+test('unclean, and the labels say where parity is in doubt: it is believed only by force', () => {
+  const story = (stripeLog: StripeLogWord): World => {
+    const world = volume();
+    leave(world, 1);
+    for (const { label } of world.drives) label!.doubt = [{ firstStripe: 3, stripes: 2 }];
+    return stripeLogIs(crashed(world), stripeLog);
+  };
+  const forcedOf = (stripeLog: StripeLogWord, force: boolean): boolean[] => {
+    const { forced, inDoubt } = assembled(story(stripeLog), { force });
+    return [forced, inDoubt];
+  };
+  assert.deepEqual(forcedOf('kept', false), [false, false], 'it goes on with it');
+  assert.deepEqual(forcedOf('kept', true), [true, true]);
+  assert.deepEqual(forcedOf('whole', true), [false, false], 'that is over');
+  const whole = crashed(volume());
+  for (const { label } of whole.drives) label!.doubt = [{ firstStripe: 3, stripes: 2 }];
+  assert.equal(
+    assembled(stripeLogIs(whole, 'kept'), { force: true }).inDoubt,
+    false,
+    'all are here',
+  );
+});
+
 test('the journal is void without a leg of it, and when md has written to a member since', () => {
   const stripeLog = (change: (world: World) => void, legs?: []): string => {
     const world = volume();

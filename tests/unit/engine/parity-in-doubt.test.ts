@@ -88,3 +88,82 @@ test('RAID 3: a write beside the sector that parity in doubt cannot make is take
   assert.equal(await scene.world.until(same.done), OK, 'this one is written, not read');
   assert.equal(await errnoOf(left), OK);
 });
+
+/** d0 is lost before the resync: one chunk of one stripe exists only in its parity. */
+async function lostInDoubt(seed: number): Promise<Left> {
+  const left = await leftInDoubt(seed, 5, 2);
+  const { scene } = left;
+  const { world } = scene;
+  assert.ok((await world.until(world.v.failDrive('0'))).ok);
+  await world.pass(1000);
+  assert.equal(scene.core.stripeLogWord, 'kept');
+  return left;
+}
+
+const ends = {
+  'an orderly stop': async ({ scene }: Left): Promise<void> => {
+    assert.ok((await scene.world.until(scene.world.v.stop())).ok);
+    scene.crash(false);
+  },
+  'a kill': async ({ scene }: Left): Promise<void> => scene.crash(false),
+  'a power cut': async ({ scene }: Left): Promise<void> =>
+    scene.crash(true, scene.world.random.next),
+};
+
+for (const [what, end] of Object.entries(ends)) {
+  test(`a drive is lost before the resync, then ${what}: what only parity in doubt can make stays an error, and nothing else is`, async () => {
+    const left = await lostInDoubt(580);
+    const { scene } = left;
+    const { world } = scene;
+    const lost = await scene.checkWhatAnswers('lost');
+    assert.ok(lost > 0 && lost <= scene.core.geometry.chunkBytes / SECTOR, `${lost} sectors`);
+    for (let turn = 0; turn < 3; turn++) {
+      // Written while it is degraded: in the bitmap, and in no doubt.
+      await scene.put(0, 40);
+      await scene.flush();
+      await end(left);
+      await world.assemble();
+      assert.ok(scene.alarms().includes('data-in-doubt'), scene.alarms().join());
+      assert.equal(await errnoOf(left), EIO);
+      assert.equal(await scene.checkWhatAnswers('started'), lost, 'neither more nor fewer');
+    }
+    await writeAnew(left);
+    await end(left);
+    await world.assemble();
+    assert.equal(await errnoOf(left), OK, 'the doubt that was ended is not found again');
+    assert.ok(!scene.alarms().includes('data-in-doubt'), scene.alarms().join());
+    assert.equal(await scene.checkWhatAnswers('written anew'), 0);
+    await scene.replace(0);
+    await scene.until('optimal');
+    await scene.settle('rebuilt');
+  });
+}
+
+test('a drive is lost before the resync and replaced over restarts: it is rebuilt but for what is in doubt', async () => {
+  const left = await lostInDoubt(581);
+  const { scene } = left;
+  await ends['a kill'](left);
+  await scene.world.assemble();
+  await scene.replace(0);
+  for (let i = 0; i < 100 && !scene.said('rebuild-incomplete'); i++) await scene.world.pass(100);
+  await ends['a kill'](left);
+  await scene.world.assemble();
+  await scene.world.pass(30_000);
+  assert.equal(await errnoOf(left), EIO);
+  assert.equal(scene.state, 'rebuilding');
+  await writeAnew(left);
+  await scene.until('optimal');
+  await scene.settle('written anew');
+});
+
+test('parity in doubt is believed by whoever starts the volume by force, and that is said', async () => {
+  const left = await lostInDoubt(582);
+  const { scene } = left;
+  const { world } = scene;
+  assert.ok((await world.until(world.v.stop())).ok);
+  scene.crash(false);
+  assert.ok((await world.until(world.tryAssemble(true))).ok);
+  assert.equal(await errnoOf(left), OK);
+  assert.equal(scene.core.dataInDoubt?.cause, 'forced');
+  assert.equal(scene.core.resync, null);
+});

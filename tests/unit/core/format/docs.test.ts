@@ -12,6 +12,7 @@ import {
 } from '../../../../src/core/format/label.ts';
 import { encodeLabel } from '../../../../src/core/format/label-codec.ts';
 import {
+  doubtTable,
   labelLayout,
   legTable,
   logTable,
@@ -57,6 +58,7 @@ test('label.md has the tables and words of the code and a true example', () => {
     legTable,
     windowTable,
     recoveryTable,
+    doubtTable,
     scrubTable,
   ];
   for (const layout of tables) assert.ok(text.includes(layout.table()), layout.name);

@@ -6,6 +6,7 @@ import { digest128 } from '../../../../src/base/digest.ts';
 import {
   doubleAbsenceWords,
   type Label,
+  type LabelDoubt,
   legStates,
   memberReasons,
   recoveryKinds,
@@ -22,8 +23,16 @@ import { decodeLabelBody } from '../../../../src/core/format/label-tables.ts';
 import { driveStates, purposes, windowStates } from '../../../../src/core/status.ts';
 import { full, plain, uuid } from './labels.ts';
 
+const doubts = (count: number): LabelDoubt[] =>
+  Array.from({ length: count }, (_, i) => ({ firstStripe: 1e12 + 10 * i, stripes: 1 + i }));
+
 test('labels come back as they were given', () => {
-  for (const label of [plain, full]) {
+  for (const label of [
+    plain,
+    full,
+    { ...full, doubt: doubts(1) },
+    { ...full, doubt: doubts(32) },
+  ]) {
     const bytes = encodeLabel(label);
     assert.equal(bytes.length, 4096);
     assert.deepEqual(decodeLabel(bytes), { kind: 'label', value: label });
@@ -89,7 +98,10 @@ test('a right digest does not make nonsense valid', () => {
   const reasons: [string, Label, (bytes: Uint8Array) => void][] = [
     ['version 0', full, at(0x8, 0)],
     ['zero0 is not zero', full, at(0xc, 1)],
-    ['zero2 is not zero', full, at(0x400, 1)],
+    ['zero2 is not zero', full, at(0x500, 1)],
+    ['an unused entry is not zero', full, at(0x2b8, 1)],
+    ['an unused entry is not zero', full, at(0x2b8 + 16 + 8, 1)],
+    ['label doubt: stripes is impossibly large', full, at(0x2b8 + 15, 0x7f)],
     ['name is not text', full, at(0xe0, 1)],
     ['unknown parts are present', full, at(0x116, 0x1f)],
     ['a table has more entries than room', full, at(0x112, 9)],
@@ -148,6 +160,7 @@ test('a label that does not fit is a bug, found before it is written', () => {
     { history: [...full.history, uuid(1)] },
     { members: [...full.members, member] },
     { recovery: [...full.recovery, full.recovery[0]!] },
+    { doubt: doubts(33) },
     { name: 'n'.repeat(33) },
     { sequence: -1 },
     { members: [{ ...member, state: 'asleep' as never }] },

@@ -26,6 +26,7 @@ export const plain: Label = {
   stripeLog: 'void',
   window: null,
   recovery: [],
+  doubt: [],
   scrub: null,
 };
 
