@@ -11,16 +11,16 @@ import { sharedPool, type TestDrive, World } from './world.ts';
 const UNIT = 4 * KIB;
 const ROWS = 6;
 
-async function logRow(store: LogStore, row: number): Promise<void> {
+async function logRow(store: LogStore, row: number, apply = true): Promise<void> {
   const lengthBytes = UNIT;
   const address = sharedPool.take(lengthBytes, 'engine') as Address;
-  sharedPool.slice(address, lengthBytes).fill(row + 1);
+  sharedPool.slice(address, lengthBytes).fill((row % 255) + 1);
   const memberOffset = (row * UNIT) as MemberOffset;
   const logged = await store.stripes.logImages([
     { slot: 0 as Slot, memberOffset, address, lengthBytes },
   ]);
   assert.equal(logged.errno, OK);
-  store.stripes.applied(logged.ticket);
+  if (apply) store.stripes.applied(logged.ticket);
   sharedPool.give(address);
 }
 
@@ -189,4 +189,32 @@ test('a bad block behind what is released is of no matter', async () => {
   assert.deepEqual(again.counts, [0, 0, 0]);
   await again.store.close();
   await store.close();
+});
+
+test('the start of a half that no leg gives, newer segments behind it, and the end of the other half wiped: it is counted', async () => {
+  const world = new World(62);
+  const drives = legs(world, 1);
+  const drive = drives[0]!;
+  const store = await format(world, drives);
+  const at: number[] = [];
+  world.fault = (_, operation, offset) => {
+    if (operation === 'write') at.push(offset);
+    return OK;
+  };
+  const offset = 64 * KIB;
+  const bytes = 2048 * KIB;
+  // Nothing is said to be applied, so nothing is released, and both halves are owed.
+  for (let row = 0; (at.at(-1) ?? 0) < offset + bytes + 4 * UNIT; row++)
+    await logRow(store, row, false);
+  const head = at.find((start) => start >= offset + bytes) ?? 0;
+  const wipedFrom = at.find((start) => start >= offset + bytes / 4) ?? 0;
+  await store.close();
+  const isCounted = async (wipedTo: number): Promise<boolean> => {
+    const copy = drive.copy(new World(63));
+    copy.put(wipedFrom, new Uint8Array(wipedTo - wipedFrom));
+    const { counts } = await start({ drives: [copy] }, { leg0: head });
+    return counts[2] > 0;
+  };
+  assert.equal(await isCounted(offset + bytes), true);
+  assert.equal(await isCounted(offset + 2 * bytes), false, 'with nothing there it is free');
 });
