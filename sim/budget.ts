@@ -60,7 +60,8 @@ export function covers(
   harm: Harm,
   leaving: ReadonlySet<string> = scene.leaving,
 ): boolean {
-  const isOut = (own: string): boolean => leaving.has(own) || scene.isHarmed(own);
+  const isOut = (own: string): boolean =>
+    leaving.has(own) || scene.isHarmed(own) || scene.isJustStruck(own);
   if (scene.plan.promise === 'beyond' || harm === 'nothing') return true;
   const standing = scene.standing();
   if (standing.legs.some((leg) => leg.path === path)) return coversLeg(scene, standing, path);
@@ -98,6 +99,10 @@ function slotsWhere(
 
 function coversLeg(scene: Scene, standing: Standing, path: string): boolean {
   return standing.legs.some(
-    (leg) => leg.path !== path && leg.state === 'online' && !scene.isHarmed(leg.path),
+    (leg) =>
+      leg.path !== path &&
+      leg.state === 'online' &&
+      !scene.isHarmed(leg.path) &&
+      !scene.isJustStruck(leg.path),
   );
 }

@@ -9,6 +9,7 @@ import { decodeLabel } from '../src/core/format/label-codec.ts';
 import type { Geometry } from '../src/core/geometry.ts';
 import { bit } from '../src/engine/members.ts';
 import type { VolumeCore } from '../src/engine/volume-core.ts';
+import { DEFAULT_DEADLINE_MS } from '../src/io/deadline-drive.ts';
 import { covers, HEAVY_TAIL, hopelessSlowness, type Standing } from './budget.ts';
 import { Coverage } from './coverage.ts';
 import type { Latency } from './drive.ts';
@@ -48,6 +49,11 @@ export class Scene {
    * come up without them, and no status has told of it yet.
    */
   readonly #struckUnseen = new Set<string>();
+  /**
+   * When a fault that costs the volume its drive has struck. A leg is failed when what was asked of the others with it is
+   * answered too; until then, at the latest until their deadline, the status calls it online.
+   */
+  readonly #struckAtUs = new Map<string, number>();
   /** Host requests that have not been answered, and those that have. */
   outstanding = 0;
   answered = 0;
@@ -133,6 +139,12 @@ export class Scene {
     const broken = medium.isVanished || medium.isHung || medium.isReadOnly || medium.hasFaults;
     const unfit = medium.isShrunk || this.#isHopeless(medium);
     return broken || unfit || this.changed.has(path) || this.#struckUnseen.has(path);
+  }
+
+  /** Out of it as soon as somebody looks at the answer. */
+  isJustStruck(path: string): boolean {
+    const struckAtUs = this.#struckAtUs.get(path);
+    return struckAtUs !== undefined && this.world.nowUs - struckAtUs <= DEFAULT_DEADLINE_MS * 1000;
   }
 
   /** Called before anything is put right: what a start meets meanwhile is out, however well the drive is afterwards. */
@@ -431,6 +443,8 @@ export class Scene {
       this.#noteRefusal(medium, fault, operation);
       const isSeen = this.forkDepth > 0 || (this.server.running && !this.core.stopping);
       if (!isSeen && this.fatal.has(fault)) this.#struckUnseen.add(medium.path);
+      if (this.forkDepth === 0 && this.fatal.has(fault))
+        this.#struckAtUs.set(medium.path, this.world.nowUs);
       const silent = fault.effect === 'lost' || fault.effect === 'misdirected';
       if (!silent) return;
       // Spent, but what it left stays: a leg that is silently wrong counts as lost until another takes its place.
