@@ -50,7 +50,8 @@ export class Control implements ControlPlane {
     const asking = new Asking(table);
     this.#table = table;
     const drives = new SharedDrives(table, asking, options.tools);
-    this.#groups = new WindowGroups(table, asking, drives, options.windowGroupsFile);
+    const { windowGroupsFile, saveRetryMs } = options;
+    this.#groups = new WindowGroups(table, asking, drives, windowGroupsFile, saveRetryMs);
     this.runs = new Runs({
       table,
       asking,
@@ -70,6 +71,7 @@ export class Control implements ControlPlane {
     asking.heed((volume) => [
       ...this.runs.concerns(volume),
       ...this.#rollouts.concerns(volume),
+      ...this.#groups.concerns(volume),
       ...table.concerns(),
     ]);
     this.handlers = {
@@ -123,6 +125,7 @@ export class Control implements ControlPlane {
   /** Ends every volume cleanly, as far as it goes within the time that a service manager gives. */
   async close(): Promise<void> {
     this.#table.close();
+    this.#groups.end();
     await this.#rollouts.close();
     await this.runs.close();
     await Promise.all(

@@ -79,6 +79,12 @@ export class WindowHistory {
     this.#writing ??= this.#write();
   }
 
+  /** Of this volume: why a report is not on file as it is now; null: all are, or are being written. */
+  whyUnwritten(volume: string): string | null {
+    const isOf = [...this.#unwritten.values()].some((report) => report.volume === volume);
+    return isOf && this.#said !== '' ? this.#said : null;
+  }
+
   /** Resolves when everything recorded so far is in the file, or could not be written. */
   async flush(): Promise<void> {
     await this.#writing;
@@ -108,7 +114,7 @@ export class WindowHistory {
 
   #couldNot({ message }: Error): void {
     this.#isTorn = true;
-    const reason = `window reports cannot be written: ${message}`;
+    const reason = `reports of windows cannot be written to ${this.#path}: ${message}`;
     if (this.#said !== reason) this.#onTrouble(reason);
     this.#said = reason;
     for (const id of this.#unwritten.keys()) {

@@ -15,6 +15,8 @@ import { dirname } from 'node:path';
 import { done, type Outcome, refuse } from '../../core/problems.ts';
 import { writeFileDurably } from '../json-file.ts';
 
+const RETRY_MS = 5_000;
+
 export interface WindowGroup {
   readonly volumes: readonly string[];
   /** False until every volume is frozen. */
@@ -29,12 +31,17 @@ export class GroupStore {
   #groups: readonly WindowGroup[];
   #writing: Promise<Outcome<void>> = Promise.resolve(done(undefined));
   #isBehind = false;
+  #whyBehind: string | null = null;
+  #retry: NodeJS.Timeout | null = null;
+  readonly #retryMs: number;
+  #isClosed = false;
 
   /**
    * `path` is null where nothing needs to outlive the process. Read at once: a window may be asked for before the
    * volumes have been started.
    */
-  constructor(path: string | null, onTrouble: (reason: string) => void) {
+  constructor(path: string | null, onTrouble: (reason: string) => void, retryMs = RETRY_MS) {
+    this.#retryMs = retryMs;
     this.#path = path;
     this.#onTrouble = onTrouble;
     this.loaded = path === null ? [] : read(path, onTrouble);
@@ -54,6 +61,17 @@ export class GroupStore {
     return isSame ? this.catchUp() : this.#save();
   }
 
+  /** Null: the file says what is so, or is being written. */
+  get whyBehind(): string | null {
+    return this.#whyBehind;
+  }
+
+  /** Nothing is tried again after this. */
+  close(): void {
+    if (this.#retry) clearTimeout(this.#retry);
+    this.#isClosed = true;
+  }
+
   /** Ok: the file says what is so. */
   catchUp(): Promise<Outcome<void>> {
     return this.#isBehind ? this.#save() : Promise.resolve(done(undefined));
@@ -68,14 +86,25 @@ export class GroupStore {
       try {
         await writeFileDurably(path, `${JSON.stringify({ groups })}\n`);
         if (groups === this.#groups) this.#isBehind = false;
+        this.#whyBehind = null;
         return done(undefined);
       } catch (error) {
-        const reason = `window-groups.json cannot be written: ${(error as Error).message}`;
-        this.#onTrouble(reason);
+        const reason = `${path} cannot be written: ${(error as Error).message}`;
+        if (reason !== this.#whyBehind) this.#onTrouble(reason);
+        this.#whyBehind = reason;
+        this.#tryAgain();
         return refuse('state-unusable', { path: dirname(path), reason });
       }
     });
     return this.#writing;
+  }
+
+  #tryAgain(): void {
+    if (this.#retry || this.#isClosed) return;
+    this.#retry = setTimeout(() => {
+      this.#retry = null;
+      void this.catchUp();
+    }, this.#retryMs).unref();
   }
 }
 

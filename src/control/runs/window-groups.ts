@@ -16,6 +16,7 @@ import { done, type Outcome, type Problem, refuse } from '../../core/problems.ts
 import type { Check, WindowPlan, WindowReport } from '../../core/status.ts';
 import type { CloseRequest, WindowRequest } from '../../engine/contract.ts';
 import type { Asking } from '../asking.ts';
+import { type Concern, unwrittenConcern } from '../concerns.ts';
 import type { VolumeTable } from '../volume-table.ts';
 import { GroupStore, type WindowGroup } from './group-store.ts';
 import type { GroupMember, SharedDrive, SharedDrives } from './shared-drive.ts';
@@ -27,11 +28,17 @@ export class WindowGroups {
   readonly #store: GroupStore;
 
   /** `path` is null where nothing needs to outlive the process. */
-  constructor(table: VolumeTable, asking: Asking, drives: SharedDrives, path: string | null) {
+  constructor(
+    table: VolumeTable,
+    asking: Asking,
+    drives: SharedDrives,
+    path: string | null,
+    retryMs?: number,
+  ) {
     this.#table = table;
     this.#asking = asking;
     this.#drives = drives;
-    this.#store = new GroupStore(path, (reason) => table.options.onTrouble(reason));
+    this.#store = new GroupStore(path, (reason) => table.options.onTrouble(reason), retryMs);
   }
 
   /** The drive and the checks of every volume that has a member on it. */
@@ -228,6 +235,17 @@ export class WindowGroups {
     const isOfBefore = (group: WindowGroup): boolean => this.#store.loaded.includes(group);
     const left = this.#all.flatMap((one) => (isOfBefore(one) ? (after.get(one) ?? []) : [one]));
     await this.#store.set(left.filter((group) => !this.#isOver(group)));
+  }
+
+  /** What no window is opened for, and how a run learns what became of its own after a restart. */
+  concerns(volume: string): Concern[] {
+    const why = this.#store.whyBehind ?? this.#table.options.history.whyUnwritten(volume);
+    return why === null ? [] : [unwrittenConcern('windows-unrecorded', why)];
+  }
+
+  /** The server ends. */
+  end(): void {
+    this.#store.close();
   }
 
   async #prune(): Promise<void> {

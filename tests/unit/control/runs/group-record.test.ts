@@ -85,8 +85,13 @@ test('no room for it, by hand: refused, with where there is none; a window of on
   // What is on file says that a and b are half frozen: the next start would end any window of theirs.
   const alone = await windowOpen({ ...on('tank'), body });
   assert.equal(!alone.ok && alone.problem.code, 'state-unusable');
-  assert.equal((await machine.status('tank')).window, null);
+  const { window, alarms } = await machine.status('tank');
+  assert.equal(window, null);
+  assert.ok(alarms.some(({ code }) => code === 'windows-unrecorded'));
   unblock();
+  await machine.untilStatus('tank', (now) =>
+    now.alarms.every(({ code }) => code !== 'windows-unrecorded'),
+  );
   assert.ok((await windowOpen({ ...on('tank'), body })).ok);
   assert.equal(readFileSync(groupsFile(machine), 'utf8').includes('false'), false);
 });
