@@ -97,7 +97,8 @@ async function write(
     const writes: Promise<Errno>[] = [];
     let written: Newest | undefined;
     if (label !== null) {
-      const newest = await v.metadata.newestCopy(drive, layout);
+      const scratch = (buffer + BLOCK_BYTES) as Address;
+      const newest = await v.metadata.newestCopy(drive, layout, scratch);
       buffers.slice(buffer, BLOCK_BYTES).set(encodeLabel(label));
       const { spare, turn } = copiesFor(label.sequence, newest);
       written = { copy: turn, sequence: label.sequence };

@@ -9,7 +9,7 @@
  */
 
 import { OK } from '../base/errno.ts';
-import { BLOCK_BYTES, type DriveOffset } from '../base/units.ts';
+import { type Address, BLOCK_BYTES, type DriveOffset } from '../base/units.ts';
 import type { LabelResult } from '../core/format/label.ts';
 import { decodeLabel, labelCopyIndex } from '../core/format/label-codec.ts';
 import type { MemberLayout } from '../core/format/member-layout.ts';
@@ -31,23 +31,19 @@ export function newestOf(copies: readonly [LabelResult, LabelResult]): Newest | 
   return second! > first! ? { copy: 1, sequence: second! } : { copy: 0, sequence: first! };
 }
 
-/** The same, as it is on the drive. */
+/** The same, as it is on the drive; `buffer`: a block of the caller's, so that nobody who holds one waits for another. */
 export async function newestCopy(
   buffers: Buffers,
   drive: Drive,
   layout: MemberLayout,
+  buffer: Address,
 ): Promise<Newest | null> {
-  const buffer = await buffers.takeLater(BLOCK_BYTES, 'engine');
   const read = async (copy: Copy): Promise<LabelResult> => {
     const offset = layout.labelOffsets[copy] as DriveOffset;
     const errno = await drive.read(offset, buffer, BLOCK_BYTES);
     return errno === OK ? decodeLabel(buffers.slice(buffer, BLOCK_BYTES)) : UNREAD;
   };
-  try {
-    return newestOf([await read(0), await read(1)]);
-  } finally {
-    buffers.give(buffer);
-  }
+  return newestOf([await read(0), await read(1)]);
 }
 
 export const UNREAD: LabelResult = { kind: 'corrupt', reason: 'it cannot be read' };
@@ -58,10 +54,10 @@ export async function takesLabels(
   drive: Drive,
   layout: MemberLayout,
 ): Promise<boolean> {
-  const older = (await newestCopy(buffers, drive, layout))?.copy === 0 ? 1 : 0;
-  const offset = layout.labelOffsets[older] as DriveOffset;
   const buffer = await buffers.takeLater(BLOCK_BYTES, 'engine');
   try {
+    const older = (await newestCopy(buffers, drive, layout, buffer))?.copy === 0 ? 1 : 0;
+    const offset = layout.labelOffsets[older] as DriveOffset;
     return (
       (await drive.read(offset, buffer, BLOCK_BYTES)) === OK &&
       (await drive.write(offset, buffer, BLOCK_BYTES)) === OK &&

@@ -209,7 +209,8 @@ export class Metadata {
         }
       }
       buffers.slice(buffer, BLOCK_BYTES).set(content.label);
-      const newest = await this.newestCopy(drive, layout);
+      const bitmapAddress = (buffer + 2 * BLOCK_BYTES) as Address;
+      const newest = await this.newestCopy(drive, layout, bitmapAddress);
       const { spare, turn } = copiesFor(content.sequence, newest);
       const put = (copy: Copy): Promise<Errno> =>
         drive.write(layout.labelOffsets[copy] as DriveOffset, buffer, BLOCK_BYTES);
@@ -228,7 +229,6 @@ export class Metadata {
         const superAddress = (buffer + BLOCK_BYTES) as Address;
         buffers.slice(superAddress, BLOCK_BYTES).set(superblock);
         writes.push(drive.write(layout.superOffset as DriveOffset, superAddress, BLOCK_BYTES));
-        const bitmapAddress = (buffer + 2 * BLOCK_BYTES) as Address;
         this.#v.intent.encodeFirstPage(buffers.slice(bitmapAddress, BLOCK_BYTES));
         writes.push(drive.write(layout.bitmapOffset as DriveOffset, bitmapAddress, BLOCK_BYTES));
       }
@@ -248,10 +248,11 @@ export class Metadata {
     return errno === OK;
   }
 
-  /** Where the newest label of this open drive is: as a start found it, or as it was written last. */
-  async newestCopy(drive: Drive, layout: MemberLayout): Promise<Newest | null> {
+  /** Where the newest label of this open drive is: as a start found it, as it was written last, or as it is read there. */
+  async newestCopy(drive: Drive, layout: MemberLayout, scratch: Address): Promise<Newest | null> {
     const known = this.#newestCopy.get(drive);
-    return known === undefined ? newestCopy(this.#v.environment.buffers, drive, layout) : known;
+    const { buffers } = this.#v.environment;
+    return known === undefined ? newestCopy(buffers, drive, layout, scratch) : known;
   }
 
   /** `undefined`: a write came to nothing, or nobody has looked. */

@@ -15,10 +15,7 @@
 import { EIO, ENOMEM, type Errno, ESHUTDOWN, isDriveGone, OK } from '../base/errno.ts';
 import {
   type Address,
-  BLOCK_BYTES,
   type MemberOffset,
-  roundDown,
-  roundUp,
   SECTOR_BYTES,
   type StripeIndex,
   type VolumeOffset,
@@ -30,6 +27,7 @@ import { copyFor } from '../core/stripe-plan.ts';
 import { noteReadError, repairRange } from './member-errors.ts';
 import { bit, type Member } from './members.ts';
 import { consistent, reconstruct } from './reconstruct.ts';
+import { inPortions, isUnaligned, withSectors } from './unaligned.ts';
 import type { VolumeCore } from './volume-core.ts';
 
 /** Not an errno of any system: two members that this range needs are absent. */
@@ -41,9 +39,7 @@ export async function read(
   address: Address,
   lengthBytes: number,
 ): Promise<Errno> {
-  if (offset % SECTOR_BYTES !== 0 || lengthBytes % SECTOR_BYTES !== 0) {
-    return readUnaligned(v, offset, address, lengthBytes); // 1
-  }
+  if (isUnaligned(offset, lengthBytes)) return readUnaligned(v, offset, address, lengthBytes); // 1
   const g = v.geometry;
   if (
     v.mode === 'direct' &&
@@ -61,20 +57,15 @@ export async function read(
     if (errno === OK) return OK;
     noteReadError(v, member, errno);
   }
-  return readPatiently(v, offset, address, lengthBytes);
+  return patiently(v, () => readOnce(v, offset, address, lengthBytes));
 }
 
 /** Reads, and where two members are absent waits for either of them and looks again. */
-async function readPatiently(
-  v: VolumeCore,
-  offset: VolumeOffset,
-  address: Address,
-  lengthBytes: number,
-): Promise<Errno> {
+async function patiently(v: VolumeCore, once: () => Promise<Errno>): Promise<Errno> {
   const { clock } = v.environment;
   const startedMs = clock.nowMs();
   for (let isFirst = true; ; ) {
-    const errno = await readOnce(v, offset, address, lengthBytes);
+    const errno = await once();
     if (errno === OK) return OK;
     if (errno === ABSENT && (await heldForDrive(v, startedMs))) continue;
     // 7: a drive that could not read may be able to now, and the one that would have stood in for it may have been taken
@@ -366,28 +357,24 @@ async function mendOther(
   if (made.errno === OK) await repairRange(v, member, offset, scratch, lengthBytes);
 }
 
-/** 1: the sectors around the range, then the bytes that were asked for. */
-async function readUnaligned(
+/** 1: the sectors around the range, then the bytes that were asked for. No buffer is held while a drive is waited for. */
+function readUnaligned(
   v: VolumeCore,
   offset: VolumeOffset,
   address: Address,
   lengthBytes: number,
 ): Promise<Errno> {
-  const { buffers } = v.environment;
-  const from = roundDown(offset, SECTOR_BYTES) as VolumeOffset;
-  const bytes = roundUp(offset + lengthBytes, SECTOR_BYTES) - from;
-  const whole = await buffers.takeLater(Math.max(bytes, BLOCK_BYTES), 'client');
-  if (whole === 0) return ENOMEM;
-  try {
-    const errno = await readPatiently(v, from, whole, bytes);
-    if (errno === OK) {
-      const start = whole + (offset - from);
-      buffers.bytes.copyWithin(address, start, start + lengthBytes);
-    }
-    return errno;
-  } finally {
-    buffers.give(whole);
-  }
+  const { bytes } = v.environment.buffers;
+  return inPortions(v, offset, address, lengthBytes, (portion) =>
+    patiently(v, () =>
+      withSectors(v, portion, async (whole) => {
+        const errno = await readOnce(v, portion.from, whole, portion.bytes);
+        const start = whole + portion.skipBytes;
+        if (errno === OK) bytes.copyWithin(portion.address, start, start + portion.lengthBytes);
+        return errno;
+      }),
+    ),
+  );
 }
 
 function worst(results: readonly Errno[]): Errno {

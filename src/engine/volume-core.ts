@@ -88,6 +88,8 @@ export class VolumeCore {
   readonly geometry: Geometry;
   readonly members: Members;
   readonly sources: Sources;
+  /** Blocks of this size are kept aside in the pool. */
+  readonly largestBufferBytes: number;
   readonly locks = new StripeLocks();
   /** Host writes, trims and zeroes. */
   readonly gate = new Gate();
@@ -164,7 +166,8 @@ export class VolumeCore {
       kernels: environment.kernels,
       mirrored: geometry.level.mirrored,
     };
-    environment.buffers.keepAside(largestBuffer(geometry, limits));
+    this.largestBufferBytes = largestBuffer(geometry, limits);
+    environment.buffers.keepAside(this.largestBufferBytes);
   }
 
   /** Is parity (or the mirror) of this stripe known to agree with its data? */

@@ -11,18 +11,11 @@
  *   8  answered
  */
 
-import { EIO, ENOMEM, type Errno, OK } from '../base/errno.ts';
-import {
-  type Address,
-  BLOCK_BYTES,
-  roundDown,
-  roundUp,
-  SECTOR_BYTES,
-  type StripeIndex,
-  type VolumeOffset,
-} from '../base/units.ts';
+import { EIO, type Errno, OK } from '../base/errno.ts';
+import { type Address, type StripeIndex, type VolumeOffset } from '../base/units.ts';
 import { DATA } from '../core/overlay.ts';
 import { ABSENT, heldForDrive, readOnce, refusalOf } from './read.ts';
+import { inPortions, isUnaligned, type Portion, withSectors } from './unaligned.ts';
 import type { VolumeCore } from './volume-core.ts';
 import { byCursor, heldForLogSpace, logRefuses, writeLog } from './write-log.ts';
 import { writeMembers } from './write-members.ts';
@@ -34,9 +27,7 @@ export async function write(
   lengthBytes: number,
   fua: boolean,
 ): Promise<Errno> {
-  if (offset % SECTOR_BYTES !== 0 || lengthBytes % SECTOR_BYTES !== 0) {
-    return writeUnaligned(v, offset, address, lengthBytes, fua); // 1
-  }
+  if (isUnaligned(offset, lengthBytes)) return writeUnaligned(v, offset, address, lengthBytes, fua); // 1
   for (;;) {
     if (!v.gate.tryEnter()) await v.gate.entered(); // 2
     let errno: Errno;
@@ -122,33 +113,30 @@ async function writeUnaligned(
   lengthBytes: number,
   fua: boolean,
 ): Promise<Errno> {
-  const { buffers } = v.environment;
-  const from = roundDown(offset, SECTOR_BYTES) as VolumeOffset;
-  const bytes = roundUp(offset + lengthBytes, SECTOR_BYTES) - from;
-  const whole = await buffers.takeLater(Math.max(bytes, BLOCK_BYTES), 'client');
-  if (whole === 0) return ENOMEM;
-  try {
-    const startedMs = v.environment.clock.nowMs();
-    for (;;) {
-      const errno = await v.gate.exclusively(async () => {
+  const startedMs = v.environment.clock.nowMs();
+  const errno = await inPortions(v, offset, address, lengthBytes, (portion) =>
+    writePortion(v, portion, startedMs),
+  );
+  return errno === OK && fua ? flush(v) : errno;
+}
+
+async function writePortion(v: VolumeCore, portion: Portion, startedMs: number): Promise<Errno> {
+  const { from, bytes, skipBytes, address, lengthBytes } = portion;
+  for (;;) {
+    // The buffer is taken inside: one that was held at the gate could be what somebody inside is waiting for.
+    const errno = await v.gate.exclusively(() =>
+      withSectors(v, portion, async (whole) => {
         // Without waiting: a drive that is to come back has to pass this gate itself.
         const got = await readOnce(v, from, whole, bytes);
         if (got !== OK) return got;
-        const start = whole + (offset - from);
-        buffers.bytes.copyWithin(start, address, address + lengthBytes);
+        v.environment.buffers.bytes.copyWithin(whole + skipBytes, address, address + lengthBytes);
         return writeInside(v, from, whole, bytes);
-      });
-      if (errno === ABSENT) {
-        if (!(await heldForDrive(v, startedMs))) return refusalOf(v);
-        continue;
-      }
-      if (errno !== OK && logRefuses(v, errno)) {
-        if (!(await heldForLogSpace(v))) return refusalOf(v);
-        continue;
-      }
-      return errno === OK && fua ? await flush(v) : errno;
-    }
-  } finally {
-    buffers.give(whole);
+      }),
+    );
+    if (errno === ABSENT) {
+      if (!(await heldForDrive(v, startedMs))) return refusalOf(v);
+    } else if (errno !== OK && logRefuses(v, errno)) {
+      if (!(await heldForLogSpace(v))) return refusalOf(v);
+    } else return errno;
   }
 }

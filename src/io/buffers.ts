@@ -6,18 +6,17 @@
  * A `client` is refused while less than the reserve is free: the rest is for the work that was already admitted. Some of it
  * is kept aside in whole blocks, at least one for each kind of taker inside the engine, so that this work can always finish:
  *
- *   client    payload of a host request; of one that is no whole sectors also, before it has a lock, the sectors around it
- *   request   inside the gate, before it has a lock: zeroes to be written
+ *   client    payload of a host request
+ *   request   inside the gate, before it has a lock: zeroes to be written, sectors around bytes that are no whole ones
  *   stripe    under the locks of stripes: what a replay, a step of a job or a checked read works on
  *   scratch   beside that: old chunks and parity of a write, the other members of a comparison
  *   mend      beside that: the others, from which a part that cannot be read is made; records that are read back
  *   engine    beside anything: headers, labels, pieces of the log
  *
- * Whoever holds a buffer, or a lock, waits only for buffers of a kind further down, with two exceptions of one page or
- * one payload: those sectors around, for which nothing is kept aside; and who writes a label and has to look first where the
- * newest one is holds a buffer of the last kind and waits for a second (metadata.ts; at most one for each member, and only
- * after a write of a label has failed or when nobody has looked yet). Otherwise the last kind waits for drives alone; so it
- * gives back what it has, its block is there for the next of it, and in the end for each kind above.
+ * Whoever holds a buffer, or a lock, waits only for buffers of a kind further down. The last kind waits for drives alone,
+ * but for two places with little to lose: a start that reads the log back, when there are no clients yet, and one page
+ * for each write of the log that a leg has failed. So it gives back what it has, its block is there for the next of it,
+ * and in the end for each kind above.
  */
 
 import type { Address } from '../base/units.ts';

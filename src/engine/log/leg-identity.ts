@@ -49,7 +49,8 @@ export async function viewLeg(buffers: Buffers, drive: Drive): Promise<LegView> 
   const fits = drive.sizeBytes >= lengthBytes;
   const errno = fits ? await drive.read(0 as DriveOffset, address, lengthBytes) : EIO;
   const readable = new Array<boolean>(HEADER_COPIES).fill(errno === OK);
-  let readErrors = errno === OK ? 0 : 1;
+  // One that cannot be read in a copy of its own is counted then, and not twice.
+  let readErrors = 0;
   if (errno !== OK && errno !== ETIMEDOUT) {
     for (let copy = 0; copy < HEADER_COPIES; copy++) {
       const offset = copy * BLOCK_BYTES;
@@ -59,6 +60,7 @@ export async function viewLeg(buffers: Buffers, drive: Drive): Promise<LegView> 
       if (!readable[copy]) readErrors++;
     }
   }
+  if (errno !== OK) readErrors = Math.max(readErrors, 1);
   const view = judgeCopies(buffers.slice(address, lengthBytes), readable);
   buffers.give(address);
   return { ...view, readErrors };

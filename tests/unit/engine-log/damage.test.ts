@@ -123,6 +123,23 @@ test('one read of a start fails, whichever it is: the log is whole, and the stat
   assert.ok(number > 8, `${number} reads`);
 });
 
+test('one bad block among the headers of a leg is counted once, though it is met by two reads', async () => {
+  const { world, images } = await twelve(6);
+  const path = images[0]!.path;
+  let reads = 0;
+  // All copies in one go, then the first by itself.
+  world.fault = (drive, operation) =>
+    operation === 'read' && drive.path === path && reads++ < 2 ? EIO : OK;
+  const store = await reopen(world, images, single);
+  assert.ok(reads > 2);
+  assert.deepEqual(
+    store.status().legs.map(({ errors }) => errors.read),
+    [1, 0],
+  );
+  world.fault = () => OK;
+  await store.close();
+});
+
 test('a segment that was flushed and has no header on any leg is damage, never the end of the log', async () => {
   for (let index = 0; index < SEGMENTS - 1; index++) {
     const { world, images } = await twelve(2);
