@@ -125,6 +125,9 @@ async function flushRebuilt(v: VolumeCore, member: Member): Promise<boolean> {
 /** A sector of another member cannot be read; that member is there. Or parity is in doubt. */
 const UNREADABLE = { failed: 'a sector of another drive cannot be read' } as const;
 
+const BELIEVED_BY_FORCE =
+  'since parity is in doubt after an unclean stop; a start of the volume by force believes it';
+
 /** Parity that a resync has not reached, or had to leave out, makes nothing: only itself can be made, from the data. */
 function isInDoubt(v: VolumeCore, member: Member, first: StripeIndex, count: number): boolean {
   if (v.resync === null || v.geometry.level.mirrored) return false;
@@ -153,8 +156,10 @@ async function rebuildEach(
     if (result === 'done') continue;
     if (result !== UNREADABLE) return result;
     const most = v.limits.unmadeStripesMax;
-    if (recovery.unmade.size >= most)
-      return { failed: `more than ${most} stripes cannot be made from the other drives` };
+    if (recovery.unmade.size >= most) {
+      const what = `more than ${most} stripes cannot be made from the other drives`;
+      return { failed: isInDoubt(v, member, one, 1) ? `${what}, ${BELIEVED_BY_FORCE}` : what };
+    }
     recovery.unmade.add(one);
   }
   return 'done';

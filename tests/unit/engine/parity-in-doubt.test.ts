@@ -89,6 +89,30 @@ test('RAID 3: a write beside the sector that parity in doubt cannot make is take
   assert.equal(await errnoOf(left), OK);
 });
 
+test('more in doubt than a rebuild may leave out: it stops, says how parity is believed, and then it is', async () => {
+  const scene = await Scene.make(5, {
+    seed: 575,
+    limits: { logDirect: 0, unmadeStripesMax: 1, sweepStepBytes: 16 * KIB },
+    legs: 0,
+  });
+  const { world } = scene;
+  await scene.put(0, scene.model.sectors);
+  scene.crash(false);
+  await world.assemble();
+  assert.ok((await world.until(world.v.failDrive('0'))).ok);
+  await scene.replace(0);
+  await world.pass(30_000);
+  assert.ok(scene.alarms().includes('rebuild-stopped'), scene.alarms().join());
+  assert.match(scene.core.members.at(0).recovery?.stopped ?? '', /by force believes it/);
+  assert.ok((await world.until(world.v.stop())).ok);
+  scene.crash(false);
+  assert.equal((await world.until(world.tryAssemble(false))).ok, false);
+  assert.ok((await world.until(world.tryAssemble(true))).ok);
+  assert.equal(scene.core.dataInDoubt?.cause, 'forced');
+  await scene.until('optimal');
+  await scene.settle('by force');
+});
+
 /** d0 is lost before the resync: one chunk of one stripe exists only in its parity. */
 async function lostInDoubt(seed: number): Promise<Left> {
   const left = await leftInDoubt(seed, 5, 2);
