@@ -1,3 +1,5 @@
+/** A file system may fail at `close`, when all that was to be done with the file is done. */
+
 import assert from 'node:assert/strict';
 import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { open } from 'node:fs/promises';
