@@ -1,8 +1,9 @@
 /** What runs need of this machine: the tasks, the commands that they leave running, and a look at new drives. */
 
 import { existsSync } from 'node:fs';
-import { stat } from 'node:fs/promises';
-import type { RunTools } from '../control/runs/run-tools.ts';
+import { readdir, realpath, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { RunTools, WholeDrive } from '../control/runs/run-tools.ts';
 import { done, type Outcome, refuse } from '../core/problems.ts';
 import { contentOf } from '../engine/drive-commands.ts';
 import { readMemberMetadata } from '../engine/member-metadata.ts';
@@ -17,6 +18,7 @@ import { findDrive } from '../tasks/find-drive.ts';
 import { checkImage } from '../tasks/image.ts';
 import { taskFor } from '../tasks/open.ts';
 import { checkUnused, physicalDrive } from '../tasks/physical.ts';
+import { sidecarOf } from '../tasks/simulated.ts';
 
 /** A look at a drive reads a few places of it, one after the other. */
 const LOOK_BYTES = 2 * 1024 * 1024;
@@ -28,11 +30,19 @@ const READ_MS = 30_000;
 export function runTools(): RunTools {
   const context = systemContext();
   return {
-    placeOf,
+    placeOf: (path) => {
+      const nowhere = { identity: `path:${path}`, disk: null, file: null, fileDisk: null };
+      return within(LOOK_MS, placeOf(path), nowhere);
+    },
     wholeDrive: async (path) => {
       // Asked in a way that may hang, and left hanging: /sys is read at once only for what answers.
-      if (!(await answers(path))) return refuse('drive-no-answer', { path });
-      return physicalDrive(path, context);
+      const plain = await within<WholeDrive | 'no answer' | null>(
+        LOOK_MS,
+        plainImage(path),
+        'no answer',
+      );
+      if (plain === 'no answer') return refuse('drive-no-answer', { path });
+      return plain === null ? physicalDrive(path, context) : done(plain);
     },
     taskOf: (transport, request) => taskFor(transport, request, context),
     findDrive: (wanted, task) => findDrive(wanted, task, context),
@@ -52,17 +62,27 @@ export function runTools(): RunTools {
     },
     contentOf: contentOfDrive,
     memberAt,
-    checkUnused,
+    // Files are neither mounted nor held, and may hang.
+    checkUnused: (drive, ours) =>
+      drive.transport === 'image' ? done(undefined) : checkUnused(drive, ours),
   };
 }
 
-/** A path that leads nowhere answers, too. */
-async function answers(path: string): Promise<boolean> {
-  const looking = stat(path).then(
-    () => true,
-    () => true,
-  );
-  return within(LOOK_MS, looking, false);
+/**
+ * A file that is no image of a simulated drive is a drive of its own, as `physicalDrive` says. Nothing is asked for
+ * at once: what has just answered from a cache may hang the next time, and all of the control plane with it.
+ * Null: anything else, and what leads nowhere.
+ */
+async function plainImage(path: string): Promise<WholeDrive | null> {
+  try {
+    const real = await realpath(path);
+    if (!(await stat(real)).isFile()) return null;
+    const names = await readdir(dirname(real));
+    if (names.some((name) => name.endsWith(sidecarOf('')))) return null;
+    return { key: real, path: real, transport: 'image', parts: [real], sitsOn: [] };
+  } catch {
+    return null;
+  }
 }
 
 /** What hangs goes on hanging, and is not waited for: `late` is the answer then. */
