@@ -242,6 +242,9 @@ export class StripeLog {
    * until `apply` has answered. Then flush the members and call `releaseAll`.
    */
   async redo(apply: (images: readonly StripeImage[]) => Promise<Errno>): Promise<Errno> {
+    // What a kill left in the caches of the legs only, power would take in the middle of this. A leg that cannot flush is
+    // out, and still read.
+    if (this.#pending > 0) await this.#legs.flush();
     for (const pending of this.#found.pending) {
       const read = await readImages(this.#environment, this.#legs, pending);
       if (read === null) return EIO;

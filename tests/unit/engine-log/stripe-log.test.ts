@@ -121,6 +121,36 @@ test('images that were logged are redone after a crash, in order, as often as on
   await released.close();
 });
 
+test('killed before the flush of an image, and without power in the redo of it: it is redone again', async () => {
+  const world = new World(11);
+  const drives = legs(world);
+  const store = await format(world, drives);
+  const members = new Members();
+  let killed: TestDrive[] = [];
+  const [first] = drives as [TestDrive, ...TestDrive[]];
+  const flush = first.flush.bind(first);
+  first.flush = () => {
+    if (killed.length === 0) killed = drives.map((drive) => drive.afterKill(world));
+    return flush();
+  };
+  await writeStripe(store, members, { row: 1, value: 1 });
+  await store.close();
+  const again = await idleStore(world, killed);
+  assert.equal(again.stripes.pendingSegments, 1);
+  let left: TestDrive[] = [];
+  const redone = await again.stripes.redo(() => {
+    left = killed.map((drive) => drive.afterPowerCut(world));
+    return Promise.resolve(OK);
+  });
+  assert.equal(redone, OK);
+  await again.close();
+  for (const drive of left) {
+    const last = await idleStore(world, [drive]);
+    assert.equal(last.stripes.pendingSegments, 1);
+    await last.close();
+  }
+});
+
 test('one flush serves all calls that came together, and each call is in one piece', async () => {
   const world = new World(2);
   const store = await format(world, legs(world));
