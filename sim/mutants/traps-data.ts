@@ -155,7 +155,7 @@ export const dataTraps: readonly Mutant[] = [
     patches: [
       {
         file: 'src/engine/write.js',
-        find: 'if (got !== OK)\n                    return got;',
+        find: 'if (got !== OK)\n                return got;',
         replace: '',
       },
     ],

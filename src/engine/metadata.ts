@@ -222,7 +222,8 @@ export class Metadata {
       let labelled: Errno = spare === null ? OK : await durably(spare);
       // Of starts that die one after the other each could leave a superblock that no label knows; more than one step of
       // those looks like the work of somebody else.
-      const inOrder = this.#v.assembling;
+      // And on a drive without any label a power cut could keep the superblock of an open window alone.
+      const inOrder = this.#v.assembling || newest === null;
       if (inOrder && labelled === OK) labelled = await durably(turn);
       const writes = [inOrder || labelled !== OK ? Promise.resolve(labelled) : put(turn)];
       if (superblock !== null && labelled === OK) {
