@@ -53,6 +53,7 @@ export interface MemoryMediumOptions {
 
 export interface MediumSnapshot {
   readonly bytes: Uint8Array;
+  /** What a power cut leaves; the same array as `bytes` when all of it is flushed. */
   readonly stable: Uint8Array;
 }
 
@@ -214,7 +215,9 @@ export class MemoryMedium {
   }
 
   snapshot(): MediumSnapshot {
-    return { bytes: this.bytes.slice(), stable: this.stable.slice() };
+    const bytes = this.bytes.slice();
+    const isStable = Buffer.compare(bytes, this.stable) === 0;
+    return { bytes, stable: isStable ? bytes : this.stable.slice() };
   }
 
   restore(snapshot: MediumSnapshot): void {

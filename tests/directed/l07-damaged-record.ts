@@ -10,6 +10,7 @@ import { BLOCK_BYTES } from '../../src/base/units.ts';
 import { Scene } from '../unit/engine/scene.ts';
 import { type Case, type Enumeration, pairs } from './enumeration.ts';
 import { flip, type Images, imagesOf, type LoggedSegment, putBack, segmentsOn } from './inspect.ts';
+import { Prepared } from './prepared.ts';
 
 type Part = 'header' | 'payload';
 type Where = 'one leg' | 'every record, legs in turn' | 'both legs';
@@ -21,7 +22,7 @@ interface Logged {
   readonly segments: readonly LoggedSegment[];
 }
 
-const prepared = new Map<string, Promise<Logged>>();
+const prepared = new Prepared<Logged>();
 
 async function prepare(level: number, checkpointed: boolean): Promise<Logged> {
   const scene = await Scene.make(level, { seed: 70 + level, members: level === 1 ? 2 : 3 });
@@ -39,12 +40,8 @@ async function prepare(level: number, checkpointed: boolean): Promise<Logged> {
   return { scene, images: imagesOf(scene.world), segments };
 }
 
-function logged(level: number, checkpointed: boolean): Promise<Logged> {
-  const key = `${level} ${checkpointed}`;
-  const known = prepared.get(key) ?? prepare(level, checkpointed);
-  prepared.set(key, known);
-  return known;
-}
+const logged = (level: number, checkpointed: boolean): Promise<Logged> =>
+  prepared.of(`${level} ${checkpointed}`, () => prepare(level, checkpointed));
 
 /** Where a byte of this part lies on the leg; null: the segment has no payload. */
 function placeOf(segment: LoggedSegment, part: Part): number | null {

@@ -11,6 +11,7 @@ import { Scene } from '../unit/engine/scene.ts';
 import { levels } from './directed-life.ts';
 import { type Case, type Enumeration, pairs } from './enumeration.ts';
 import { type Images, imagesOf, labelOffsetsOn, putBack } from './inspect.ts';
+import { Prepared } from './prepared.ts';
 
 const states = ['direct', 'degraded', 'frozen', 'frozen, second failed'] as const;
 type State = (typeof states)[number];
@@ -30,7 +31,7 @@ interface Aged {
   readonly now: Images;
 }
 
-const prepared = new Map<string, Promise<Aged>>();
+const prepared = new Prepared<Aged>();
 
 async function prepare(level: number, state: State): Promise<Aged> {
   const scene = await Scene.make(level, { seed: 80 + level, members: 3 });
@@ -61,12 +62,8 @@ async function prepare(level: number, state: State): Promise<Aged> {
   return { scene, older, now: imagesOf(world) };
 }
 
-function aged(level: number, state: State): Promise<Aged> {
-  const key = `${level} ${state}`;
-  const known = prepared.get(key) ?? prepare(level, state);
-  prepared.set(key, known);
-  return known;
-}
+const aged = (level: number, state: State): Promise<Aged> =>
+  prepared.of(`${level} ${state}`, () => prepare(level, state));
 
 /** Reads what can be read, and brings everything back to optimal. */
 async function goOn(scene: Scene, now: Images, where: string): Promise<void> {
