@@ -204,6 +204,26 @@ export function nothingLeaks(scene: Scene, where: string): void {
   );
 }
 
+/**
+ * An orderly stop leaves nothing behind: no handle, no buffer, no timer. A drive that hangs keeps what was asked of it, and
+ * one that answers in hours as well.
+ */
+export function nothingIsLeft(scene: Scene, where: string): void {
+  const { machine, server } = scene;
+  const media = [...machine.media.values()];
+  if (scene.anySlow() || media.some((medium) => medium.isHung)) return;
+  const open = media.filter((medium) => medium.isOpen).map(({ path }) => path);
+  objectTo('leak', open.length > 0, () => `${where}: ${open.join(', ')} are still open`);
+  const { takenBytes, timers } = server;
+  objectTo(
+    'leak',
+    takenBytes > 0,
+    () => `${where}: ${takenBytes} bytes of buffers have not come back`,
+  );
+  objectTo('leak', timers > 0, () => `${where}: ${timers} timers are still set`);
+  scene.coverage.count('stops that left nothing behind');
+}
+
 /** More is taken than at rest before. What the log does by itself, or is asked to check, ends; a leak does not. */
 export const missesBuffers = ({ idleBytes, server }: Scene): boolean =>
   server.buffers.freeBytes < idleBytes - LOG_BUFFERS_BYTES;

@@ -12,6 +12,7 @@ export type Checker =
   | 'labels'
   | 'events'
   | 'leak'
+  | 'said'
   | 'start'
   | 'liveness'
   | 'bug';

@@ -66,11 +66,14 @@ async function inFork(scene: Scene, what: Probe, pool: Pool): Promise<void> {
   const overlay = what.kind === 'kill' && what.again.length === 0 ? overlayOf(scene) : null;
   crash(machine.media.values(), what.kind === 'power', what.fate);
   if (what.lose !== null) machine.at(what.lose).vanish();
+  let deaths = 0;
   for (const operations of what.again) {
-    const died = await dies(scene, pool, operations);
+    if (await dies(scene, pool, operations)) deaths++;
     crash(machine.media.values(), what.kind === 'power', what.fate);
-    if (died) scene.coverage.count('crashes during recovery');
   }
+  scene.coverage.count('crashes during recovery', deaths);
+  if (deaths > 0)
+    scene.coverage.hit(`C-3 recovery died ${deaths} times, ${what.kind}`, scene.state);
   const world = new World(plan.seed, scene.world.nowUs);
   const server = newServer(scene, world, pool);
   try {

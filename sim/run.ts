@@ -6,7 +6,14 @@
 import { SECTOR_BYTES } from '../src/base/units.ts';
 import type { Problem } from '../src/core/problems.ts';
 import { covers, coversCommand, harmOf } from './budget.ts';
-import { LabelWatch, missesBuffers, nothingLeaks, ParityWatch, readAll } from './checks.ts';
+import {
+  LabelWatch,
+  missesBuffers,
+  nothingIsLeft,
+  nothingLeaks,
+  ParityWatch,
+  readAll,
+} from './checks.ts';
 import { Coverage } from './coverage.ts';
 import { crash, fateOf, nothingKept } from './fate.ts';
 import { withoutTheWorld } from './guards.ts';
@@ -19,7 +26,9 @@ import { Pools } from './pools.ts';
 import { namesCopy, unreadable } from './probe.ts';
 import { Prober } from './prober.ts';
 import { Progress } from './progress.ts';
+import { everythingIsSaid } from './said.ts';
 import { Scene } from './scene.ts';
+import { scrub } from './scrub.ts';
 import { Stream } from './streams.ts';
 import { reappear, strikeDrive } from './trouble.ts';
 
@@ -233,6 +242,7 @@ class Run {
     await server.stop(() => scene.remember());
     if (!server.alive) return;
     scene.coverage.count('orderly restarts');
+    nothingIsLeft(scene, `stopped in step ${this.#step}`);
     scene.killServer();
     scene.oracle.crashed('kill');
     // With the process its last handles go, those of drives that hang among them.
@@ -349,6 +359,7 @@ class Run {
     this.#labels.look(scene, where);
     this.#parity.look(scene, where);
     nothingLeaks(scene, where);
+    everythingIsSaid(scene, where);
     scene.coverage.count('times at rest');
     scene.coverage.hit('everything looked at', scene.state);
     if (this.#options.probesAtRest) this.#prober.atRest(where);
@@ -420,31 +431,7 @@ class Run {
       return;
     }
     await this.#rest('brought back');
-    await this.#scrub();
-  }
-
-  async #scrub(): Promise<void> {
-    const scene = this.#scene;
-    const { volume } = scene.server;
-    const begun = await volume.startScrub(false);
-    if (!begun.ok) return;
-    for (let i = 0; i < 600; i++) {
-      await this.#pass(100_000);
-      const status = volume.scrubStatus();
-      if (status.ok && status.value.state !== 'running') break;
-    }
-    const status = volume.scrubStatus();
-    objectTo(
-      'liveness',
-      !status.ok || status.value.state !== 'done',
-      () => `the scrub does not end: ${JSON.stringify(status)}`,
-    );
-    const mismatches = status.ok ? status.value.mismatches : 0;
-    objectTo(
-      'parity',
-      mismatches > 0 && scene.oracle.tainted.size === 0,
-      () => `the scrub found ${mismatches} mismatches`,
-    );
+    await scrub(this.#scene, (us) => this.#pass(us));
   }
 
   #pass(us: number): Promise<void> {

@@ -57,6 +57,8 @@ export class Scene {
   /** Host requests that have not been answered, and those that have. */
   outstanding = 0;
   answered = 0;
+  /** When each drive that was pulled out was. */
+  readonly vanishedAtUs = new Map<string, number>();
   /** Above 0 a probe has the machine; what happens then is taken back. */
   forkDepth = 0;
   /** Free bytes of the pool when nothing was under way; −1: not known yet. */

@@ -12,6 +12,7 @@ import type { CreateRequest, EngineEnvironment } from '../src/engine/contract.ts
 import { createVolume } from '../src/engine/create.ts';
 import type { Volume } from '../src/engine/volume.ts';
 import type { BufferPool } from '../src/io/buffer-pool.ts';
+import type { Clock } from '../src/io/clock.ts';
 import type { Drive } from '../src/io/drive.ts';
 import { type Latency, SimDrive } from './drive.ts';
 import type { Machine } from './machine.ts';
@@ -44,6 +45,12 @@ export class Server {
   readonly buffers: BufferPool;
   readonly said: SaidEvent[] = [];
   alive = true;
+  /** When its volume came up. */
+  startedAtUs = Number.POSITIVE_INFINITY;
+  /** Timers that are set and have neither fired nor been taken back. */
+  timers = 0;
+  /** Bytes of the pool that nobody can ever have. */
+  readonly #unusableBytes: number;
   #volume: Volume | null = null;
   readonly #environment: EngineEnvironment;
 
@@ -53,11 +60,12 @@ export class Server {
     this.machine = machine;
     pool.buffers.reset();
     this.buffers = pool.buffers;
+    this.#unusableBytes = pool.buffers.sizeBytes - pool.buffers.freeBytes;
     const random = new Stream(world.seed, options.randomName);
     const identity = (path: string): string => machine.media.get(path)?.path ?? path;
     this.#environment = {
       ioName: 'memory',
-      clock: world.clock(() => this.alive),
+      clock: this.#counted(world.clock(() => this.alive)),
       buffers: pool.buffers,
       kernels: pool.kernels,
       random: (length) => random.bytes(length),
@@ -96,9 +104,50 @@ export class Server {
     return this.#volume;
   }
 
-  /** The state word of the volume, or what stands in its place. */
+  /** Bytes of buffers that somebody has. */
+  get takenBytes(): number {
+    return this.buffers.shareableBytes - this.#unusableBytes - this.buffers.freeBytes;
+  }
+
+  /**
+   * The state word of the volume, or what stands in its place. A second member that is out while one is away is a state of
+   * its own: that is when two faults have met.
+   */
   get state(): string {
-    return this.running ? this.volume.status().state : 'down';
+    if (!this.running) return 'down';
+    const { state } = this.volume.status();
+    const isWindow = state === 'frozen' || state === 'replaying';
+    return isWindow && this.#secondIsOut() ? `${state}, second failure` : state;
+  }
+
+  /** Besides the drive that is away, or coming back. */
+  #secondIsOut(): boolean {
+    const { members, window } = this.volume.core;
+    return members.slots.some(
+      ({ slot, state }) => slot !== window?.slot && (state === 'failed' || state === 'missing'),
+    );
+  }
+
+  #counted(clock: Clock): Clock {
+    return {
+      ...clock,
+      after: (delayMs, run) => {
+        let isSet = true;
+        const ended = (): void => {
+          if (isSet) this.timers--;
+          isSet = false;
+        };
+        this.timers++;
+        const takeBack = clock.after(delayMs, () => {
+          ended();
+          run();
+        });
+        return () => {
+          ended();
+          takeBack();
+        };
+      },
+    };
   }
 
   async create(request: Omit<CreateRequest, 'drivePaths' | 'logPaths'>): Promise<Outcome<Volume>> {
@@ -148,7 +197,10 @@ export class Server {
   }
 
   #take(outcome: Outcome<Volume>): Outcome<Volume> {
-    if (outcome.ok) this.#volume = outcome.value;
+    if (outcome.ok) {
+      this.#volume = outcome.value;
+      this.startedAtUs = this.world.nowUs;
+    }
     return outcome;
   }
 }

@@ -28,6 +28,7 @@ export function strikeDrive(scene: Scene, step: Trouble): void {
     }
     case 'vanish':
       scene.coverage.hit('F-14 vanishes', state);
+      scene.vanishedAtUs.set(step.path, scene.world.nowUs);
       return medium.vanish();
     case 'hang':
       scene.coverage.hit('F-10 hangs', state);
@@ -71,5 +72,6 @@ export function reappear(
     clone.restore(medium.image());
     scene.clones.set(clone.path, path);
   }
+  scene.vanishedAtUs.delete(path);
   medium.reappear();
 }

@@ -61,6 +61,8 @@ export class DeadlineDrive implements Drive {
   readonly #idle: Guarded[] = [];
   #checks = 0;
   #checking = false;
+  /** Takes back the check that is due next. */
+  #cancelCheck = (): void => {};
   #fenced = false;
   #closed: Promise<void> | null = null;
   #released: (() => void) | null = null;
@@ -171,7 +173,7 @@ export class DeadlineDrive implements Drive {
 
   #checkLater(): void {
     this.#checking = true;
-    this.#clock.after(this.#checkEveryMs, this.#check);
+    this.#cancelCheck = this.#clock.after(this.#checkEveryMs, this.#check);
   }
 
   #checkAll(): void {
@@ -204,6 +206,8 @@ export class DeadlineDrive implements Drive {
       this.#released = resolve;
     });
     await Promise.race([this.#inner.close(), fenced]);
+    // Until then an operation that hangs is found by it; a closed drive has none, and leaves no timer behind.
+    this.#cancelCheck();
   }
 
   #pin(operation: Guarded): void {

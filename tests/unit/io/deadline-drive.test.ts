@@ -167,6 +167,14 @@ test('a steady stream of operations is not mistaken for a hung one', async () =>
   assert.equal(drive.fenced, false);
 });
 
+test('a drive that was closed leaves no timer behind', async () => {
+  const { pool, clock, drive } = bench();
+  assert.equal(await drive.read(at(0), pool.take(4096, 'engine'), 4096), OK);
+  assert.equal(clock.timers, 1);
+  await drive.close();
+  assert.equal(clock.timers, 0);
+});
+
 test('a close that hangs is let go when the drive is fenced', async () => {
   const { medium, pool, clock, drive } = bench();
   const address = pool.take(4096, 'engine');

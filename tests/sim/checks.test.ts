@@ -1,0 +1,113 @@
+/**
+ * The checkers of the simulator that look at more than data: what is left behind by a stop, and what the status says. Each
+ * is shown a server with one thing wrong, and has to object.
+ */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Plan, Step } from '../../sim/plan.ts';
+import { type RunResult, runPlan } from '../../sim/run.ts';
+import { Ticker } from '../../src/engine/ticker.ts';
+import { Volume } from '../../src/engine/volume.ts';
+import { BufferPool } from '../../src/io/buffer-pool.ts';
+
+const KIB = 1024;
+const options = { eventsPerProbe: 0, probesAtRest: false, recoveryDeaths: 0, keepLines: 0 };
+
+const run = (steps: Step[]): Promise<RunResult> => {
+  const plan: Plan = {
+    seed: 1,
+    promise: 'covered',
+    config: {
+      level: 5,
+      members: 3,
+      chunkBytes: 8 * KIB,
+      memberBytes: 1088 * KIB,
+      legs: 2,
+      legBytes: 16 * 1024 * KIB,
+      blockBytes: 512,
+      latency: 'constant',
+      latencyUs: 50,
+      limits: { sweepBytesPerSecond: 0 },
+    },
+    steps,
+  };
+  return runPlan(plan, options);
+};
+
+const write: Step = { waitUs: 1_000_000, do: 'write', lba: 3, sectors: 9, fua: false };
+const stop: Step[] = [write, { waitUs: 1_000_000, do: 'restart' }];
+const gone: Step[] = [
+  write,
+  { waitUs: 0, do: 'vanish', path: 'd1' },
+  { waitUs: 0, do: 'vanish', path: 'leg3' },
+  { waitUs: 60_000_000, do: 'check' },
+];
+
+test('a stop leaves nothing behind, and what is out is said', async () => {
+  const { failure, coverage } = await run([...stop, ...gone]);
+  assert.equal(failure, null);
+  assert.equal(coverage.get('stops that left nothing behind'), 1);
+  assert.equal(coverage.get('alarms held against the drives'), 3);
+});
+
+test('a buffer that does not come back is a leak', async (t) => {
+  type Give = (this: BufferPool, address: number) => void;
+  const give = Object.getOwnPropertyDescriptor(BufferPool.prototype, 'give')?.value as Give;
+  let given = 0;
+  t.mock.method(BufferPool.prototype, 'give', function (this: BufferPool, address: number) {
+    if (++given !== 12) give.call(this, address);
+  });
+  const { failure } = await run(stop);
+  assert.match(`${failure?.checker}: ${failure?.message}`, /^leak: .* bytes of buffers/);
+});
+
+test('a task that goes on after a stop is a leak', async (t) => {
+  t.mock.method(Ticker.prototype, 'stop', () => Promise.resolve());
+  const { failure } = await run(stop);
+  assert.match(`${failure?.checker}: ${failure?.message}`, /^leak: .* timers are still set/);
+});
+
+test('a drive or a leg that is out without an alarm is objected to', async (t) => {
+  type Status = Volume['status'];
+  const status = Object.getOwnPropertyDescriptor(Volume.prototype, 'status')?.value as Status;
+  for (const code of ['drive-failed', 'leg-lost']) {
+    const mocked = t.mock.method(Volume.prototype, 'status', function (this: Volume) {
+      const said = status.call(this);
+      return { ...said, alarms: said.alarms.filter((alarm) => alarm.code !== code) };
+    });
+    const { failure } = await run(gone);
+    mocked.mock.restore();
+    assert.equal(failure?.checker, 'said', code);
+  }
+});
+
+test('a drive that is gone and called online is objected to', async (t) => {
+  type Status = Volume['status'];
+  const status = Object.getOwnPropertyDescriptor(Volume.prototype, 'status')?.value as Status;
+  t.mock.method(Volume.prototype, 'status', function (this: Volume) {
+    const said = status.call(this);
+    return { ...said, drives: said.drives.map((drive) => ({ ...drive, state: 'online' })) };
+  });
+  const { failure } = await run(gone);
+  assert.match(`${failure?.checker}: ${failure?.message}`, /^said: .*d1 is gone/);
+});
+
+test('two members out in a window is a state of its own', async () => {
+  const { failure, coverage } = await run([
+    write,
+    {
+      waitUs: 0,
+      do: 'open-window',
+      slot: 0,
+      purpose: 'firmware',
+      maxMs: 3_600_000,
+      onDoubleAbsence: 'wait',
+      waitMs: 500,
+    },
+    { waitUs: 1_000_000, do: 'fail', slot: 1 },
+    { waitUs: 1_000_000, do: 'kill', afterOperations: 0, downUs: 0 },
+  ]);
+  assert.equal(failure, null);
+  assert.deepEqual(coverage.asJson().hits['C-1 killed'], { 'frozen, second failure': 1 });
+});
