@@ -6,9 +6,9 @@ import type { Part } from './evidence.ts';
 import { fuzzPart } from './fuzz.ts';
 import { killPart } from './kill.ts';
 import { mutantsPart } from './mutants.ts';
-import { powerPart } from './power.ts';
+import { powerPart, prefixesPart } from './power.ts';
 import { simulatorPart } from './simulator.ts';
-import { exhaustivePart } from './simulator-modes.ts';
+import { exhaustivePart, failAtPart } from './simulator-modes.ts';
 import { syscallsPart } from './syscalls.ts';
 
 export const parts: readonly Part[] = [
@@ -16,9 +16,11 @@ export const parts: readonly Part[] = [
   fuzzPart,
   mutantsPart,
   powerPart,
+  prefixesPart,
   syscallsPart,
   drivesPart,
   directedPart,
   simulatorPart,
   exhaustivePart,
+  failAtPart,
 ];

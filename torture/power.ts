@@ -16,14 +16,15 @@ import type { Part, PartOptions, PartResult } from './evidence.ts';
 import { Checker, type Given, type Started, writeSparse } from './power-check.ts';
 import { Expectation, type Loss } from './power-expect.ts';
 import { Life, type LifeShape, volume } from './power-life.ts';
-import { away, type Story, stories } from './power-lives.ts';
+import { away, type Story, shortStories, stories } from './power-lives.ts';
 import type { Mark } from './power-record.ts';
 import { type Choice, cutsOf, lossyChoices, Replay } from './power-replay.ts';
 import { Tally } from './tally.ts';
 
-/** Shorter than this, a part samples the cuts of a few lives; longer, it takes every cut of each. */
-const everyCutFromSeconds = 600;
 const sampledCuts = 15;
+/** A life of which every cut is taken is a short one, and still has hundreds. */
+const shortLoad = 0.05;
+const everyCutSeconds = 420;
 const checkersAtOnce = 2;
 /** Every so many images the volume is also brought to rest, scrubbed and read again. */
 const settleEvery = 6;
@@ -33,21 +34,28 @@ const failuresKept = 5;
 
 export interface PowerLimits {
   readonly livesMax: number;
-  /** Cuts taken of each life, spread over it; infinite: every one, with more than one choice for each. */
+  /** Cuts taken of each life, spread over it; infinite: every one of a short life, as it is and with some of it lost. */
   readonly cutsOfLife: number;
 }
 
+/** Some cuts of many lives. */
 export const powerPart: Part = {
   name: 'power',
   weight: 3,
-  run: (options) => runPower(options, limitsFor(options.seconds)),
+  run: (options) =>
+    runPower(options, { livesMax: Number.POSITIVE_INFINITY, cutsOfLife: sampledCuts }),
 };
 
-/** Every cut of a few lives, or some cuts of many: with little time the second shows more. */
-const limitsFor = (seconds: number): PowerLimits => ({
-  livesMax: Number.POSITIVE_INFINITY,
-  cutsOfLife: seconds < everyCutFromSeconds ? sampledCuts : Number.POSITIVE_INFINITY,
-});
+/** Every cut of one. */
+export const prefixesPart: Part = {
+  name: 'prefixes',
+  weight: 1.5,
+  leastSeconds: everyCutSeconds,
+  run: async (options) => ({
+    ...(await runPower(options, { livesMax: 1, cutsOfLife: Number.POSITIVE_INFINITY })),
+    part: 'prefixes',
+  }),
+};
 
 export async function runPower(options: PartOptions, limits: PowerLimits): Promise<PartResult> {
   const tally = new Tally();
@@ -61,7 +69,8 @@ export async function runPower(options: PartOptions, limits: PowerLimits): Promi
     number++
   ) {
     // Every story once before any comes again; where to begin is chance.
-    const story = stories[(options.seed + number) % stories.length]!;
+    const told = Number.isFinite(limits.cutsOfLife) ? stories : shortStories;
+    const story = told[(options.seed + number) % told.length]!;
     const seed = random.u32();
     const run = new LifeRun({ ...options, ...limits }, tally, story, seed, until);
     try {
@@ -80,6 +89,8 @@ interface Cut {
   readonly mark: Mark;
   readonly choice: Choice;
   readonly lost: 'nothing' | 'member' | 'leg';
+  /** The same place has been taken as it is. */
+  readonly isAgain: boolean;
 }
 
 class LifeRun {
@@ -113,6 +124,7 @@ class LifeRun {
       memberBytes: memberMebi * 2 ** 20,
       chunkBytes: this.#random.pick([4096, 16_384, 65_536]),
       io: this.#random.pick(['uring', 'node'] as const),
+      loadShare: Number.isFinite(options.cutsOfLife) ? 1 : shortLoad,
     };
     const { members, io } = this.#shape;
     this.name = `seed ${options.seed}, life ${seed} (${story.name}; RAID ${level} of ${members}, ${io})`;
@@ -171,6 +183,8 @@ class LifeRun {
           if (performance.now() > this.#until) break;
           replay.advance(cut.place);
           places.add(cut.place);
+          // With nothing to lose it is the prefix as it is, and that has been looked at.
+          if (cut.isAgain && cut.lost === 'nothing' && replay.unflushed === 0) continue;
           await this.#check(checker, life, expectation, cut, replay);
         }
       } finally {
@@ -179,6 +193,8 @@ class LifeRun {
     };
     await Promise.all(Array.from({ length: checkersAtOnce }, (_, index) => work(index)));
     this.#tally.count('power-cut prefixes', places.size);
+    if (places.size > 1 && places.size === cutsOf(recording.entries).length)
+      this.#tally.count('lives started on every prefix');
     const seconds = (performance.now() - startedMs) / 1000;
     const rate = (this.#images / seconds).toFixed(1);
     this.#options.say(
@@ -207,9 +223,10 @@ class LifeRun {
       }
       const random = this.#random;
       if (isEvery) {
-        cuts.push({ place, mark, choice: 'all', lost: 'nothing' });
+        cuts.push({ place, mark, choice: 'all', lost: 'nothing', isAgain: false });
       }
-      const choice = random.chance(0.15) ? 'all' : random.pick(lossyChoices);
+      const isWhole = !isEvery && random.chance(0.15);
+      const choice = isWhole ? 'all' : random.pick(lossyChoices);
       const dice = random.below(10);
       const lost =
         dice < 2 && mark.lost !== 'no'
@@ -217,7 +234,7 @@ class LifeRun {
           : dice === 9 && mark.isLegOut !== true
             ? 'leg'
             : 'nothing';
-      cuts.push({ place, mark, choice, lost });
+      cuts.push({ place, mark, choice, lost, isAgain: isEvery });
     }
     return cuts;
   }

@@ -3,7 +3,14 @@
 import { table } from './report-tables.ts';
 
 /** The parts that the promises below name. */
-export const partsNamed: readonly string[] = ['simulator', 'kill', 'power', 'drives'];
+export const partsNamed: readonly string[] = [
+  'simulator',
+  'kill',
+  'power',
+  'prefixes',
+  'exhaustive',
+  'drives',
+];
 
 export const promises: readonly string[] = [
   '',
@@ -20,7 +27,7 @@ export const promises: readonly string[] = [
       [
         'P2',
         'An acknowledged write survives `kill -9`; with FUA or before an acknowledged flush also a power cut.',
-        'kill: the built server is killed under load. power: it is started on every prefix of the writes that its drives received, with un-flushed ones dropped. simulator: both, at every drive operation.',
+        'kill: the built server is killed under load. prefixes: it is started on every prefix of the writes that its drives received in a short life, and again with un-flushed ones dropped; power: on some prefixes of many lives. exhaustive: both, at every drive operation of short lives of the engine in the simulator.',
       ],
       [
         'P3',
@@ -40,7 +47,7 @@ export const promises: readonly string[] = [
       [
         'P6',
         'Every unhealthy condition is visible in status within a second of its detection.',
-        'simulator: states and alarms at quiet points, on the virtual clock.',
+        'simulator: at quiet points the status and its alarms are held against the drives themselves, on the virtual clock.',
       ],
       [
         'P7',
