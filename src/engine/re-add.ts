@@ -83,12 +83,34 @@ function takeBack(v: VolumeCore, member: Member, drive: Drive, found: MemberMeta
   return true;
 }
 
-/** One that was not complete when it was lost misses more than the bitmap says. */
+/** One that was not complete when it was lost, or was wrong when it was compared, misses more than the bitmap says. */
 export const hasMissedWhatIsMarked = (
   v: VolumeCore,
-  { eventsAtChange }: Member,
+  { eventsAtChange, reasonCode }: Member,
   superblock: Superblock,
 ): boolean =>
+  reasonCode !== 'verify-mismatch' &&
   wasComplete(superblock) &&
   superblock.events >= v.intent.eventsCleared &&
   isAsItLeft(superblock, eventsAtChange);
+
+/**
+ * The drive of a window was compared and is wrong. Whatever becomes of the window: should the volume go on without it, the
+ * bitmap says what it missed, not what is wrong on it. On record before whoever brought it is told.
+ */
+export async function distrust(v: VolumeCore, member: Member): Promise<void> {
+  member.reason = DISAGREES;
+  member.reasonCode = 'verify-mismatch';
+  await v.metadata.commit();
+  await v.members.settled();
+}
+
+/** A volume goes on without it, from the freeze on. */
+export function leaveBehind(member: Member, frozenEvents: number): void {
+  const isWrong = member.reasonCode === 'verify-mismatch';
+  member.reason = isWrong ? DISAGREES : 'did not come back in time';
+  if (!isWrong) member.reasonCode = 'expired';
+  member.eventsAtChange = frozenEvents;
+}
+
+const DISAGREES = 'it does not agree with the volume';

@@ -35,6 +35,7 @@ import type { LogStore } from './log/log-store.ts';
 import { refreshLogRecord } from './log-setup.ts';
 import { setMemberState } from './member-state.ts';
 import { bit, bitCount, type Member } from './members.ts';
+import { distrust, leaveBehind } from './re-add.ts';
 import { rebuildFrozen, startRebuildOfSpare } from './rebuild.ts';
 import { replay } from './replayer.ts';
 import { startScrub } from './resync.ts';
@@ -238,6 +239,7 @@ export class WindowRunner {
       setMemberState(v.members, member, 'rejected');
       await drive.close();
       tellWindow(v, 'drive-rejected');
+      if (accepted.problem.code === 'window-verify-mismatch') await distrust(v, member);
       v.emit(
         'drive-refused',
         'warning',
@@ -404,9 +406,7 @@ export class WindowRunner {
           'rules 2 and 3: no thaw with a second member absent',
         );
         const absent = v.members.at(window.slot);
-        absent.reason = 'did not come back in time';
-        absent.reasonCode = 'expired';
-        absent.eventsAtChange = window.frozenEvents;
+        leaveBehind(absent, window.frozenEvents);
         setMemberState(v.members, absent, 'thawed');
       }
       tellWindow(v, event);
