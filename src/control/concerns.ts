@@ -32,7 +32,11 @@ export function withConcerns(status: VolumeStatus, concerns: readonly Concern[])
   const isWell = status.alarms.every(({ severity }) => severity === 'info');
   // What is under way by itself comes before what the volume, which does not know of it, advises to do by hand.
   const goesOn = concerns.find(({ alarm }) => alarm === null)?.next;
-  const said = isWell ? concerns[0]!.next : goesOn && goesOn + byHand(status.story.next);
+  const said = isWell
+    ? concerns[0]!.next
+    : goesOn
+      ? goesOn + byHand(status.story.next)
+      : waitsInstead(status, concerns);
   const next = status.state === 'halted' ? '' : (said ?? '');
   const instead = concerns.find(({ insteadOfClose }) => insteadOfClose)?.insteadOfClose;
   const own =
@@ -42,6 +46,16 @@ export function withConcerns(status: VolumeStatus, concerns: readonly Concern[])
     alarms: [...own, ...concerns.flatMap(({ alarm }) => alarm ?? [])],
     story: next === '' ? status.story : { ...status.story, next },
   };
+}
+
+/** Only the drive of the window is out: why its run waits says more than that its window is to be closed. */
+function waitsInstead(
+  { drives, story }: VolumeStatus,
+  concerns: readonly Concern[],
+): string | undefined {
+  const isOut = drives.some(({ state }) => state === 'failed' || state === 'missing');
+  if (isOut || !story.next.includes('locum window close')) return undefined;
+  return concerns.find(({ alarm }) => alarm?.code === 'run-waiting')?.next;
 }
 
 /** What is left to do by hand while a run goes on: it closes its windows itself, and may refuse that somebody else does. */

@@ -42,6 +42,8 @@ export interface RunFacts {
   readonly takenBack: boolean;
   /** It came back blank and was made from the frozen volume. */
   readonly rebuilt: boolean;
+  /** Where the new drive of a replacement was expected; null: brought by hand. */
+  readonly newPath: string | null;
 }
 
 export interface Verdict {
@@ -199,8 +201,11 @@ function diagnostics(facts: RunFacts): Verdict {
   return failed(facts);
 }
 
-function replacement({ path, volume, rebuilt }: RunFacts): Verdict {
-  if (rebuilt) return verdict('done', 'The drive was replaced and rebuilt.');
+function replacement({ path, volume, rebuilt, newPath }: RunFacts): Verdict {
+  if (rebuilt) {
+    const by = newPath === null ? '' : ` by ${newPath}`;
+    return verdict('done', `${path} was replaced${by} and rebuilt.`);
+  }
   return verdict(
     'not-applied',
     `The drive that came back is the one that left: ${path}.`,

@@ -29,7 +29,8 @@ export function planWindow(v: VolumeCore, request: WindowRequest): Outcome<Windo
   if (v.window === null) check('WP001', 'No other window is open', 'pass');
   else {
     const reason = `a window on ${driveOf(v.window)} is ${v.window.state}`;
-    check('WP001', 'No other window is open', 'block', reason, `locum window close ${v.name}`);
+    const fix = `\`locum window show ${v.name}\` tells whether its run ends it by itself; else: locum window close ${v.name}`;
+    check('WP001', 'No other window is open', 'block', reason, fix);
   }
 
   if (v.mode === 'halted') {

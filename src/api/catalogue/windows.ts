@@ -28,7 +28,7 @@ export const windowsPart = {
   'window-verify-mismatch': entry(
     refused,
     '{path} does not agree with the frozen volume[: {stripes} stripes differ]. It was not taken in; nothing is lost, the window is still open.',
-    'With the other drives complete, `locum window close --rebuild` rebuilds it from the frozen volume. ' +
+    'With the other drives complete, `locum window close {volume} --rebuild` rebuilds it from the frozen volume. ' +
       'Otherwise bring the right drive.',
   ),
   'window-drive-absent': entry(

@@ -154,8 +154,22 @@ async function followReplay(run: Runner): Promise<RunEvent> {
     run.changed();
   }
   await run.endStep(step, 'done');
+  await askNewDrive(run);
   await run.endStep(await run.step('close'), 'done');
   return 'replayed';
+}
+
+/** For the record: which drive has the place of the one that was replaced. A silent one is in use all the same. */
+async function askNewDrive(run: Runner): Promise<void> {
+  const { record, world } = run;
+  const { newDrivePath } = record.request.task;
+  if (newDrivePath === null || record.recallWhy !== null || record.report.rehearsal) return;
+  const whole = await run.during(world.tools.wholeDrive(newDrivePath));
+  if (!whole.ok) return;
+  const { path, transport } = whole.value;
+  const task = world.tools.taskOf(transport, record.request.task);
+  const facts = await run.during(task.probe({ path, transport, environment: {} }));
+  if (facts.ok) record.report.after = facts.value;
 }
 
 /** An empty sentence: it goes on, and nobody has to do anything. */

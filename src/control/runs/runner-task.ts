@@ -14,7 +14,7 @@ import {
 import type { RunEvent } from '../../core/machines/run.ts';
 import { capital } from '../../core/machines/volume-facts.ts';
 import type { Problem } from '../../core/problems.ts';
-import type { RunStep, StepReport } from '../../core/run-report.ts';
+import type { RunReport, RunStep, StepReport } from '../../core/run-report.ts';
 import type { CommandResult, StepControl } from '../../tasks/task.ts';
 import { notStarted, TRIES_TO_ASK } from './before-step.ts';
 import { windowRequestOf } from './run-plan.ts';
@@ -398,10 +398,25 @@ async function sayWhatIsWrong(
     step.note = saidOfDiffer(answer);
     await run.waits(
       `What answers at ${path} is not the drive that left, or not as it left: ${step.note}.`,
-      `It is not taken back, and the volume is safe in its window. Bring the drive that left (serial ${report.before?.serial ?? ''}); ${close}`,
+      `It is not taken back, and the volume is safe in its window. ${insteadOf(answer, report, close)}`,
     );
   }
 }
+
+/** The drive that left and has another shape is not to be fetched from anywhere: it is here. */
+function insteadOf({ what }: FactsDiffer, { before, volumes }: RunReport, close: string): string {
+  if (what === 'serial' || what === 'model')
+    return `Bring the drive that left (serial ${before?.serial ?? ''}); ${close}`;
+  return (
+    `Undo the change of ${saidOfShape[what]}, and it is taken back by itself; ` +
+    `or take another one in its place: \`locum window close ${volumes[0]} --drive PATH --rebuild\`.`
+  );
+}
+
+const saidOfShape = {
+  capacity: 'capacity (host protected area, over-provisioning)',
+  'block-size': 'block size',
+} as const;
 
 async function readTest(run: Runner): Promise<void> {
   const { record, world } = run;

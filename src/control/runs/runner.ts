@@ -372,6 +372,7 @@ export class Runner {
       unread: record.unread ?? '',
       thawed: record.thawed,
       takenBack: record.takenBack,
+      newPath: request.task.newDrivePath,
       rebuilt: this.sights.some(
         (sight) => sight.state === 'returned' && sight.report.outcome === 'rebuilt',
       ),

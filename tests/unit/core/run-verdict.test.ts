@@ -40,6 +40,7 @@ const base: RunFacts = {
   thawed: false,
   takenBack: false,
   rebuilt: false,
+  newPath: null,
 };
 
 const cases: [string, Partial<RunFacts>, string, RegExp][] = [
@@ -130,6 +131,12 @@ const cases: [string, Partial<RunFacts>, string, RegExp][] = [
   ['a reset that failed', { purpose: 'reset', task: bad }, 'failed', /said no/],
   ['a reset that never was', { purpose: 'reset', task: null }, 'failed', /did not say/],
   ['replaced', { purpose: 'replacement', task: null, rebuilt: true }, 'done', /replaced and re/],
+  [
+    'replaced by a new one that was named',
+    { purpose: 'replacement', task: null, rebuilt: true, newPath: '/dev/new' },
+    'done',
+    /replaced by \/dev\/new and rebuilt/,
+  ],
   ['replaced by itself', { purpose: 'replacement', task: null }, 'not-applied', /one that left/],
   ['a command that replaces', { purpose: 'replacement', task: bad }, 'failed', /said no/],
   [

@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { withConcerns } from '../../../../src/control/concerns.ts';
 import type { VolumeStatus } from '../../../../src/core/status.ts';
 import { Machine } from './machine.ts';
 
@@ -45,6 +46,28 @@ test('a drive that answers as another one: an alarm, and the next step, until it
   assert.equal((await machine.ended(id)).outcome, 'done');
   const { story } = await machine.status('tank');
   assert.equal(story.next, 'Nothing to do.');
+});
+
+test('a run waits, and then the log is filling up: what is next is still what it waits for', async (t) => {
+  const machine = await Machine.boot(t);
+  const [, path] = await machine.create('tank', 5);
+  const { id, gate } = await machine.runUpTo('activate');
+  const drive = machine.tools.drive(path!);
+  const { capacityBytes } = drive;
+  drive.capacityBytes = 4_096;
+  gate.open();
+  const run = await machine.untilRun(id, ({ state }) => state === 'waiting');
+  assert.match(run.next, /Undo the change of capacity.* window close tank --drive PATH --rebuild/);
+  const log = { code: 'log-70', severity: 'warning', message: 'The log is 76 % full.' } as const;
+  const close = 'When the drive is ready: locum window close tank --wait';
+  const { alarms, story, ...rest } = await machine.status('tank');
+  const said = withConcerns(
+    { ...rest, alarms: [log], story: { ...story, next: close } },
+    alarms.map((alarm) => ({ alarm, next: run.next })),
+  );
+  assert.equal(said.story.next, run.next);
+  drive.capacityBytes = capacityBytes;
+  await machine.ended(id);
 });
 
 test('worse than a run that waits: the volume itself says what is next', async (t) => {

@@ -366,6 +366,9 @@ test('replacement: the new drive is blank, is rebuilt from the frozen volume and
   await machine.writeSome('tank', 30);
   const run = await machine.ended(id);
   assert.equal(run.outcome, 'done', JSON.stringify(run, null, 1));
+  assert.match(run.sentence, /tank-d1 was replaced by \/dev\/new and rebuilt/);
+  assert.equal(run.before?.serial, `S-${drives[1]}`);
+  assert.equal(run.after?.serial, 'S-/dev/new', 'who has its place is on record');
   const status = await machine.status('tank');
   assert.equal(status.drives[1]?.path, '/dev/new');
   await machine.verify('tank');
