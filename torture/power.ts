@@ -23,8 +23,8 @@ import { Tally } from './tally.ts';
 
 const sampledCuts = 15;
 /** A life of which every cut is taken is a short one, and still has hundreds. */
-const shortLoad = 0.05;
-const everyCutSeconds = 420;
+const shortLoad = 0.02;
+const everyCutSeconds = 600;
 const checkersAtOnce = 2;
 /** Every so many images the volume is also brought to rest, scrubbed and read again. */
 const settleEvery = 6;
@@ -118,13 +118,15 @@ class LifeRun {
     this.#seed = seed;
     this.#until = until;
     const level = this.#random.pick(story.levels);
+    const isShort = !Number.isFinite(options.cutsOfLife);
+    const more = isShort ? 0 : this.#random.below(level === 1 ? 2 : 3);
     this.#shape = {
       level,
-      members: level === 1 ? 2 + this.#random.below(2) : 3 + this.#random.below(3),
+      members: (level === 1 ? 2 : 3) + more,
       memberBytes: memberMebi * 2 ** 20,
       chunkBytes: this.#random.pick([4096, 16_384, 65_536]),
       io: this.#random.pick(['uring', 'node'] as const),
-      loadShare: Number.isFinite(options.cutsOfLife) ? 1 : shortLoad,
+      loadShare: isShort ? shortLoad : 1,
     };
     const { members, io } = this.#shape;
     this.name = `seed ${options.seed}, life ${seed} (${story.name}; RAID ${level} of ${members}, ${io})`;
@@ -193,8 +195,11 @@ class LifeRun {
     };
     await Promise.all(Array.from({ length: checkersAtOnce }, (_, index) => work(index)));
     this.#tally.count('power-cut prefixes', places.size);
-    if (places.size > 1 && places.size === cutsOf(recording.entries).length)
-      this.#tally.count('lives started on every prefix');
+    if (!Number.isFinite(this.#options.cutsOfLife)) {
+      const all = cutsOf(recording.entries).length;
+      if (places.size === all) this.#tally.count('lives started on every prefix');
+      else this.#tally.notCovered(`Of a life of ${all} prefixes ${places.size} had their turn.`);
+    }
     const seconds = (performance.now() - startedMs) / 1000;
     const rate = (this.#images / seconds).toFixed(1);
     this.#options.say(

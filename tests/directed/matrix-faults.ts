@@ -20,6 +20,16 @@ export type Fault = (typeof faults)[number];
 const badSectors = (level: number) =>
   ({ offset: MIB + (level === 1 ? 384 : 48) * KIB, lengthBytes: 4 * KIB, errno: EIO }) as const;
 
+/** Where a member cannot be read after this fault; null: everywhere it can. */
+export function badOf(
+  fault: Fault,
+  level: number,
+): { path: string; from: number; to: number } | null {
+  if (fault !== 'bad sectors on another member') return null;
+  const { offset, lengthBytes } = badSectors(level);
+  return { path: pathOfY(level), from: offset, to: offset + lengthBytes };
+}
+
 /** The drive that a state is about: the one that is away, returning, rebuilt, or was failed. */
 const driveOf = (state: State): string => (state === 'rebuilding' ? 'new' : X);
 

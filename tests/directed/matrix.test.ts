@@ -3,9 +3,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { EIO } from '../../src/base/errno.ts';
-import { closeRequest, type Scene, SMALL_MEMBER_BYTES } from '../unit/engine/scene.ts';
+import type { VolumeOffset } from '../../src/base/units.ts';
+import { SECTOR } from '../unit/engine/flat-model.ts';
+import { closeRequest, type Scene } from '../unit/engine/scene.ts';
 import { type Outcome, outcomeOf } from './matrix.ts';
-import { befall, type Fault, faults, putRight } from './matrix-faults.ts';
+import { badOf, befall, type Fault, faults, putRight } from './matrix-faults.ts';
 import { inState, matrixLevels, type State, states, X } from './matrix-states.ts';
 
 /** Writes that may be held or refused; time for everything that runs to notice. */
@@ -30,14 +32,56 @@ async function returned(scene: Scene): Promise<void> {
   if (scene.core.mode !== 'frozen') return;
   const { media } = scene.world;
   const gone = media.get(X)?.isVanished === true;
-  const drivePath = gone ? scene.world.medium('blank', SMALL_MEMBER_BYTES) : null;
+  const { sizeBytes } = scene.world.at(X);
+  const drivePath = gone ? scene.world.medium('blank', sizeBytes) : null;
   if (drivePath) scene.world.drivePaths.push(drivePath);
   const closed = await scene.world.until(scene.world.v.closeWindow(closeRequest({ drivePath })));
   assert.ok(closed.ok, JSON.stringify(closed));
   await scene.closed();
 }
 
-const judges: Record<Outcome, (scene: Scene, where: string) => Promise<void>> = {
+/** What cannot be read of a member. */
+interface Bad {
+  readonly path: string;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Worked out from who is there and where it is bad, not from what the engine answers. */
+function needsMoreThanThereIs(scene: Scene, bad: Bad | null, sector: number): boolean {
+  const { geometry, members, log, mode, intent, dataInDoubt } = scene.core;
+  if (mode === 'frozen' && log?.overlay.anyIn(sector, 1) === true) return false;
+  const offset = (sector * SECTOR) as VolumeOffset;
+  const stripe = geometry.stripeOf(offset);
+  const inMember = stripe * geometry.chunkBytes + geometry.columnOf(offset);
+  const out = members.slots.map(({ state, path, layout }) => {
+    const at = (layout?.dataOffset ?? 0) + inMember;
+    const isBad = bad !== null && path === bad.path && bad.from <= at && at < bad.to;
+    return state !== 'online' || isBad;
+  });
+  if (geometry.level.mirrored) return out.every((each) => each);
+  if (out[geometry.dataSlot(stripe, geometry.indexOf(offset))] !== true) return false;
+  const isDoubtful = dataInDoubt !== null && intent.bits.get(intent.firstRegion(stripe));
+  return isDoubtful || out.filter((each) => each).length > 1;
+}
+
+/** Exactly what needs more than there is has an error, and something of both kinds is there. How much. */
+async function heldExactly(scene: Scene, where: string, bad: Bad | null): Promise<number> {
+  const refused: number[] = [];
+  const expected: number[] = [];
+  for (let sector = 0; sector < scene.model.sectors; sector++) {
+    const { errno, data } = await scene.world.until(scene.world.read(sector * SECTOR, SECTOR));
+    if (errno === 0) scene.model.check(sector, data, where);
+    else refused.push(sector);
+    if (needsMoreThanThereIs(scene, bad, sector)) expected.push(sector);
+  }
+  assert.deepEqual(refused, expected, `${where}: the sectors that are refused`);
+  assert.ok(refused.length > 0, `${where}: nothing needs both`);
+  assert.ok(refused.length < scene.model.sectors, `${where}: nothing is answered`);
+  return refused.length;
+}
+
+const judges: Record<Outcome, (scene: Scene, where: string, bad: Bad | null) => Promise<void>> = {
   whole: async (scene, where) => {
     for (let i = 0; i < 60 && scene.core.mode === 'replaying'; i++) await scene.world.pass(500);
     await scene.check(where);
@@ -49,18 +93,21 @@ const judges: Record<Outcome, (scene: Scene, where: string) => Promise<void>> = 
     await scene.check(where);
     await settled(scene, where);
   },
-  held: async (scene, where) => {
-    const before = await scene.checkWhatAnswers(where);
-    assert.ok(before > 0, `${where}: nothing needs both`);
-    assert.ok(before < scene.model.sectors, `${where}: nothing is answered`);
+  held: async (scene, where, bad) => {
+    await heldExactly(scene, where, bad);
     for (const medium of scene.world.media.values()) medium.reappear();
     await scene.world.pass(40_000);
     await returned(scene);
     await settled(scene, where);
   },
-  errors: async (scene, where) => {
-    const lost = await scene.checkWhatAnswers(where);
-    assert.ok(lost > 0 && lost < scene.model.sectors, `${where}: ${lost} sectors are errors`);
+  'held, errors': async (scene, where, bad) => {
+    await heldExactly(scene, where, bad);
+    await returned(scene);
+    await judges.errors(scene, `${where}, the drive is back`, bad);
+    await settled(scene, `${where}, written anew`);
+  },
+  errors: async (scene, where, bad) => {
+    const lost = await heldExactly(scene, where, bad);
     // No others join them: neither quiet nor a restart makes anything up.
     scene.crash(false);
     await scene.world.assemble();
@@ -68,20 +115,20 @@ const judges: Record<Outcome, (scene: Scene, where: string) => Promise<void>> = 
     await scene.put(0, scene.model.sectors);
     await scene.check(`${where}, written anew`);
   },
-  around: async (scene, where) => {
+  around: async (scene, where, bad) => {
     for (let i = 0; i < 40 && scene.core.rebuildJob?.running === true; i++)
       await scene.world.pass(2_000);
     assert.ok(scene.alarms().includes('bad-blocks'), `${where}: ${scene.recent}`);
-    await judges.errors(scene, where);
+    await judges.errors(scene, where, bad);
     await settled(scene, `${where}, written anew`);
     assert.ok(!scene.alarms().includes('bad-blocks'), where);
   },
-  halted: async (scene, where) => {
+  halted: async (scene, where, bad) => {
     assert.equal(scene.state, 'halted', `${where}: ${scene.recent}`);
     const { errno } = await scene.world.until(scene.world.read(0, 512));
     assert.equal(errno, EIO);
     await putRight(scene);
-    await judges.whole(scene, `${where}, with the drives back`);
+    await judges.whole(scene, `${where}, with the drives back`, bad);
   },
 };
 
@@ -90,13 +137,14 @@ async function cell(level: number, state: State, fault: Fault, outcome: Outcome)
   const scene = await inState(level, state);
   await befall[fault](scene, state, level);
   await goOn(scene);
-  await judges[outcome](scene, where);
+  await judges[outcome](scene, where, badOf(fault, level));
 }
 
 const what: Record<Outcome, string> = {
   whole: 'nothing is lost',
   'no window': 'no window, nothing is lost',
   held: 'held until the drive is back, nothing is lost',
+  'held, errors': 'held until the drive is back, then exactly what is nowhere is an error',
   errors: 'exactly what is nowhere is an error',
   around:
     'the rebuild goes around it, exactly what is nowhere is an error until it is written anew',

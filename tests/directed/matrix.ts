@@ -5,6 +5,7 @@
  *   whole     nothing is lost and nothing is refused: all of it reads right, writes go on, optimal in the end
  *   no window the freeze is given up, and the rest is as `whole`
  *   held      what needs both drives, and only that, is answered with an error (or waits); the return brings all of it back
+ *   held, errors  as `held`, and as `errors` once the drive is back: what is bad on one and was on the other
  *   errors    exactly the sectors that exist nowhere any more are errors, nothing is wrong, everything else goes on
  *   around    as `errors`; the rebuild goes around them, and ends by itself once they were written anew
  *   halted    host I/O is refused, nothing is touched; with the drives back everything acknowledged is there
@@ -13,7 +14,14 @@
 import type { Fault } from './matrix-faults.ts';
 import type { State } from './matrix-states.ts';
 
-export type Outcome = 'whole' | 'no window' | 'held' | 'errors' | 'around' | 'halted';
+export type Outcome =
+  | 'whole'
+  | 'no window'
+  | 'held'
+  | 'held, errors'
+  | 'errors'
+  | 'around'
+  | 'halted';
 
 const matrix: Record<State, Partial<Record<Fault, Outcome>>> = {
   optimal: {
@@ -32,11 +40,14 @@ const matrix: Record<State, Partial<Record<Fault, Outcome>>> = {
     'power cut': 'whole',
     'bad sectors on another member': 'whole',
   },
+  // Stripes are not in the log first here: parity that a crash left in doubt makes nothing of a chunk that is then lost.
   resyncing: {
+    'another member is lost': 'errors',
     'one log leg is lost': 'whole',
     'no log leg takes writes': 'whole',
     kill: 'whole',
     'power cut': 'whole',
+    'bad sectors on another member': 'whole',
   },
   degraded: {
     'another member is lost': 'halted',
@@ -90,10 +101,13 @@ const matrix: Record<State, Partial<Record<Fault, Outcome>>> = {
     'no log leg takes writes': 'held',
     kill: 'held',
     'power cut': 'held',
+    'bad sectors on another member': 'held, errors',
   },
   returning: {
     'another member is lost': 'whole',
+    'the drive itself is lost for good': 'whole',
     'one log leg is lost': 'whole',
+    'no log leg takes writes': 'whole',
     kill: 'whole',
     'power cut': 'whole',
     'bad sectors on another member': 'whole',
@@ -111,14 +125,18 @@ const matrix: Record<State, Partial<Record<Fault, Outcome>>> = {
     'another member is lost': 'halted',
     'the drive itself is lost for good': 'halted',
     'one log leg is lost': 'whole',
+    'no log leg takes writes': 'whole',
     kill: 'whole',
     'power cut': 'whole',
+    'bad sectors on another member': 'errors',
   },
   thawing: {
     'another member is lost': 'halted',
     'one log leg is lost': 'whole',
+    'no log leg takes writes': 'whole',
     kill: 'whole',
     'power cut': 'whole',
+    'bad sectors on another member': 'errors',
   },
 };
 
@@ -130,10 +148,16 @@ const mirrorOfTwo: Partial<Record<State, Partial<Record<Fault, Outcome>>>> = {
   'frozen, one failed': { kill: 'whole', 'power cut': 'whole' },
 };
 
+/** Copies need no parity, and the member that is lost held nothing but parity in levels 3 and 4. */
+const withoutDoubt: readonly number[] = [1, 3, 4];
+
 /** undefined: there is no such cell. */
 export function outcomeOf(level: number, state: State, fault: Fault): Outcome | undefined {
+  const isDoubt = state === 'resyncing' && fault === 'another member is lost';
+  if (isDoubt && withoutDoubt.includes(level)) return 'whole';
   if (level !== 1) return matrix[state][fault];
   // The other member is the one that has failed already.
+  if (fault.endsWith('another member') && state.endsWith('one failed')) return undefined;
   if (fault === 'another member is lost' && state.endsWith('one failed')) return undefined;
   return mirrorOfTwo[state]?.[fault] ?? matrix[state][fault];
 }
