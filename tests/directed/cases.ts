@@ -34,6 +34,12 @@ const matrixOf = held(
 );
 const crashPoints = held('unit/engine/crash-points', 'RAID ${level}, ${what}: ${how}${twice ?');
 
+const runs = (...titles: string[]): HeldBy[] => held('unit/control/runs/runs', ...titles);
+const flashed = (title: string): HeldBy[] => held('e2e/runs', title);
+const rollout = (...titles: string[]): HeldBy[] => held('unit/control/rollouts/rollout', ...titles);
+const restarted = (...titles: string[]): HeldBy[] =>
+  held('unit/control/rollouts/restart', ...titles);
+
 const opened = (title: string): HeldBy[] => held('directed/window-open', title);
 const ended = (title: string): HeldBy[] => held('directed/window-end', title);
 
@@ -231,9 +237,11 @@ export const openWindow: readonly WindowCase[] = [
         'unit/engine/window',
         'a window that expires with a second drive failed holds on and never thaws',
       ),
+      ...flashed(
+        'another drive fails while the drive is being flashed: the activation is left out',
+      ),
       ...matrixOf,
     ],
-    open: 'telling an executor not to begin its destructive phase: there are no executors yet',
   },
   {
     id: '6.2.12',
@@ -289,8 +297,15 @@ export const comingBack: readonly WindowCase[] = [
         'another member of the same volume is given: refused',
         'superblock or label of the drive are gone or damaged: named for what it is',
       ),
+      ...runs(
+        'a drive that is gone after its activation is waited for; one that is another is not taken',
+      ),
+      ...held(
+        'unit/control/runs/wrong-drive',
+        'another member answers at the path after the freeze: nothing touches it',
+      ),
     ],
-    open: 'serial number, protection format and lock state belong to the firmware task',
+    open: 'protection format and lock state are not asked for: such a drive shows in its size, its blocks or its errors',
   },
   {
     id: '6.3.2',
@@ -321,8 +336,11 @@ export const comingBack: readonly WindowCase[] = [
   {
     id: '6.3.5',
     what: 'it comes back with the old firmware',
-    by: [],
-    open: 'the firmware task is not there yet; a drive whose contents are right is taken, whatever its firmware',
+    by: [
+      ...flashed('firmware: flashed under load, on record; the same image again is not applied'),
+      ...runs('what the drive says afterwards decides, not the tool'),
+      ...rollout('a drive that says another version after the soak halts the rollout'),
+    ],
   },
   {
     id: '6.3.6',
@@ -455,15 +473,41 @@ export const control: readonly WindowCase[] = [
   {
     id: '6.5.3',
     what: 'a command given twice does its work once',
-    by: returns('two returns at once: one goes on, the other is told so'),
+    by: [
+      ...returns('two returns at once: one goes on, the other is told so'),
+      ...runs('two runs asked for at once: one of them is refused'),
+    ],
     open: 'there are no request ids: the second command is refused by name',
   },
-  { id: '6.5.4', what: 'an executor hangs', by: [], open: 'there are no executors yet' },
+  {
+    id: '6.5.4',
+    what: 'an executor hangs: ended, and the drive stays away until it has been asked who it is',
+    by: [
+      ...runs('a tool that hangs is ended, and the drive is asked'),
+      ...held(
+        'unit/tasks/image-drive',
+        'a tool that hangs and does not listen is ended by force, and the drive is as it was',
+      ),
+      ...held(
+        'unit/control/runs/at-work',
+        'a drive in the middle of a download is not given back to the volume that went on without it',
+      ),
+    ],
+  },
   {
     id: '6.5.5',
-    what: 'a rolling plan survives a restart',
-    by: [],
-    open: 'there are no rolling plans yet',
+    what: 'a rolling plan survives a restart, and halts on a bad result, on errors, on a second failure',
+    by: [
+      ...restarted(
+        'killed while a run is at work: the run goes on by itself, the rollout after it',
+        'paused and halted stay so over a restart, with their reason',
+      ),
+      ...rollout(
+        'new errors in the soak halt it, and say so of the drive',
+        'a second failure halts it, names the drive and what to do',
+        'one rollout a volume, two of different volumes side by side',
+      ),
+    ],
   },
   {
     id: '6.5.6',
