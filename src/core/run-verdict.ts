@@ -105,7 +105,7 @@ function withoutDrive({ path, volume, takenBack, task, begun }: RunFacts): Verdi
     ? verdict(
         'drive-lost',
         `Volume ${volume} went on without ${path}, which is back by a resync; ${did}.`,
-        `\`locum drive ls ${volume}\` shows the resync. A longer window (--max) or a larger log avoids this.`,
+        `${begun ? uncompared(volume) : ''}\`locum drive ls ${volume}\` shows the resync. A longer window (--max) or a larger log avoids this.`,
       )
     : verdict(
         'drive-lost',
@@ -113,6 +113,10 @@ function withoutDrive({ path, volume, takenBack, task, begun }: RunFacts): Verdi
         `Bring it back with \`locum drive add ${volume} ${path}\`, or replace it.`,
       );
 }
+
+/** A window compares what comes back from its task. The volume that went on without it knows only what it missed. */
+const uncompared = (volume: string): string =>
+  `Nobody has compared it since its task: run \`locum scrub start ${volume} --wait\` now, without --repair, and replace the drive if that finds mismatches. `;
 
 function byPurpose(facts: RunFacts): Verdict {
   switch (facts.purpose) {

@@ -155,3 +155,10 @@ for (const [name, change, outcome, says] of cases) {
     assert.match(verdict.sentence, /\.$/);
   });
 }
+
+test('back by a resync after its task: compared by nobody, and how that is made up for', () => {
+  const back = { ...base, thawed: true, takenBack: true };
+  assert.match(verdictOf(back).next, /^Nobody has compared it .*`locum scrub start tank --wait`/);
+  const untouched = verdictOf({ ...back, begun: false });
+  assert.match(untouched.next, /^`locum drive ls tank` shows the resync/);
+});
