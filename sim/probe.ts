@@ -39,7 +39,8 @@ const NOT_YET = Number.POSITIVE_INFINITY;
 
 export function probe(scene: Scene, what: Probe): Promise<void> {
   scene.remember();
-  if (scene.logIsLost(what.lose) || scene.forgetsLeg(what.lose)) return Promise.resolve();
+  if (scene.logIsLost(what.lose) || scene.forgetsLeg(what.lose) || scene.forgetsWindow(what.lose))
+    return Promise.resolve();
   scene.coverage.count('crash states');
   scene.coverage.hit(
     `probe: ${what.lose === null ? '' : 'one more lost, '}${what.kind}`,

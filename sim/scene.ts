@@ -5,7 +5,9 @@
 
 import { assert } from '../src/base/assert.ts';
 import { BLOCK_BYTES, SECTOR_BYTES, type StripeIndex } from '../src/base/units.ts';
-import { decodeLabel } from '../src/core/format/label-codec.ts';
+import { isMoving } from '../src/core/assembly-slots.ts';
+import type { LabelResult } from '../src/core/format/label.ts';
+import { decodeLabel, newestLabel } from '../src/core/format/label-codec.ts';
 import type { Geometry } from '../src/core/geometry.ts';
 import { bit } from '../src/engine/members.ts';
 import type { VolumeCore } from '../src/engine/volume-core.ts';
@@ -185,6 +187,40 @@ export class Scene {
     // What has halted a volume may be well again; it is written to only by the next server.
     const isHalted = mode === 'halted';
     return isHalted || !slots.some(({ path, state }) => state === 'online' && !this.isHarmed(path));
+  }
+
+  /**
+   * Lost with its last member is all that knows of legs that have failed, or that a window is over, when no leg was left to
+   * keep it: a member that was out by then and a leg that had failed look like the window, open as they left it. Only beyond
+   * the promises, which leave a leg.
+   */
+  forgetsWindow(lost: string | null): boolean {
+    if (this.plan.promise === 'covered' || this.#standing === null) return false;
+    const { legs, slots } = this.#standing;
+    if (legs.length === 0 || legs.some(({ state }) => state === 'online')) return false;
+    const isLeft = ({ path }: { path: string }): boolean => path !== lost && !this.isHarmed(path);
+    if (slots.some((slot) => slot.state === 'online' && isLeft(slot))) return false;
+    return slots.some((slot) => isLeft(slot) && this.#looksOpen(slot.path));
+  }
+
+  /** By the newest of its labels a window is open, and some leg has everything. */
+  #looksOpen(path: string): boolean {
+    const { layout } = this.core.members.slots.find((member) => member.path === path) ?? {};
+    if (layout === null || layout === undefined) return false;
+    const { bytes } = this.machine.at(path);
+    const label = newestLabel(
+      ...(layout.labelOffsets.map((at) => decodeLabel(bytes.subarray(at, at + BLOCK_BYTES))) as [
+        LabelResult,
+        LabelResult,
+      ]),
+    );
+    if (label.kind !== 'label') return false;
+    const { window, log } = label.value;
+    return (
+      window !== null &&
+      !isMoving(window) &&
+      log?.legs.some(({ state }) => state === 'online') === true
+    );
   }
 
   /** The label of some member that can be read says of each leg that is out that it is. */

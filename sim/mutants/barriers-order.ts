@@ -1,6 +1,6 @@
 /** Barriers that a power cut shows only by chance, or that another one mostly covers: noticed by the order of operations. */
 
-import { directed, type Mutant } from './mutant.ts';
+import { directed, type Mutant, unit } from './mutant.ts';
 
 export const orderBarriers: readonly Mutant[] = [
   {
@@ -138,5 +138,41 @@ export const orderBarriers: readonly Mutant[] = [
       },
     ],
     killers: [directed('order', 'no checkpoint of the log is written while it is replayed')],
+  },
+  {
+    name: 'legs-not-told-of-replay',
+    trap: 'B28',
+    harm: 'The members that a replay has changed are lost, and one as at the freeze is started without what they had.',
+    patches: [
+      {
+        file: 'src/engine/replayer.js',
+        find: 'await v.log?.beginReplay(); // 0',
+        replace: 'void 0;',
+      },
+    ],
+    killers: [
+      unit(
+        'engine/end-of-the-image',
+        'thawing, killed, and the copy that goes on is lost: no start from the drive of the window',
+      ),
+    ],
+  },
+  {
+    name: 'legs-told-before-labels',
+    trap: 'B29',
+    harm: 'A member is lost in the very labels that begin a replay, and the others are refused although they have everything.',
+    patches: [
+      {
+        file: 'src/engine/window-runner.js',
+        find: "v.mode = 'replaying';",
+        replace: "v.mode = 'replaying';\n            await v.log?.beginReplay();",
+      },
+    ],
+    killers: [
+      unit(
+        'engine/end-of-the-image',
+        'the window ran out, and nothing of the replay has begun: the drive of the window is as good as before',
+      ),
+    ],
   },
 ];

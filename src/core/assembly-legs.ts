@@ -5,7 +5,8 @@
  *   @L1  a leg of another volume or of an earlier log of this one          → log-foreign
  *   @L2  a window is open and no leg of its log is here                    → log-missing
  *   @L3  only legs that failed, or of an epoch before the window           → log-stale
- *   @L4  a leg of an epoch after the window: the members here are too old  → drive-stale
+ *   @L4  a leg of an epoch after the window, or one that is being replayed, of which the members here know nothing: they
+ *        are too old                                                       → drive-stale
  *   @L5  two of the same identity: one is a copy, and older or newer        → leg-cloned
  *   @L6  a path that carries no leg, or one of a log that was never used: with a window open damaged (foreign), otherwise a
  *        blank to be made one
@@ -16,6 +17,7 @@
 
 import type { Uuid } from '../base/uuid.ts';
 import type { Authority } from './assembly-identity.ts';
+import { isMoving } from './assembly-slots.ts';
 import type { LabelWindow } from './format/label.ts';
 import type { LegHeader } from './format/leg-header.ts';
 import { done, type Outcome, refuse } from './problems.ts';
@@ -126,7 +128,11 @@ export function decideLegs(
   }
   const later = current.find(({ header }) => isAfter(header, window));
   if (later) {
-    const reason = `the log on ${later.path} has gone on to epoch ${later.header.epoch}`;
+    const { epoch, state } = later.header;
+    const isReplayed = epoch === window.logEpoch && state === 'replaying';
+    const reason = isReplayed
+      ? `the log on ${later.path} has been replayed to others meanwhile`
+      : `the log on ${later.path} has gone on to epoch ${epoch}`;
     const expectedEpoch = `epoch ${window.logEpoch}`;
     return refuse('drive-stale', { path: 'every given drive', reason, found: expectedEpoch });
   }
@@ -145,10 +151,9 @@ const isUnused = ({ epoch, state, sequence }: LegHeader): boolean =>
 
 const uuidOf = (header: LegHeader): Uuid => header.legs[header.legIndex]!.uuid;
 
-/** The log has seen the end of this window: it serves another one, or a later epoch. */
+/** The log has seen the end of this window, or of its image: it serves a later one, or members that have changed. */
 function isAfter(header: LegHeader, window: LabelWindow): boolean {
   if (header.epoch > window.logEpoch) return true;
-  return (
-    header.epoch === window.logEpoch && header.state === 'logging' && header.windowId !== window.id
-  );
+  if (header.epoch < window.logEpoch || header.state === 'idle') return false;
+  return header.windowId !== window.id || (header.state === 'replaying' && !isMoving(window));
 }

@@ -5,6 +5,9 @@
  *        direct      │ being replayed  │ still in the log
  *        (members)   │ host writes: log, and replayed again before the cursor passes
  *
+ * First of all (0) the legs are told, when all members that are there have it in their labels: were those lost, a drive that
+ * has the image of the freeze and the log would be a volume once more, without what hosts have written to the members.
+ *
  * The cursor is durable in the labels. It passes a zone in this order, each step resting on the one before:
  *
  *   1  every overlay extent of the zone is written to its stripe (reconstruct-write; never read-modify-write)
@@ -34,6 +37,7 @@ export type ReplayResult =
 /** Runs in mode `replaying` from `v.cursor` to the end. On `stopped` the log is kept and the mode stays. */
 export async function replay(v: VolumeCore): Promise<ReplayResult> {
   const { clock } = v.environment;
+  if (!v.halted) await v.log?.beginReplay(); // 0
   while (v.cursor < v.geometry.stripeCount) {
     if (v.stopping) return { kind: 'stopped', reason: 'the volume is being stopped' };
     const zoneStartMs = clock.nowMs();

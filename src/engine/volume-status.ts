@@ -124,6 +124,7 @@ function driveStatusOf(v: VolumeCore, member: Member): DriveStatus {
 function logStatusOf(v: VolumeCore): LogStatus | null {
   if (v.log === null) return null;
   const status = v.log.status();
+  // Labels come first, the headers of the legs a moment later.
   return v.mode === 'replaying' && status.state === 'logging'
     ? { ...status, state: 'replaying' }
     : status;

@@ -49,7 +49,7 @@ export const legHeaderLayout = new Layout('log leg header', BLOCK_BYTES, {
   recordsOffset: field(176, 'u64', 'record area'),
   recordsBytes: field(184, 'u64', 'its size'),
   epoch: field(192, 'u32', 'rises with every window'),
-  state: field(196, 'u32', '0 idle, 1 logging'),
+  state: field(196, 'u32', '0 idle, 1 logging, 2 replaying: members have changed since the freeze'),
   nonce: field(200, 'bytes', 'of the segments of this epoch', 8),
   stripeNonce: field(208, 'bytes', 'of the stripe segments', 8),
   stripesReleasedThrough: field(216, 'u64', 'stripe segments up to here need no redo'),
@@ -66,6 +66,10 @@ export const legRowLayout = new Layout('row of the leg table', ROW_BYTES, {
   reserved: field(20, 'zero', '', 4),
 });
 
+/** The number of each is its place. */
+const states = ['idle', 'logging', 'replaying'] as const;
+export type LogHeaderState = (typeof states)[number];
+
 export interface LegPeer {
   readonly uuid: Uuid;
   readonly state: 'online' | 'failed';
@@ -79,7 +83,7 @@ export interface LogHeader {
   readonly sequence: number;
   readonly layout: LegLayout;
   readonly epoch: number;
-  readonly state: 'idle' | 'logging';
+  readonly state: LogHeaderState;
   readonly nonce: Uint8Array;
   readonly stripeNonce: Uint8Array;
   readonly stripesReleasedThrough: number;
@@ -113,7 +117,7 @@ export function encodeLegHeader(header: LogHeader, legIndex: number, bytes: Uint
       sequence,
       ...layout,
       epoch,
-      state: header.state === 'logging' ? 1 : 0,
+      state: states.indexOf(header.state),
       nonce,
       stripeNonce,
       stripesReleasedThrough,
@@ -136,7 +140,9 @@ export function decodeLegHeader(bytes: Uint8Array): LegHeader | null {
   if (!looksLikeLegHeader(bytes) || legHeaderLayout.check(bytes) !== null) return null;
   const raw = legHeaderLayout.decode(bytes);
   const { version, legIndex, legCount, legUuid, state, crc } = raw;
-  if (version !== VERSION || crc !== crc32(bytes.subarray(0, CRC_AT)) || state > 1) return null;
+  if (version !== VERSION || crc !== crc32(bytes.subarray(0, CRC_AT))) return null;
+  const word = states[state];
+  if (word === undefined) return null;
   if (legCount < 1 || legCount > LEGS_MAX || legIndex >= legCount) return null;
   const { capacityBytes, stripesOffset, stripesBytes, checkpointOffset, slotBytes, recordsOffset } =
     raw;
@@ -163,7 +169,7 @@ export function decodeLegHeader(bytes: Uint8Array): LegHeader | null {
     sequence: raw.sequence,
     layout,
     epoch: raw.epoch,
-    state: state === 1 ? 'logging' : 'idle',
+    state: word,
     nonce: raw.nonce,
     stripeNonce: raw.stripeNonce,
     stripesReleasedThrough: raw.stripesReleasedThrough,

@@ -153,7 +153,7 @@ function behind(header: LegHeader, drive: Drive, expected: LogExpectation): Refu
       drive.path,
     );
   }
-  if (windowId !== null && (header.state !== 'logging' || header.windowId !== windowId)) {
+  if (windowId !== null && (header.state === 'idle' || header.windowId !== windowId)) {
     return refuse('stale', `it has no record of window ${windowId}`, drive.path);
   }
   return null;

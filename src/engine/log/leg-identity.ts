@@ -10,6 +10,7 @@ import {
   decodeLegHeader,
   type LegHeader,
   type LegPeer,
+  type LogHeaderState,
   looksLikeLegHeader,
 } from '../../core/format/leg-header.ts';
 import { HEADER_COPIES } from '../../core/format/leg-header-layout.ts';
@@ -25,7 +26,7 @@ export type LegIdentity =
       readonly volumeUuid: Uuid;
       readonly volumeName: string;
       readonly epoch: number;
-      readonly state: 'idle' | 'logging';
+      readonly state: LogHeaderState;
       readonly windowId: Uuid;
       readonly legs: readonly LegPeer[];
       readonly sequence: number;

@@ -1,12 +1,13 @@
 /**
  * The log of a volume: its legs, the log of the open window if there is one, and the stripe log.
  *
- *     idle ──beginEpoch(window)──► logging ──endEpoch──► idle
+ *     idle ──beginEpoch(window)──► logging ──beginReplay──► replaying ──endEpoch──► idle
  *
- *   idle      overlay empty, `window` null; the stripe log works
- *   logging   `window` takes the host's writes; the overlay says what is newer in the log
+ *   idle        overlay empty, `window` null; the stripe log works
+ *   logging     `window` takes the host's writes; the overlay says what is newer in the log
+ *   replaying   the same, and the members change: their image of the freeze is no volume with this log any more
  *
- * Both changes are durable on every online leg before they are answered. Each epoch has its own
+ * All changes are durable on every online leg before they are answered. Each epoch has its own
  * nonce, so nothing of an earlier one can be taken for a record of this one, and nothing has to be
  * erased.
  *
@@ -19,6 +20,7 @@ import { assert } from '../../base/assert.ts';
 import { EIO, type Errno, OK } from '../../base/errno.ts';
 import { type Address, BLOCK_BYTES } from '../../base/units.ts';
 import { NIL_UUID, type Uuid } from '../../base/uuid.ts';
+import type { LogHeaderState } from '../../core/format/leg-header.ts';
 import { SegmentEncoder } from '../../core/format/segment.ts';
 import { Overlay } from '../../core/overlay.ts';
 import { done, type Outcome } from '../../core/problems.ts';
@@ -157,7 +159,7 @@ export class LogStore {
     return this.#legs.header.windowId;
   }
 
-  get state(): 'idle' | 'logging' {
+  get state(): LogHeaderState {
     return this.#legs.header.state;
   }
 
@@ -190,6 +192,11 @@ export class LogStore {
     if (!(await this.#legs.update(change))) return EIO;
     await this.#openWindow(EMPTY_LOG, NO_CHECKPOINT);
     return OK;
+  }
+
+  /** With no leg left to say so, the labels of the members that change are all that knows. */
+  async beginReplay(): Promise<void> {
+    if (this.state === 'logging') await this.#legs.update({ state: 'replaying' });
   }
 
   /** Forgets the window's records, durably. The engine has stopped appending and reading. */

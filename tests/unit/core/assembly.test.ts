@@ -903,6 +903,30 @@ test('members older than the log: it has seen the end of their window', () => {
   assert.equal(refused(world, { only: [0], legs: [other] }).code, 'drive-stale');
 });
 
+test('members as at the freeze, and a log that has been replayed to others: not started', () => {
+  const world = volume({ level: 1, members: 2 });
+  openWindow(world, 0);
+  const replayed = { epoch: 8, state: 'replaying', windowId: WINDOW, sequence: 9 } as const;
+  world.legs = [leg(0, replayed), leg(1, replayed)];
+  const refusal = refused(world, { only: [0] });
+  assert.equal(refusal.code, 'drive-stale');
+  assert.match(String(refusal.detail['reason']), /replayed to others/);
+  // One leg that says so is enough; the other had failed before, and knows nothing.
+  world.legs = [leg(0), leg(1, replayed)];
+  assert.equal(refused(world, { only: [0] }).code, 'drive-stale');
+});
+
+for (const state of ['replaying', 'thawing'] as const) {
+  test(`${state}, killed before or after the legs are told: it goes on`, () => {
+    const world = volume({ level: 1, members: 2 });
+    openWindow(world, 0, { state, outcome: state === 'thawing' ? 'thawed' : 'returned' });
+    assert.equal(assembled(world).window?.state, state);
+    const replayed = { epoch: 8, state: 'replaying', windowId: WINDOW, sequence: 9 } as const;
+    world.legs = [leg(0, replayed), leg(1, replayed)];
+    assert.equal(assembled(world).window?.state, state);
+  });
+}
+
 test('a window that expired: the drive that was away comes back by bitmap', () => {
   const world = volume();
   openWindow(world, 1);

@@ -54,7 +54,7 @@ const row = (index: number): number => at.table.offset + 24 * index;
 
 describe('a leg header', () => {
   for (const legs of [1, 2, 3, LEGS_MAX]) {
-    for (const state of ['idle', 'logging'] as const) {
+    for (const state of ['idle', 'logging', 'replaying'] as const) {
       test(`of ${legs} legs, ${state}, survives the trip on each of them`, () => {
         const own: LogHeader = {
           ...header,
@@ -93,7 +93,7 @@ describe('a leg header', () => {
     'more legs than the table has rows': changed(blockOf(), at.legCount, LEGS_MAX + 1),
     'an index that is not in the table': changed(blockOf(), at.legIndex, 2),
     'a row of the table that is of another leg': changed(blockOf(), at.legIndex, 0),
-    'a state it does not know': changed(blockOf(), at.state, 2),
+    'a state it does not know': changed(blockOf(), at.state, 3),
     'areas that overlap': changed(blockOf(), at.recordsOffset, layout.checkpointOffset),
   };
   for (const [name, block] of Object.entries(wrong)) {
