@@ -24,7 +24,7 @@ import { Tally } from './tally.ts';
 const sampledCuts = 15;
 /** A life of which every cut is taken is a short one, and still has hundreds. */
 const shortLoad = 0.02;
-const everyCutSeconds = 600;
+const everyCutSeconds = 720;
 const checkersAtOnce = 2;
 /** Every so many images the volume is also brought to rest, scrubbed and read again. */
 const settleEvery = 6;
