@@ -175,4 +175,22 @@ export const orderBarriers: readonly Mutant[] = [
       ),
     ],
   },
+  {
+    name: 'images-redone-unflushed',
+    trap: 'B30',
+    harm: 'A power cut in a redo takes the image that a kill left in a cache, and leaves its stripe half-written.',
+    patches: [
+      {
+        file: 'src/engine/log/stripe-log.js',
+        find: 'if (this.#pending > 0)\n            await this.#legs.flush();\n        for (const pending',
+        replace: 'for (const pending',
+      },
+    ],
+    killers: [
+      unit(
+        'engine-log/stripe-log',
+        'killed before the flush of an image, and without power in the redo of it: it is redone again',
+      ),
+    ],
+  },
 ];
