@@ -22,6 +22,7 @@ export const EINVAL = 22;
 export const ENOSPC = 28;
 export const EROFS = 30;
 export const EOVERFLOW = 75;
+export const ENOSYS = 38;
 export const ENOTSUP = 95;
 export const ECONNRESET = 104;
 export const ENOTCONN = 107;
@@ -48,3 +49,7 @@ export function isDriveGone(errno: Errno): boolean {
       return false;
   }
 }
+
+/** The same for a person: a drive that hangs may be there, and come to itself. */
+export const whyGone = (errno: Errno): string =>
+  errno === ETIMEDOUT ? 'it does not answer' : `it is gone (errno ${errno})`;

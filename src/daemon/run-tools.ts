@@ -10,8 +10,10 @@ import { readMemberMetadata } from '../engine/member-metadata.ts';
 import { BufferPool } from '../io/buffer-pool.ts';
 import type { Drive } from '../io/drive.ts';
 import { foreignContent } from '../io/foreign-content.ts';
+import { InTime } from '../io/in-time.ts';
 import { openDrive } from '../io/open-drive.ts';
 import { placeOf } from '../io/place.ts';
+import { SystemClock } from '../io/system-clock.ts';
 import { findCommand, isRunning, waitForProcess } from '../tasks/command.ts';
 import { systemContext } from '../tasks/context.ts';
 import { findDrive } from '../tasks/find-drive.ts';
@@ -19,6 +21,9 @@ import { checkImage } from '../tasks/image.ts';
 import { taskFor } from '../tasks/open.ts';
 import { checkUnused, physicalDrive } from '../tasks/physical.ts';
 import { sidecarOf } from '../tasks/simulated.ts';
+
+/** Shared by all that runs ask of paths: what hangs is known to all of them. */
+const inTime = new InTime(new SystemClock());
 
 /** A look at a drive reads a few places of it, one after the other. */
 const LOOK_BYTES = 2 * 1024 * 1024;
@@ -32,13 +37,14 @@ export function runTools(): RunTools {
   return {
     placeOf: (path) => {
       const nowhere = { identity: `path:${path}`, disk: null, file: null, fileDisk: null };
-      return within(LOOK_MS, placeOf(path), nowhere);
+      return inTime.ask(path, LOOK_MS, () => placeOf(path), nowhere);
     },
     wholeDrive: async (path) => {
       // Asked in a way that may hang, and left hanging: /sys is read at once only for what answers.
-      const plain = await within<WholeDrive | 'no answer' | null>(
+      const plain = await inTime.ask<WholeDrive | 'no answer' | null>(
+        path,
         LOOK_MS,
-        plainImage(path),
+        () => plainImage(path),
         'no answer',
       );
       if (plain === 'no answer') return refuse('drive-no-answer', { path });
@@ -85,19 +91,6 @@ async function plainImage(path: string): Promise<WholeDrive | null> {
   }
 }
 
-/** What hangs goes on hanging, and is not waited for: `late` is the answer then. */
-async function within<T>(limitMs: number, waiting: Promise<T>, late: T): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const over = new Promise<T>((resolve) => {
-    timer = setTimeout(() => resolve(late), limitMs);
-  });
-  try {
-    return await Promise.race([waiting, over]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
 /** Beyond the largest process number of Linux. */
 const NO_PROCESS = 2 ** 22 + 1;
 
@@ -122,7 +115,8 @@ function looked<T>(
   look: (drive: Drive, buffers: BufferPool) => Promise<T>,
 ): Promise<Outcome<T>> {
   const reason = `its metadata could not be read within ${READ_MS / 1_000} s`;
-  return within(READ_MS, read(path, look), refuse('drive-no-answer', { path, reason }));
+  const otherwise = refuse('drive-no-answer', { path, reason });
+  return inTime.ask<Outcome<T>>(path, READ_MS, () => read(path, look), otherwise);
 }
 
 async function read<T>(

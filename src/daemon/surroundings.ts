@@ -17,9 +17,9 @@ import type { Clock } from '../io/clock.ts';
 import { createImage } from '../io/create-image.ts';
 import { DEFAULT_DEADLINE_MS } from '../io/deadline-drive.ts';
 import { foreignContent } from '../io/foreign-content.ts';
+import { InTime } from '../io/in-time.ts';
 import { NodeStream } from '../io/node-stream.ts';
 import { openDrive } from '../io/open-drive.ts';
-import { answerInTime, openInTime } from '../io/open-in-time.ts';
 import { placeOf } from '../io/place.ts';
 import { closeSocket } from '../io/sockets.ts';
 import { SystemClock } from '../io/system-clock.ts';
@@ -48,6 +48,7 @@ export function surroundings(
   ring?.attachPool(buffers);
   const clock = new SystemClock();
   const deadlineMs = limits['driveDeadlineMs'] ?? DEFAULT_DEADLINE_MS;
+  const inTime = new InTime(clock);
 
   const environment = (emit: EngineEnvironment['emit']): EngineEnvironment => ({
     ioName: io,
@@ -55,10 +56,10 @@ export function surroundings(
     buffers,
     kernels: createWasmKernels(buffers.memory),
     random: (length) => new Uint8Array(randomBytes(length)),
-    openDrive: openInTime((path) => openDrive(path, { ring, buffers }), clock, deadlineMs),
+    openDrive: (path) => inTime.open(path, deadlineMs, () => openDrive(path, { ring, buffers })),
     createImage,
     // What hangs is there.
-    exists: (path) => answerInTime(exists(path), clock, deadlineMs, true),
+    exists: (path) => inTime.ask(path, deadlineMs, () => exists(path), true),
     removeImages: async (paths) => {
       for (const path of paths) await rm(path, { force: true });
     },
@@ -66,7 +67,7 @@ export function surroundings(
     place: (path) => {
       // Somewhere of its own: opening it says that it hangs.
       const nowhere = { identity: `path:${path}`, disk: null, file: null, fileDisk: null };
-      return answerInTime(placeOf(path), clock, deadlineMs, nowhere);
+      return inTime.ask(path, deadlineMs, () => placeOf(path), nowhere);
     },
     emit,
     limits: engineLimits,

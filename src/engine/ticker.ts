@@ -7,7 +7,7 @@
  * decided there.
  */
 
-import { isDriveGone, OK } from '../base/errno.ts';
+import { isDriveGone, OK, whyGone } from '../base/errno.ts';
 import { logFillPercent, logMarkOf, logMarks } from '../core/machines/log-fill.ts';
 import type { WindowEvent } from '../core/machines/window.ts';
 import { readmit } from './drive-commands.ts';
@@ -96,7 +96,7 @@ export class Ticker {
       member.errors.read++;
       return;
     }
-    this.#v.members.fail(member, `it is gone (errno ${errno})`, 'vanished');
+    this.#v.members.fail(member, whyGone(errno), 'vanished');
   }
 
   /** A rebuild that had to leave stripes out, which can be made once a host has written them anew, or that has stopped. */

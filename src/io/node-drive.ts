@@ -20,9 +20,10 @@ const MAX_PARTS = 1024;
 /** How often an operation that the kernel interrupts is tried again. */
 const MAX_RETRIES = 100;
 
+/** Of libuv, which all drives and all files of the process share; bin/locum asks for 64. */
 const POOL_THREADS = Number(process.env['UV_THREADPOOL_SIZE'] ?? 0) || 4;
-/** Two drives may hang, and half of the threads are left. */
-const THREADS_PER_DRIVE = Math.max(1, Math.floor(POOL_THREADS / 4));
+/** Eight drives may hang, and half of the threads are left. */
+const THREADS_PER_DRIVE = Math.max(1, Math.floor(POOL_THREADS / 16));
 
 type Done = (errno: Errno, doneBytes: number) => void;
 type Call = (fromBytes: number, done: Done) => void;

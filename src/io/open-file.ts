@@ -40,7 +40,14 @@ export function statDescriptor(fd: number): Promise<fs.Stats> {
  * the same.
  */
 export function identityOf(stat: fs.Stats): string {
-  return stat.isBlockDevice() ? `device:${stat.rdev}` : `file:${stat.dev}:${stat.ino}`;
+  const { dev, ino, rdev } = stat;
+  return identityFrom({ dev, ino, rdev, isDevice: stat.isBlockDevice() });
+}
+
+export function identityFrom(
+  found: Pick<fs.Stats, 'dev' | 'ino' | 'rdev'> & { isDevice: boolean },
+): string {
+  return found.isDevice ? `device:${found.rdev}` : `file:${found.dev}:${found.ino}`;
 }
 
 /** Does the path still lead to what was opened? */

@@ -12,8 +12,9 @@ import { type Address, BLOCK_BYTES, type DriveOffset } from '../base/units.ts';
 import type { Buffers } from './buffers.ts';
 import { type DirectDrive, lastSettle, newPromise, type Settle } from './direct-drive.ts';
 import type { Part } from './drive.ts';
-import { closeFile, isStillThere, type OpenFile } from './open-file.ts';
+import { closeFile, type OpenFile } from './open-file.ts';
 import type { Ring, RingHandler } from './uring.ts';
+import { lookThroughRing } from './uring-look.ts';
 
 type Kind = 'read' | 'write' | 'writev' | 'flush' | 'punch';
 
@@ -132,7 +133,7 @@ export class UringDrive implements DirectDrive {
   }
 
   async probe(): Promise<Errno> {
-    const there = await isStillThere(this.#file);
+    const there = await lookThroughRing(this.#ring, this.#buffers, this.#file);
     if (there !== OK) return there;
     const lengthBytes = Math.min(BLOCK_BYTES, this.sizeBytes);
     const address = lengthBytes > 0 ? this.#buffers.take(lengthBytes, 'engine') : 0;

@@ -48,7 +48,6 @@ export interface RingOptions {
   readonly completionEntries?: number;
 }
 
-const OP_READV = 1;
 const OP_WRITEV = 2;
 const OP_FSYNC = 3;
 const OP_POLL_ADD = 6;
@@ -56,12 +55,17 @@ const OP_SENDMSG = 9;
 const OP_ACCEPT = 13;
 const OP_ASYNC_CANCEL = 14;
 const OP_FALLOCATE = 17;
+const OP_STATX = 21;
 const OP_READ = 22;
 const OP_WRITE = 23;
 const OP_SEND = 26;
 const OP_RECV = 27;
 
 const FSYNC_DATASYNC = 1;
+/** A path that is not absolute begins at the working directory. */
+const AT_FDCWD = -100;
+/** All that stat(2) tells. */
+const BASIC = 0x7ff;
 const MSG_NOSIGNAL = 0x4000;
 const SOCK_CLOEXEC = 0x8_0000;
 
@@ -259,16 +263,6 @@ export class Ring {
   }
 
   /** `vectors` is the address of `count` iovecs in the pool. */
-  prepReadv(
-    fd: number,
-    vectors: Address,
-    count: number,
-    offset: number,
-    handler: RingHandler,
-  ): number {
-    return this.#prep(OP_READV, fd, this.#absolute(vectors, count * 16), count, offset, 0, handler);
-  }
-
   prepWritev(
     fd: number,
     vectors: Address,
@@ -300,6 +294,12 @@ export class Ring {
   ): number {
     // The length travels in the address field, the mode in the length field.
     return this.#prep(OP_FALLOCATE, fd, lengthBytes, mode, offset, 0, handler);
+  }
+
+  /** `path` is the address of a path that ends in a zero, `status` that of 256 bytes for the answer. */
+  prepStatx(path: Address, status: Address, handler: RingHandler): number {
+    const answer = this.#absolute(status, 256);
+    return this.#prep(OP_STATX, AT_FDCWD, this.#absolute(path, 1), BASIC, answer, 0, handler);
   }
 
   prepRecv(fd: number, address: Address, lengthBytes: number, handler: RingHandler): number {

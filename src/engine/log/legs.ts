@@ -16,7 +16,7 @@
  */
 
 import { assert } from '../../base/assert.ts';
-import { type Errno, isDriveGone, OK } from '../../base/errno.ts';
+import { type Errno, isDriveGone, OK, whyGone } from '../../base/errno.ts';
 import { type Address, BLOCK_BYTES, type DriveOffset } from '../../base/units.ts';
 import type { Uuid } from '../../base/uuid.ts';
 import { encodeLegHeader, type LogHeader } from '../../core/format/leg-header.ts';
@@ -183,7 +183,7 @@ export class Legs {
       leg.readErrors++;
       return;
     }
-    this.fail(leg, `it is gone (errno ${errno})`);
+    this.fail(leg, whyGone(errno));
   }
 
   async #settle(): Promise<void> {

@@ -248,6 +248,31 @@ contract(
   onFiles,
 );
 
+test('drives that hang hold every thread of libuv: a probe of another drive is answered all the same', async (t) => {
+  const bench = await benchOf(t, 'uring');
+  if (bench === null) return;
+  // Opening a pipe that nobody writes to waits, on one of four threads each.
+  const pipes = Array.from({ length: 4 }, (_, at) => `${bench.file}.pipe${at}`);
+  for (const pipe of pipes) assert.equal(spawnSync('mkfifo', [pipe]).status, 0);
+  const opening = pipes.map((pipe) => fs.promises.open(pipe, 'r'));
+  try {
+    let isLooked = false;
+    void fs.promises.stat('/').then(() => {
+      isLooked = true;
+    });
+    assert.equal(await bench.drive.probe(), OK);
+    fs.renameSync(bench.file!, `${bench.file}.away`);
+    assert.equal(await bench.drive.probe(), ENOENT);
+    fs.renameSync(`${bench.file}.away`, bench.file!);
+    assert.equal(isLooked, false, 'the threads are all held, or this tests nothing');
+  } finally {
+    // Held until all are through: a thread may only now begin to open its pipe.
+    const writers = pipes.map((pipe) => fs.openSync(pipe, 'r+'));
+    for (const handle of await Promise.all(opening)) await handle.close();
+    for (const writer of writers) fs.closeSync(writer);
+  }
+});
+
 contract(
   'after close another program can lock it at once, before not',
   async (t, bench) => {

@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Clock } from '../../../src/io/clock.ts';
 import type { Drive } from '../../../src/io/drive.ts';
+import { InTime } from '../../../src/io/in-time.ts';
 import { type IoOutcome, opened } from '../../../src/io/io-outcome.ts';
-import { openInTime } from '../../../src/io/open-in-time.ts';
 
 /** Nothing but timers that the test lets run out. */
 class Timers implements Clock {
@@ -29,16 +29,14 @@ test('a drive that hangs when it is opened is refused in time, and not tried aga
   let closed = 0;
   let answer: (outcome: IoOutcome<Drive>) => void = () => {};
   const drive = { close: () => Promise.resolve(void (closed += 1)) } as unknown as Drive;
-  const open = openInTime(
-    () => {
+  const inTime = new InTime(timers);
+  const open = (path: string) =>
+    inTime.open(path, 8_000, () => {
       tries += 1;
       return new Promise((resolve) => {
         answer = resolve;
       });
-    },
-    timers,
-    8_000,
-  );
+    });
   const first = open('/d');
   timers.runOut();
   const refusal = await first;
@@ -58,4 +56,26 @@ test('a drive that hangs when it is opened is refused in time, and not tried aga
   assert.ok((await again).ok);
   assert.equal(tries, 2);
   assert.equal(timers.waiting.size, 0, 'no timer is left');
+});
+
+test('a path that hangs is asked nothing else, by anybody; another path is', async () => {
+  const timers = new Timers();
+  const inTime = new InTime(timers);
+  let answer: () => void = () => {};
+  const hanging = inTime.ask(
+    '/d',
+    2_000,
+    () => new Promise((resolve) => (answer = () => resolve('late'))),
+    'no answer',
+  );
+  timers.runOut();
+  assert.equal(await hanging, 'no answer');
+  const asked: string[] = [];
+  const ask = (path: string) => inTime.ask(path, 2_000, async () => asked.push(path), -1);
+  assert.equal(await ask('/d'), -1);
+  assert.equal(await ask('/e'), 1);
+  assert.deepEqual(asked, ['/e']);
+  answer();
+  await new Promise(setImmediate);
+  assert.equal(await ask('/d'), 2, 'it has answered');
 });
