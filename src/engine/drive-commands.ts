@@ -12,7 +12,7 @@ import { decideDrive } from '../core/machines/drive.ts';
 import { done, type Outcome, refuse } from '../core/problems.ts';
 import type { Drive } from '../io/drive.ts';
 import { findMember } from './find-member.ts';
-import { identify, openMemberDrive } from './identify.ts';
+import { identify, isTooSmall, openMemberDrive } from './identify.ts';
 import { emptyStripeLog } from './in-place.ts';
 import { onOneDisk } from './log-setup.ts';
 import { readMemberMetadata } from './member-metadata.ts';
@@ -104,6 +104,8 @@ async function addOpened(
     (!usedSince || former.drive !== null)
   ) {
     if (former.state !== 'failed' && former.state !== 'missing') return notGone(former, path);
+    const tooSmall = isTooSmall(v, drive, metadata.layout.value);
+    if (tooSmall !== null) return tooSmall;
     const back = await comeBack(v, former, drive, path, { ...superblock }, metadata.layout.value);
     return back.ok ? done(null) : back;
   }

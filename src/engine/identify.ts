@@ -38,16 +38,25 @@ export async function openGuarded(
 export const openMemberDrive = (v: VolumeCore, path: string): Promise<Outcome<Drive>> =>
   openGuarded(v.environment, v.limits, path);
 
+/** Refused: the drive has less room than what lies on it takes. Its capacity was changed, or it is a copy cut short. */
+export function isTooSmall(
+  v: VolumeCore,
+  drive: Drive,
+  layout: MemberLayout,
+): Outcome<never> | null {
+  const leastBytes = layout.dataOffset + v.geometry.memberDataBytes;
+  if (drive.sizeBytes >= leastBytes) return null;
+  return refuse('drive-smaller', { path: drive.path, sizeBytes: drive.sizeBytes, leastBytes });
+}
+
 export async function identify(v: VolumeCore, drive: Drive, member: Member): Promise<Identity> {
   const { path } = drive;
   const other = (problem: { problem: Problem }): Identity => ({
     kind: 'other',
     problem: problem.problem,
   });
-  const least = member.layout ? member.layout.dataOffset + v.geometry.memberDataBytes : 0;
-  if (drive.sizeBytes < least) {
-    return other(refuse('drive-smaller', { path, sizeBytes: drive.sizeBytes, leastBytes: least }));
-  }
+  const tooSmall = member.layout ? isTooSmall(v, drive, member.layout) : null;
+  if (tooSmall !== null && !tooSmall.ok) return other(tooSmall);
   const { superblock, label, layout } = await readMemberMetadata(v.environment.buffers, drive);
   if (superblock.kind === 'none' && label.kind === 'none') {
     const content = await v.environment.foreignContent(drive);

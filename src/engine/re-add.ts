@@ -11,7 +11,7 @@ import type { StripeIndex } from '../base/units.ts';
 import { type AssembledSlot, isAsItLeft, wasComplete } from '../core/assembly-slots.ts';
 import type { Superblock } from '../core/format/superblock.ts';
 import type { Drive } from '../io/drive.ts';
-import { openMemberDrive } from './identify.ts';
+import { isTooSmall, openMemberDrive } from './identify.ts';
 import { emptyStripeLog } from './in-place.ts';
 import { type MemberMetadata, readMemberMetadata } from './member-metadata.ts';
 import type { Member } from './members.ts';
@@ -73,6 +73,7 @@ async function reAdd(v: VolumeCore, member: Member, path: string): Promise<void>
 function takeBack(v: VolumeCore, member: Member, drive: Drive, found: MemberMetadata): boolean {
   const { superblock, layout } = found;
   if (superblock.kind !== 'superblock' || layout?.kind !== 'layout') return false;
+  if (isTooSmall(v, drive, layout.value) !== null) return false;
   const { setUuid, memberUuid } = superblock.value;
   if (setUuid !== v.uuid || memberUuid !== member.uuid) return false;
   if (!hasMissedWhatIsMarked(v, member, superblock.value)) return false;

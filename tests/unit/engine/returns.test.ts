@@ -242,6 +242,25 @@ test('a smaller drive comes back: refused by its size, also for a rebuild', asyn
   await scene.settle('the right one');
 });
 
+test('a failed drive has become smaller when it is added again: refused by its size, and nothing of it is used', async () => {
+  for (const level of [1, 5]) {
+    const scene = await Scene.make(level, { seed: 65 });
+    const { world } = scene;
+    await scene.put(0, scene.model.sectors);
+    assert.ok((await world.until(world.v.failDrive('1'))).ok);
+    const whole = world.at('d1');
+    const cut = world.at(world.medium('cut', whole.sizeBytes - 128 * KIB));
+    cut.overwrite(0, whole.bytes.slice(0, cut.sizeBytes));
+    world.media.set('d1', cut);
+    const added = await world.until(world.v.addDrive('d1', false, false));
+    assert.equal(added.ok || added.problem.code, 'drive-smaller');
+    assert.equal(world.v.status().drives[1]?.state, 'failed');
+    world.media.set('d1', whole);
+    assert.ok((await world.until(world.v.addDrive('d1', false, false))).ok);
+    await scene.settle('the right one');
+  }
+});
+
 test('a disk full of files comes in the place of the drive: left alone unless it is to be rebuilt', async () => {
   const scene = await inWindow(5, { seed: 64 });
   const { world } = scene;
