@@ -89,7 +89,8 @@ export class Client {
       ENOENT: 'there is no such socket',
       ECONNREFUSED: 'nobody listens there any more',
       EACCES: 'you may not open it; the server belongs to another user',
-      ECONNRESET: 'the server went away while the request was under way',
+      ECONNRESET:
+        'the server went away while the request was under way; whether it was done, `locum status` tells once one runs again',
     }[error.code ?? ''];
     return stopFor('server-unreachable', {
       socket: this.#socketPath,

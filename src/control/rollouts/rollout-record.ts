@@ -74,8 +74,9 @@ export const nameOf = ({ path, slot, volumes }: RolloutDrive): string =>
 
 /** A copy that nobody else changes, with the time left as it is now. */
 export function reportOf({ report }: RolloutRecord, nowMs: number): RolloutReport {
-  const drives = report.drives.map(({ volumes, state, startedAt, endedAt }) => ({
+  const drives = report.drives.map(({ volumes, slot, state, startedAt, endedAt }) => ({
     volumes,
+    slot,
     state,
     tookMs:
       startedAt === null

@@ -40,9 +40,13 @@ export const isAtWork = ({ state }: Pick<RolloutDrive, 'state'>): boolean =>
 export const isSettled = (drives: readonly Pick<RolloutDrive, 'state'>[]): boolean =>
   !drives.some((drive) => drive.state === 'pending' || isAtWork(drive));
 
+/** A spare that went well says nothing of how a drive with the new version serves hosts. */
+const isCanary = ({ state, slot }: Pick<RolloutDrive, 'state' | 'slot'>): boolean =>
+  state === 'done' && slot !== null;
+
 /**
  * The drives that may go now, of a list in working order: at most one at work per volume, soaking
- * included, and one over all volumes until `canary` drives are through with a good end.
+ * included, and one over all volumes until `canary` drives that serve hosts are through with a good end.
  */
 export function nextDrives<T extends Placed & Pick<RolloutDrive, 'state'>>(
   drives: readonly T[],
@@ -50,7 +54,7 @@ export function nextDrives<T extends Placed & Pick<RolloutDrive, 'state'>>(
 ): T[] {
   const atWork = drives.filter(isAtWork);
   const pending = drives.filter(({ state }) => state === 'pending');
-  if (drives.filter(({ state }) => state === 'done').length < canary) {
+  if (drives.filter(isCanary).length < canary) {
     return atWork.length > 0 ? [] : pending.slice(0, 1);
   }
   const taken = new Set(atWork.flatMap(({ volumes }) => volumes));
@@ -204,7 +208,7 @@ export function judgeVolume(
 
 // --- time ------------------------------------------------------------------------------------------
 
-export interface DriveTime extends Pick<RolloutDrive, 'volumes' | 'state'> {
+export interface DriveTime extends Pick<RolloutDrive, 'volumes' | 'state' | 'slot'> {
   /** What it took from its beginning to the end of its soak, or has taken so far; null: not begun. */
   readonly tookMs: number | null;
 }
@@ -219,14 +223,14 @@ export function timeLeftMs(drives: readonly DriveTime[], canary: number): number
   if (done.length === 0) return null;
   const meanMs = done.reduce((sum, { tookMs }) => sum + tookMs!, 0) / done.length;
 
-  let canaries = Math.max(0, canary - done.length);
+  let canaries = Math.max(0, canary - drives.filter(isCanary).length);
   let aloneMs = 0;
   const perVolume = new Map<string, number>();
   for (const drive of drives) {
     if (drive.state !== 'pending' && !isAtWork(drive)) continue;
     const costMs = Math.max(0, meanMs - (drive.tookMs ?? 0));
     if (canaries > 0) {
-      canaries -= 1;
+      if (drive.slot !== null) canaries -= 1;
       aloneMs += costMs;
       continue;
     }

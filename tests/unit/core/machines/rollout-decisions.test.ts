@@ -87,6 +87,11 @@ test('a canary that came to nothing does not count', () => {
   }
 });
 
+test('a spare is no canary: it serves no hosts', () => {
+  const drives = [of('a', null, 'done'), of('a', 0), of('b', 0)];
+  assert.deepEqual(paths(nextDrives(drives, 1)), ['a/0']);
+});
+
 test('after the canaries volumes go side by side, one drive each', () => {
   const drives = [of('a', 0, 'done'), of('a', 1), of('a', 2), of('b', 0), of('b', 1)];
   assert.deepEqual(paths(nextDrives(drives, 1)), ['a/1', 'b/0']);
@@ -280,6 +285,7 @@ test('every state of a volume: at rest, busy, or trouble', () => {
 
 const took = (volume: string, state: RolloutDriveState, tookMs: number | null = null) => ({
   volumes: volume.split('+'),
+  slot: 0 as number | null,
   state,
   tookMs,
 });
@@ -293,8 +299,20 @@ test('time left: unknown before the first drive is done, then from the mean', ()
   assert.equal(timeLeftMs([done, took('a', 'done', 60), first, second], 1), 180);
   assert.equal(timeLeftMs([done, first, other], 1), 120);
   assert.equal(timeLeftMs([done, first, other], 3), 240);
+  assert.equal(
+    timeLeftMs([{ ...done, slot: null }, first, second, other, other], 1),
+    360,
+    'a spare is no canary',
+  );
   assert.equal(timeLeftMs([done, took('a+b', 'pending'), other], 1), 240);
   assert.equal(timeLeftMs([done, took('a', 'failed', 60)], 1), 0);
+});
+
+test('time left: a spare that is pending goes alone and is no canary', () => {
+  const [done, first, other] = [took('a', 'done', 120), took('a', 'pending'), took('b', 'pending')];
+  const spare = { ...first, slot: null };
+  // Alone: the spare and one canary. The rest is one drive each, side by side.
+  assert.equal(timeLeftMs([done, spare, first, first, other], 2), 360);
 });
 
 test('time left: a drive at work counts for the rest of its time, and never below 0', () => {
