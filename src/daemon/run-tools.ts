@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs';
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import type { RunTools, WholeDrive } from '../control/runs/run-tools.ts';
+import type { NewDrive, RunTools, WholeDrive } from '../control/runs/run-tools.ts';
 import { done, type Outcome, refuse } from '../core/problems.ts';
 import { contentOf } from '../engine/drive-commands.ts';
 import { readMemberMetadata } from '../engine/member-metadata.ts';
@@ -66,7 +66,7 @@ export function runTools(): RunTools {
       const image = await checkImage(path, null);
       return image.ok ? image.value : null;
     },
-    contentOf: contentOfDrive,
+    newDrive,
     memberAt,
     // Files are neither mounted nor held, and may hang.
     checkUnused: (drive, ours) =>
@@ -95,12 +95,13 @@ async function plainImage(path: string): Promise<WholeDrive | null> {
 const NO_PROCESS = 2 ** 22 + 1;
 
 /** Opened as a volume would, so that what is mounted or in use is refused here already. */
-const contentOfDrive = (path: string): Promise<Outcome<string | null>> =>
+const newDrive = (path: string): Promise<Outcome<NewDrive>> =>
   looked(path, async (drive, buffers) => {
     const { superblock, label } = await readMemberMetadata(buffers, drive);
     const name = superblock.kind === 'superblock' ? superblock.value.setName : '';
     const environment = { foreignContent: () => foreignContent(drive, buffers) };
-    return await contentOf({ environment }, drive, superblock.kind, label.kind, name);
+    const content = await contentOf({ environment }, drive, superblock.kind, label.kind, name);
+    return { sizeBytes: drive.sizeBytes, content };
   });
 
 const memberAt = (path: string): Promise<Outcome<string | null>> =>

@@ -5,6 +5,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { explain } from '../../api/errors.ts';
+import { formatBytes } from '../../api/units.ts';
 import { done, type Outcome, type Problem, refuse } from '../../core/problems.ts';
 import type { Check } from '../../core/status.ts';
 import type { WindowRequest } from '../../engine/contract.ts';
@@ -166,12 +167,20 @@ async function checkExchange(
       },
     ];
   }
-  const content = await tools.contentOf(path);
-  if (!content.ok) return block(explain(content.problem).message, explain(content.problem).fix);
-  if (content.value !== null) {
+  const found = await tools.newDrive(path);
+  if (!found.ok) return block(explain(found.problem).message, explain(found.problem).fix);
+  const { content, sizeBytes } = found.value;
+  if (content !== null) {
     return block(
-      `${path} is not blank: it carries ${content.value}`,
+      `${path} is not blank: it carries ${content}`,
       'give another drive, or erase this one first (wipefs)',
+    );
+  }
+  const leastBytes = drives.shareOf(request.volume);
+  if (sizeBytes < leastBytes) {
+    return block(
+      `${path} has ${formatBytes(sizeBytes)}, and each drive of ${request.volume} holds ${formatBytes(leastBytes)} of its data`,
+      'give a drive that is at least as large as the one that goes',
     );
   }
   return [passed('WP014', title)];

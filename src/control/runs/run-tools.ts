@@ -29,6 +29,12 @@ export interface FormerCommand {
   readonly mayStop: boolean;
 }
 
+export interface NewDrive {
+  readonly sizeBytes: number;
+  /** What is on it; null: blank. */
+  readonly content: string | null;
+}
+
 export interface RunTools {
   readonly placeOf: (path: string) => Promise<Place>;
   /** Refused: there is nothing, or nothing that could be a drive. */
@@ -47,8 +53,8 @@ export interface RunTools {
   readonly isRunning: (process: NonNullable<FormerCommand['process']>) => boolean;
   /** For the record; null when it cannot be read, which the task's own check says. */
   readonly imageOf: (path: string) => Promise<ImageReport | null>;
-  /** What is on a drive that is to replace another; null: blank. Refused: it cannot be opened. */
-  readonly contentOf: (path: string) => Promise<Outcome<string | null>>;
+  /** The drive that is to replace another. Refused: it cannot be opened. */
+  readonly newDrive: (path: string) => Promise<Outcome<NewDrive>>;
   /** The uuid of the member at a path that the server has let go; null: none. Refused: it cannot be opened. */
   readonly memberAt: (path: string) => Promise<Outcome<string | null>>;
   /**

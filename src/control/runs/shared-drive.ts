@@ -8,6 +8,7 @@
 import { basename } from 'node:path';
 import { explain } from '../../api/errors.ts';
 import type { Transport } from '../../core/drive-facts.ts';
+import { levelByNumber } from '../../core/levels/index.ts';
 import { done, type Outcome, refuse } from '../../core/problems.ts';
 import type { Check, DriveStatus, VolumeStatus } from '../../core/status.ts';
 import type { Asking } from '../asking.ts';
@@ -73,6 +74,17 @@ export class SharedDrives {
     const here = await this.#everythingOn(whole.value, asked);
     const checks = [...checksOf(here), this.#othersOn(whole.value, here)];
     return done({ key, wholePath, transport, members: here.members, checks });
+  }
+
+  /** What a drive of this volume must have room for at the least: its share of the data. 0: that is not known. */
+  shareOf(volume: string): number {
+    const running = this.#asking.running(volume);
+    const status = running.ok ? running.value.last?.status : undefined;
+    const level = status ? levelByNumber(status.level) : null;
+    if (!status || level === null) return 0;
+    return Math.ceil(
+      status.sizeBytes / level.dataChunks(status.drives.filter(({ slot }) => slot !== null).length),
+    );
   }
 
   /** What speaks against working on the drive of a spare: no window stands in for what else is on it. */

@@ -359,10 +359,13 @@ test('replacement: the new drive is blank, is rebuilt from the frozen volume and
   const same = { purpose: 'replacement', newDrivePath: drives[1]! } as const;
   assert.equal(await machine.refused('tank', '1', same), 'window-refused');
   machine.medium('/dev/new');
-  const { id } = await machine.run('tank', '1', {
-    purpose: 'replacement',
-    newDrivePath: '/dev/new',
-  });
+  const replacement = { purpose: 'replacement', newDrivePath: '/dev/new' } as const;
+  const shareBytes = (await machine.status('tank')).sizeBytes / 3;
+  machine.tools.sizes.set('/dev/new', shareBytes - 512);
+  assert.equal(await machine.refused('tank', '1', replacement), 'window-refused');
+  assert.equal((await machine.status('tank')).state, 'optimal', 'refused before the freeze');
+  machine.tools.sizes.set('/dev/new', shareBytes);
+  const { id } = await machine.run('tank', '1', replacement);
   await machine.writeSome('tank', 30);
   const run = await machine.ended(id);
   assert.equal(run.outcome, 'done', JSON.stringify(run, null, 1));

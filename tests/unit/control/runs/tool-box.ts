@@ -160,7 +160,14 @@ export class ToolBox implements RunTools {
     sha256: this.imageSha256,
   });
 
-  contentOf: RunTools['contentOf'] = async (path) => done(this.contents.get(path) ?? null);
+  /** Of drives that are to replace others; as large as need be where nothing is said. */
+  readonly sizes = new Map<string, number>();
+
+  newDrive: RunTools['newDrive'] = async (path) =>
+    done({
+      content: this.contents.get(path) ?? null,
+      sizeBytes: this.sizes.get(path) ?? Number.MAX_SAFE_INTEGER,
+    });
 
   memberAt: RunTools['memberAt'] = async (path) =>
     this.busy.has(path) ? refuse('drive-busy', { path }) : done(this.membersAt.get(path) ?? null);
