@@ -193,4 +193,22 @@ export const orderBarriers: readonly Mutant[] = [
       ),
     ],
   },
+  {
+    name: 'resync-passes-over-rebuilding',
+    trap: 'B31',
+    harm: 'A write that a kill cut short is on one copy of a mirror, and the one whose rebuild had passed it stays as it was.',
+    patches: [
+      {
+        file: 'src/engine/agree.js',
+        find: 'const unusable = v.members.unusable(first);',
+        replace: 'return v.members.absentMask;',
+      },
+    ],
+    killers: [
+      unit(
+        'engine/resync-beside-rebuild',
+        'a mirror, slot 1 being rebuilt, is killed in a write that only new has: the copies are made alike',
+      ),
+    ],
+  },
 ];

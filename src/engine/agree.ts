@@ -1,6 +1,9 @@
 /**
  * Do all members agree, and making them: parity recomputed from the data, mirrors from the first copy, a sector that cannot
  * be read from the others. What resync and scrub are made of. Callers hold the locks of the stripes.
+ *
+ * Who takes part in a stripe is who is used in it (`Members.unusable`), so also a copy whose rebuild has passed it: a write
+ * that a crash cut short there is made good by nobody else. And the first copy is the one that reads of the stripe took.
  */
 
 import { type Errno, OK } from '../base/errno.ts';
@@ -25,15 +28,18 @@ export async function agree(
   buffer: Address,
   mend: boolean,
 ): Promise<Agreement> {
-  const whole = await consistent(v.sources, offset, buffer, bytes, v.members.absentMask);
-  if (whole.errno === OK && whole.equal) return { differing: 0, unreadableBytes: 0 };
+  const unusable = unusableAlike(v, first, count);
+  if (unusable !== null) {
+    const whole = await consistent(v.sources, offset, buffer, bytes, unusable);
+    if (whole.errno === OK && whole.equal) return { differing: 0, unreadableBytes: 0 };
+  }
   let differing = 0;
   let unreadableBytes = 0;
   for (let index: number = first; index < first + count; index++) {
     const stripe = index as StripeIndex;
     const at = v.geometry.memberOffset(stripe, 0);
     const columns = v.geometry.columnsOf(stripe);
-    const one = await consistent(v.sources, at, buffer, columns, v.members.absentMask);
+    const one = await consistent(v.sources, at, buffer, columns, v.members.unusable(stripe));
     if (one.errno !== OK) {
       const result = await agreeByBlocks(v, stripe, at, columns, buffer, mend);
       if ('failed' in result) return result;
@@ -48,6 +54,14 @@ export async function agree(
     if (failed !== null) return { failed };
   }
   return { differing, unreadableBytes };
+}
+
+/** null: not the same in all of the stripes; a rebuild has passed some of them. */
+function unusableAlike(v: VolumeCore, first: StripeIndex, count: number): number | null {
+  const unusable = v.members.unusable(first);
+  for (let stripe = first + 1; stripe < first + count; stripe++)
+    if (v.members.unusable(stripe as StripeIndex) !== unusable) return null;
+  return unusable;
 }
 
 /**
@@ -67,7 +81,7 @@ async function agreeByBlocks(
   for (let from = 0; from < columns; from += BLOCK_BYTES) {
     const place = (at + from) as MemberOffset;
     const length = Math.min(BLOCK_BYTES, columns - from);
-    const compare = () => consistent(v.sources, place, buffer, length, v.members.absentMask);
+    const compare = () => consistent(v.sources, place, buffer, length, v.members.unusable(stripe));
     let one = await compare();
     // Each turn mends one member; of a mirror more than one may be unreadable in the same place.
     for (let turn = 1; one.errno !== OK && turn < v.geometry.members; turn++) {
@@ -101,14 +115,14 @@ async function mendSector(
   if (member === null) return 'no memory for a step';
   const { slot } = member;
   noteReadError(v, member, errno);
-  if (member.state !== 'online') return `drive ${member.path} failed`;
+  if (member.drive === null) return `drive ${member.path} failed`;
   // Parity in doubt makes nothing but parity; a mirror's other copy is as good as the one that cannot be read.
   const believed = v.geometry.level.mirrored || v.parityTrusted(stripe);
   if (!believed && v.geometry.paritySlot(stripe) !== slot) return UNREADABLE;
   const made = await reconstruct(
     v.sources,
     slot,
-    v.members.absentMask | bit(slot),
+    v.members.unusable(stripe) | bit(slot),
     at,
     buffer,
     bytes,
@@ -117,7 +131,7 @@ async function mendSector(
     const other = made.member;
     if (other === null) return 'no memory for a step';
     noteReadError(v, other, made.errno);
-    return other.state === 'online' ? UNREADABLE : `drive ${other.path} failed`;
+    return other.drive === null ? `drive ${other.path} failed` : UNREADABLE;
   }
   if ((await v.members.writeData(slot, at, buffer, bytes)) === OK) return null;
   v.members.fail(member, 'a repair write failed', 'write-error');
@@ -134,11 +148,12 @@ async function mendStripe(
 ): Promise<string | null> {
   const { mirrored } = v.geometry.level;
   const parity = v.geometry.paritySlot(stripe);
-  const copies = v.members.slots.filter(({ state }) => state === 'online').map(({ slot }) => slot);
+  const unusable = v.members.unusable(stripe);
+  const copies = v.members.slots.map(({ slot }) => slot).filter((slot) => !(unusable & bit(slot)));
   const targets = mirrored ? copies.slice(1) : [parity as number];
   const read = mirrored
     ? { errno: await v.members.readData(copies[0] as number, at, buffer, bytes) }
-    : await reconstruct(v.sources, parity as number, v.members.absentMask, at, buffer, bytes);
+    : await reconstruct(v.sources, parity as number, unusable, at, buffer, bytes);
   if (read.errno !== OK) return `stripe ${stripe} cannot be read`;
   for (const slot of targets) {
     const errno = await v.members.writeData(slot, at, buffer, bytes);

@@ -2,6 +2,7 @@
 
 import { OK } from '../base/errno.ts';
 import type { Address, StripeIndex } from '../base/units.ts';
+import type { Drive } from '../io/drive.ts';
 import { type Agreement, agree } from './agree.ts';
 import { consistent } from './reconstruct.ts';
 import type { Recovery } from './recovery-map.ts';
@@ -11,7 +12,8 @@ import type { VolumeCore } from './volume-core.ts';
 
 /**
  * After an unclean stop: parity, or the copies, of the marked regions are made to agree with the data. Copies also while one
- * is absent; parity needs every member, and does not need it in a degraded volume with a log (stripe images are redone).
+ * is absent, and on one whose rebuild has passed them; parity needs every member, and does not need it in a degraded volume
+ * with a log (stripe images are redone).
  *
  * Stripes in which two drives cannot read the same place, or one cannot where parity is in doubt, are left out: they stay
  * in doubt until a host has written them anew, and so does the volume, but for all the rest.
@@ -21,7 +23,7 @@ export function startResync(v: VolumeCore): void {
   // One that meets the absence of a drive, and a drive that is back: the job ends, and the next is the ticker's.
   if (resync === null || resync.isRunning || v.stopping) return;
   resync.isRunning = true;
-  const before = { absentMask: v.members.absentMask, cursor: resync.cursor };
+  const before = { drives: drivesOf(v), cursor: resync.cursor };
   const job = sweepOver(
     v,
     {
@@ -49,6 +51,8 @@ export function startResync(v: VolumeCore): void {
   v.resyncJob = job;
   v.ownBeside(finishResync(v, resync, job, before));
 }
+
+const drivesOf = (v: VolumeCore): (Drive | null)[] => v.members.slots.map(({ drive }) => drive);
 
 const isAbsent = (v: VolumeCore): boolean => v.degraded && !v.geometry.level.mirrored;
 
@@ -87,14 +91,15 @@ async function finishResync(
   v: VolumeCore,
   resync: Recovery,
   job: Sweep,
-  before: { readonly absentMask: number; readonly cursor: StripeIndex },
+  before: { readonly drives: ReturnType<typeof drivesOf>; readonly cursor: StripeIndex },
 ): Promise<void> {
   const state = await job.finished;
   resync.isRunning = false;
   if (v.resync !== resync) return;
   if (state === 'failed') {
     // That a drive is out is an alarm of its own.
-    if (!isAbsent(v) && v.members.absentMask === before.absentMask)
+    const drives = drivesOf(v);
+    if (!isAbsent(v) && before.drives.every((drive, slot) => drive === drives[slot]))
       resyncStopped(v, resync, job.status().reason);
     return;
   }
@@ -167,7 +172,7 @@ async function retryStripe(v: VolumeCore, resync: Recovery, stripe: StripeIndex)
   if (buffer === 0) return;
   try {
     const offset = v.geometry.memberOffset(stripe, 0);
-    const one = await consistent(v.sources, offset, buffer, bytes, v.members.absentMask);
+    const one = await consistent(v.sources, offset, buffer, bytes, v.members.unusable(stripe));
     const result = one.errno === OK ? await agreeOne(v, stripe, buffer) : null;
     const isMade = result !== null && !('failed' in result) && result.unreadableBytes === 0;
     resync.unmade.delete(stripe);
