@@ -4,7 +4,8 @@
  */
 
 import { BLOCK_BYTES, SECTOR_BYTES, type StripeIndex } from '../src/base/units.ts';
-import { decodeLabel } from '../src/core/format/label-codec.ts';
+import type { LabelResult } from '../src/core/format/label.ts';
+import { decodeLabel, newestLabel } from '../src/core/format/label-codec.ts';
 import type { MemberLayout } from '../src/core/format/member-layout.ts';
 import { decodeSuperblock, SUPERBLOCK_BYTES } from '../src/core/format/superblock.ts';
 import type { VolumeCore } from '../src/engine/volume-core.ts';
@@ -110,6 +111,8 @@ interface Readings {
   readonly areas: readonly Uint8Array[];
   readonly events: number;
   readonly newest: number;
+  /** What the newest label says of the volume: all of it but whose it is. */
+  readonly tells: string;
 }
 
 /** Superblocks and labels of all online members tell one story; counters never go back. */
@@ -123,18 +126,24 @@ export class LabelWatch {
   look(scene: Scene, where: string): void {
     const { core } = scene;
     const seen = new Map<number, string[]>();
+    const told = new Map<string, string[]>();
     for (const { path, state, layout } of core.members.slots) {
       if (state !== 'online' || layout === null || scene.isHarmed(path)) continue;
-      const { events, newest } = this.#readings(path, scene.machine.at(path).bytes, layout);
+      const { events, newest, tells } = this.#readings(path, scene.machine.at(path).bytes, layout);
       objectTo('labels', events < 0, () => `${where}: ${path} has no superblock`);
       this.#rises(this.#events, path, events, () => `${where}: events of ${path}`);
       seen.set(events, [...(seen.get(events) ?? []), path]);
+      told.set(tells, [...(told.get(tells) ?? []), path]);
       objectTo('labels', newest < 0, () => `${where}: ${path} has no label`);
       this.#rises(this.#sequences, path, newest, () => `${where}: label of ${path}`);
     }
     objectTo('labels', seen.size > 1 && core.mode === 'direct', () => {
       const groups = [...seen].map(([events, paths]) => `${paths.join(' and ')} ${events}`);
       return `${where}: members disagree on events: ${groups.join(', ')}`;
+    });
+    objectTo('labels', told.size > 1 && core.mode === 'direct', () => {
+      const groups = [...told].map(([tells, paths]) => `${paths.join(' and ')}: ${tells}`);
+      return `${where}: the labels do not say the same: ${groups.join(' | ')}`;
     });
     this.#watchGeneration(core, where);
   }
@@ -151,11 +160,11 @@ export class LabelWatch {
     const [block, ...labels] = copies as [Uint8Array, ...Uint8Array[]];
     const superblock = decodeSuperblock(block.slice(0, SUPERBLOCK_BYTES));
     const events = superblock.kind === 'superblock' ? superblock.value.events : -1;
-    const sequences = labels.map((label) => {
-      const decoded = decodeLabel(label);
-      return decoded.kind === 'label' ? decoded.value.sequence : -1;
-    });
-    const readings = { areas: copies, events, newest: Math.max(...sequences) };
+    const label = newestLabel(...(labels.map(decodeLabel) as [LabelResult, LabelResult]));
+    const isThere = label.kind === 'label';
+    const newest = isThere ? label.value.sequence : -1;
+    const ofAll = isThere ? { ...label.value, memberUuid: '', slot: 0 } : null;
+    const readings = { areas: copies, events, newest, tells: JSON.stringify(ofAll) };
     this.#known.set(path, readings);
     return readings;
   }

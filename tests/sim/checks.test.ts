@@ -7,6 +7,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Plan, Step } from '../../sim/plan.ts';
 import { type RunResult, runPlan } from '../../sim/run.ts';
+import type { Label } from '../../src/core/format/label.ts';
+import type { Member } from '../../src/engine/members.ts';
+import { Metadata } from '../../src/engine/metadata.ts';
 import { Ticker } from '../../src/engine/ticker.ts';
 import { Volume } from '../../src/engine/volume.ts';
 import { BufferPool } from '../../src/io/buffer-pool.ts';
@@ -91,6 +94,18 @@ test('a drive that is gone and called online is objected to', async (t) => {
   });
   const { failure } = await run(gone);
   assert.match(`${failure?.checker}: ${failure?.message}`, /^said: .*d1 is gone/);
+});
+
+test('members whose labels do not say the same are objected to', async (t) => {
+  type MakeLabel = (this: Metadata, member: Member) => Label;
+  const make = Object.getOwnPropertyDescriptor(Metadata.prototype, 'label')?.value as MakeLabel;
+  const scrub = { active: false, repair: false, cursorStripe: 0, mismatches: 7 };
+  t.mock.method(Metadata.prototype, 'label', function (this: Metadata, member: Member) {
+    const label = make.call(this, member);
+    return member.slot === 1 ? { ...label, scrub } : label;
+  });
+  const { failure } = await run([write, { waitUs: 60_000_000, do: 'check' }]);
+  assert.match(`${failure?.checker}: ${failure?.message}`, /^labels: .* do not say the same/);
 });
 
 test('two members out in a window is a state of its own', async () => {
