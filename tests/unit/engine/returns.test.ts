@@ -242,6 +242,25 @@ test('a smaller drive comes back: refused by its size, also for a rebuild', asyn
   await scene.settle('the right one');
 });
 
+test('the drive has grown while it was away: it is the same drive, and the rest of it is left alone', async () => {
+  for (const level of [1, 5]) {
+    const scene = await inWindow(level, { seed: 66 });
+    const { world } = scene;
+    const before = world.at('d1');
+    const grown = world.at(world.medium('grown', before.sizeBytes + MIB));
+    const mark = new Uint8Array(MIB).fill(0x5a);
+    grown.overwrite(0, before.bytes);
+    grown.overwrite(before.sizeBytes, mark);
+    world.media.set('d1', grown);
+    await scene.closeAndWait();
+    await scene.settle('grown');
+    scene.crash(false);
+    await world.assemble();
+    await scene.settle('found again at the next start');
+    assert.deepEqual(grown.bytes.slice(before.sizeBytes), mark);
+  }
+});
+
 test('a failed drive has become smaller when it is added again: refused by its size, and nothing of it is used', async () => {
   for (const level of [1, 5]) {
     const scene = await Scene.make(level, { seed: 65 });
