@@ -211,4 +211,22 @@ export const orderBarriers: readonly Mutant[] = [
       ),
     ],
   },
+  {
+    name: 'halted-and-whole',
+    trap: 'B32',
+    harm: 'A write without an image halts the volume, and the label written meanwhile says that the stripe log makes it good.',
+    patches: [
+      {
+        file: 'src/engine/volume-core.js',
+        find: "if (this.halted && this.metadata.stripeLogWritten === 'void')",
+        replace: 'if (false)',
+      },
+    ],
+    killers: [
+      unit(
+        'engine/halted',
+        'RAID 5: a drive is taken out while a write without images fails on another: no label calls the stripe log good',
+      ),
+    ],
+  },
 ];

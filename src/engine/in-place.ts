@@ -12,7 +12,7 @@
  *
  * Invariants
  *   1. While a label says `kept` or `whole`, every change of a stripe is in the log. What was changed before it was
- *      first said is on the members, flushed (metadata.ts).
+ *      first said is on the members, flushed (metadata.ts); a volume that halts meanwhile does not say it any more.
  *   2. A stripe is not changed without a member before that member's absence is on record: an image that leaves it out
  *      would be redone on a stripe to which it belongs again (stripe-write.ts).
  *   3. Before another drive takes a slot, or the same one again, the journal is emptied: an image of the slot may be of

@@ -142,11 +142,12 @@ export class Metadata {
   }
 
   async #write(last: Member | null): Promise<void> {
+    await this.#flushBeforeLoss();
+    // The word may be another one after each wait: nothing is waited for between the last look at it and the labels.
     if (this.stripeLogWritten === 'void' && this.#v.stripeLogWord !== 'void') {
       await this.#v.unloggedWritten();
       await this.#v.members.flush();
     }
-    await this.#flushBeforeLoss();
     const stripeLog = this.#v.stripeLogWord;
     if (stripeLog !== 'void') this.stripeLogWritten = stripeLog;
     if (this.#v.logsStripes) this.#v.goesUnlogged = false;

@@ -192,6 +192,8 @@ export class VolumeCore {
   /** What a label that is made now says of the journal. */
   get stripeLogWord(): StripeLogWord {
     if (this.stripeLogFound !== null) return this.stripeLogFound;
+    // A stripe that was being changed without an image is half-written for good, or not flushed: no word for that.
+    if (this.halted && this.metadata.stripeLogWritten === 'void') return 'void';
     if (!this.logsStripes) return this.#isUntouched() ? this.metadata.stripeLogWritten : 'void';
     return this.resync === null && !this.parityUnknown ? 'whole' : 'kept';
   }

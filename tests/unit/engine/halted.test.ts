@@ -81,3 +81,32 @@ test('a degraded volume whose drive takes no writes halts at each start, and sta
   assert.equal(started.ok ? 'started' : started.problem.code, 'started');
   await scene.check('after three starts that halted');
 });
+
+for (const level of [3, 4, 5]) {
+  test(`RAID ${level}: a drive is taken out while a write without images fails on another: no label calls the stripe log good`, async () => {
+    let refused = 0;
+    for (let afterMs = 0; afterMs < 12; afterMs++) {
+      const limits = { logDirect: 0 };
+      const scene = await Scene.make(level, { seed: 450 + level, operationMs: 2, limits });
+      const { world } = scene;
+      await scene.put(0, scene.model.sectors);
+      await scene.flush();
+      // Data of it lies on that drive, on others, and in the parity.
+      world.at('d1').failWrites({ offset: MIB, lengthBytes: DATA_BYTES, errno: EIO });
+      const write = scene.begin(0, 12);
+      await world.pass(afterMs);
+      await world.until(world.v.failDrive('0'));
+      await world.until(write.done);
+      world.at('d1').clearFaults();
+      scene.crash(true, () => 0);
+      const where = `${afterMs} ms after the write began`;
+      const started = await world.tryAssemble();
+      if (started.ok) await scene.checkWhatAnswers(where);
+      else {
+        assert.equal(started.problem.code, 'dirty-and-degraded', where);
+        refused++;
+      }
+    }
+    assert.ok(refused > 0, 'the drive was taken out in the middle of the write');
+  });
+}
