@@ -8,7 +8,7 @@
  *             superblock: highest events, among equals the one beside the newest label.
  * Ancestors   Every other member must be explained by the authority:
  *   @H1  same number, other contents (and not one server's torn update)           → history-split
- *   @H2  a generation the newest label neither has nor remembers                  → history-split
+ *   @H2  a generation the newest label neither has nor remembers (nor its window) → history-split
  *        or remembers, with a number that it has not come to, of one that is in  → history-split
  *   @H7  of the same window, and with more of its log than the newest label       → history-split
  *   @H3  recorded as out, yet with more events than when it went                  → history-split
@@ -220,7 +220,14 @@ function isLater(a: Label, b: Label): boolean {
   return outIn(a) > outIn(b);
 }
 
-const remembers = (label: Label, other: Label): boolean => label.history.includes(other.generation);
+/**
+ * The list of generations is short, and starts by force or without a member make one each: those of a window may be more
+ * than it has room for, while the drive that is away still has the label of the freeze. The window itself names that one.
+ */
+function remembers({ generation, history, window }: Label, other: Label): boolean {
+  const isOfFreeze = window?.token === other.generation && generation !== other.generation;
+  return isOfFreeze || history.includes(other.generation);
+}
 
 function splitByLabel(member: Member, newest: Labelled, members: readonly Member[]): string | null {
   const own = member.label;

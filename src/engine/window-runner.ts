@@ -104,10 +104,10 @@ export class WindowRunner {
         await log.endEpoch();
         return notFrozen(v, request, 'WP021', 'Every member and leg takes the freeze');
       }
+      v.metadata.newGeneration();
       const window = this.#facts(member, request, id, log.epoch);
       v.window = window;
       v.metadata.clean = true;
-      v.metadata.newGeneration();
       if (v.metadata.log) v.metadata.log.epoch = log.epoch;
       member.reason = `away for ${request.purpose}`;
       member.reasonCode = 'window';
@@ -162,10 +162,11 @@ export class WindowRunner {
   }
 
   #facts(member: Member, request: WindowRequest, id: string, logEpoch: number): WindowFacts {
-    const { clock, random } = this.#v.environment;
+    const { clock } = this.#v.environment;
     return {
       id,
-      token: uuidFromBytes(random(16)),
+      // So the labels know, for as long as the window lasts, what generation its drive was left at.
+      token: this.#v.metadata.generation,
       purpose: request.purpose,
       state: 'freezing',
       slot: member.slot,

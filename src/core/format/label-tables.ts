@@ -67,7 +67,7 @@ export const logTable = new Layout('label log', 80, {
 
 export const windowTable = new Layout('label window', 160, {
   id: field(0, 'uuid', 'the window'),
-  token: field(16, 'uuid', 'the freeze token'),
+  token: field(16, 'uuid', 'the freeze token: the generation that the freeze began'),
   memberUuid: field(32, 'uuid', 'the member that is away'),
   openedWallMs: field(48, 'u64', 'wall clock at the freeze, ms'),
   elapsedMs: field(56, 'u64', 'how long it has been open, ms'),

@@ -96,7 +96,7 @@ export interface LabelLog {
 
 export interface LabelWindow {
   id: Uuid;
-  /** The freeze token: random, new for each window. */
+  /** The freeze token, new for each window: the generation that the freeze began. */
   token: Uuid;
   purpose: Purpose;
   state: WindowState;

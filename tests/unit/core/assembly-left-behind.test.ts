@@ -7,10 +7,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   assembled,
+  GENERATION,
   openWindow,
   record,
   refused,
   relabel,
+  TOKEN,
   uuid,
   verdicts,
   volume,
@@ -128,4 +130,78 @@ test('@H7 the one left behind went on with a log of its own', () => {
   assert.match(String(refused(world).detail['reason']), /@H7/);
   world.drives[SURVIVOR]!.label!.log = null;
   assert.equal(verdicts(assembled(world)), 'stale-by-bitmap away');
+});
+
+/** What the list of a label has room for, after `turns` starts by force that began with the generation of the freeze. */
+const remembered = (turns: number): string[] =>
+  [
+    ...Array.from({ length: turns - 1 }, (_, turn) => uuid(4000 + turns - 1 - turn)),
+    TOKEN,
+    GENERATION,
+  ].slice(0, 8);
+
+/** Drive 2 cannot be read: each start in the window on drive 0 leaves it out by force, on the same record. */
+function forced(world: World, turns: number): void {
+  relabel(
+    world,
+    (label) => {
+      label.sequence += turns;
+      label.owner = { token: uuid(500 + turns), wallMs: 1 };
+      label.generation = uuid(4000 + turns);
+      label.history = remembered(turns);
+      record(label, 2, { state: 'missing', eventsAtChange: label.window!.frozenEvents });
+    },
+    [1, 3, 4],
+  );
+}
+
+test('a window with more starts by force than a label remembers generations: its drive is known, open and in the replay', () => {
+  for (const turns of [1, 8, 9, 20]) {
+    const world = volume({ members: 5 });
+    openWindow(world, 0);
+    forced(world, turns);
+    assert.equal(world.drives[1]!.label!.history.includes(TOKEN), turns < 9);
+    const open = assembled(world);
+    assert.equal(open.label!.generation, uuid(4000 + turns));
+    assert.match(verdicts(open), /^away in-sync stale\S* in-sync in-sync$/);
+
+    // Power cut in the first labels of the replay: drive 1 alone has them.
+    relabel(
+      world,
+      (label) => {
+        label.history = [label.generation, ...label.history].slice(0, 8);
+        label.generation = uuid(5000);
+        label.window!.state = 'replaying';
+        record(label, 0, { state: 'online' });
+      },
+      [1],
+    );
+    const begun = assembled(world, { only: [0, 1, 3, 4] });
+    assert.equal(begun.label!.generation, uuid(5000));
+    assert.match(verdicts(begun), /^away in-sync missing in-sync in-sync$/);
+    world.drives.reverse();
+    assert.equal(assembled(world).label!.generation, uuid(5000), 'in any order');
+  }
+});
+
+test('@H2 the drive of such a window went on alone: it has turned, too', () => {
+  const world = volume({ members: 5 });
+  openWindow(world, 0);
+  forced(world, 9);
+  relabel(
+    world,
+    (label) => {
+      label.owner = { token: uuid(78), wallMs: 1 };
+      label.history = [label.generation, ...label.history];
+      label.generation = uuid(6000);
+    },
+    [0],
+  );
+  assert.match(String(refused(world).detail['reason']), /do not know its generation .*\(@H2\)/);
+  // Nor is it known by the freeze of another window.
+  const other = volume({ members: 5 });
+  openWindow(other, 0);
+  forced(other, 9);
+  for (const slot of [1, 3, 4]) other.drives[slot]!.label!.window!.token = uuid(79);
+  assert.match(String(refused(other).detail['reason']), /do not know its generation .*\(@H2\)/);
 });

@@ -230,7 +230,8 @@ export function openWindow(world: World, slot: number, change: Partial<LabelWind
     label.clean = false;
     label.owner = { token: uuid(6), wallMs: 1000 + label.slot! };
     label.history = [label.generation, ...label.history];
-    label.generation = uuid(1000 + label.sequence);
+    // As the engine does it: the generation of the freeze is the token of its window.
+    label.generation = TOKEN;
     label.log!.epoch = 8;
     record(label, slot, { state: 'away', reason: 'window', eventsAtChange: label.events });
     label.window = {
