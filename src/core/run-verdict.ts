@@ -89,8 +89,16 @@ export function verdictOf(facts: RunFacts): Verdict {
       `Replace it: \`locum drive replace ${volume} ${path} --with PATH\`.`,
     );
   }
-  const judged = byPurpose(facts);
   const isNews = facts.rebuilt && facts.purpose !== 'replacement';
+  // Brought by hand in the middle of a task, before anybody asked who it is.
+  if (isNews && facts.after === null) {
+    return verdict(
+      'failed',
+      `A blank drive came back in the place of ${path}, and was rebuilt. Whether it is the same one is not known.`,
+      `\`locum drive ls ${volume}\` shows which drive it is, \`locum firmware inventory ${volume}\` its firmware.`,
+    );
+  }
+  const judged = byPurpose(facts);
   const rebuilt = isNews ? ' It came back blank and was rebuilt.' : '';
   const unread = facts.unread === '' ? '' : ` It was not read afterwards: ${ended(facts.unread)}`;
   return { ...judged, sentence: `${judged.sentence}${rebuilt}${unread}` };

@@ -91,6 +91,12 @@ const cases: [string, Partial<RunFacts>, string, RegExp][] = [
   ],
   ['came back blank', { rebuilt: true }, 'done', /to B2\. It came back blank/],
   [
+    'another, blank one was brought in its place',
+    { rebuilt: true, after: null },
+    'failed',
+    /^A blank drive came back in the place of \/dev\/sdb/,
+  ],
+  [
     'rehearsal',
     { rehearsal: true, begun: false, after: facts('A1') },
     'rehearsed',
