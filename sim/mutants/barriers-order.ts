@@ -229,4 +229,22 @@ export const orderBarriers: readonly Mutant[] = [
       ),
     ],
   },
+  {
+    name: 'copies-in-doubt-shown',
+    trap: 'B33',
+    harm: 'A read shows one copy of a mirror that a crash left different, and when that one is lost the next read shows another.',
+    patches: [
+      {
+        file: 'src/engine/read.js',
+        find: 'const copiesInDoubt = (v, stripe) => v.resync !== null',
+        replace: 'const copiesInDoubt = (v, stripe) => false',
+      },
+    ],
+    killers: [
+      unit(
+        'engine/copies-in-doubt',
+        'a mirror of 2, its resync slow: what a read has shown is there when the first copy is lost',
+      ),
+    ],
+  },
 ];

@@ -1,6 +1,7 @@
 /**
  * Do all members agree, and making them: parity recomputed from the data, mirrors from the first copy, a sector that cannot
- * be read from the others. What resync and scrub are made of. Callers hold the locks of the stripes.
+ * be read from the others. What resync and scrub are made of, and reads of copies in doubt. Callers hold the locks of the
+ * stripes.
  *
  * Who takes part in a stripe is who is used in it (`Members.unusable`), so also a copy whose rebuild has passed it: a write
  * that a crash cut short there is made good by nobody else. And the first copy is the one that reads of the stripe took.
@@ -68,7 +69,7 @@ function unusableAlike(v: VolumeCore, first: StripeIndex, count: number): number
  * A stripe with sectors that cannot be read, block by block: those are made from the others and written back, and what two
  * drives cannot read is left out and counted.
  */
-async function agreeByBlocks(
+export async function agreeByBlocks(
   v: VolumeCore,
   stripe: StripeIndex,
   at: MemberOffset,

@@ -24,6 +24,7 @@ import { NONE } from '../core/levels/descriptor.ts';
 import { DATA, GAP } from '../core/overlay.ts';
 import type { SlotSet } from '../core/slot-set.ts';
 import { copyFor } from '../core/stripe-plan.ts';
+import { agreeByBlocks } from './agree.ts';
 import { noteReadError, repairRange } from './member-errors.ts';
 import { bit, type Member } from './members.ts';
 import { consistent, reconstruct } from './reconstruct.ts';
@@ -45,7 +46,8 @@ export async function read(
     v.mode === 'direct' &&
     v.members.absentMask === 0 &&
     !g.level.lockstep &&
-    g.isInOneChunk(offset, lengthBytes)
+    g.isInOneChunk(offset, lengthBytes) &&
+    !copiesInDoubt(v, g.stripeOf(offset))
   ) {
     const stripe = g.stripeOf(offset);
     const slot = g.level.mirrored
@@ -199,6 +201,10 @@ async function readChunk(
     const errno = await readChecked(v, stripe, index, column, address, lengthBytes);
     if (errno === OK) return OK;
   }
+  if (copiesInDoubt(v, stripe)) {
+    const errno = await readAlike(v, stripe, offset, address, lengthBytes);
+    if (errno === OK) return OK;
+  }
   // Slots that turned out to be unreadable here; they are also what is repaired in the end.
   let bad = 0;
   let slot: number = NONE;
@@ -263,6 +269,40 @@ async function readFromOthers(
 function absentOrLost(v: VolumeCore, bad: number): Errno {
   const waitable = v.window !== null && v.mode !== 'halted' && v.members.absentMask !== 0;
   return waitable || bad === 0 ? (v.window === null ? EIO : ABSENT) : EIO;
+}
+
+const copiesInDoubt = (v: VolumeCore, stripe: StripeIndex): boolean =>
+  v.resync !== null && v.geometry.level.mirrored && v.mode !== 'frozen' && !v.parityTrusted(stripe);
+
+/**
+ * After an unclean stop copies may differ until the resync has passed. What is read is made alike first: whoever has seen
+ * it goes on seeing it when the copy that it came from is lost. Not OK: the first copy that can be read is the answer.
+ * While this has the lock the resync cannot pass, so no window can be opened and nothing is frozen meanwhile.
+ */
+async function readAlike(
+  v: VolumeCore,
+  stripe: StripeIndex,
+  offset: MemberOffset,
+  address: Address,
+  lengthBytes: number,
+): Promise<Errno> {
+  if (!v.locks.tryLock(stripe)) await v.locks.lock(stripe);
+  try {
+    if (v.halted || !copiesInDoubt(v, stripe)) return EIO;
+    const compare = () =>
+      consistent(v.sources, offset, address, lengthBytes, v.members.unusable(stripe));
+    let found = await compare();
+    if (isDriveGone(found.errno)) {
+      if (found.member !== null) noteReadError(v, found.member, found.errno);
+      found = await compare();
+    } else if (found.errno !== OK || !found.equal) {
+      await agreeByBlocks(v, stripe, offset, lengthBytes, address, true);
+      found = await compare();
+    }
+    return found.errno === OK && !found.equal ? EIO : found.errno;
+  } finally {
+    v.locks.unlock(stripe);
+  }
 }
 
 /** Which copy of a mirror: regions in doubt after an unclean stop are read from one copy only, the first. */
