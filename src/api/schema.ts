@@ -292,6 +292,7 @@ export const CloseBody = Type.Object(
     drivePath: Type.Optional(AbsolutePath),
     verify: Type.Optional(Type.Enum(verifyModes)),
     rebuild: Type.Optional(Type.Boolean()),
+    force: Type.Optional(Type.Boolean()),
   },
   closed,
 );

@@ -9,6 +9,7 @@ import type {
   LocumEvent,
   LogCheck,
   LogReport,
+  VerifyMode,
   VolumeStatus,
   WindowPlan,
   WindowReport,
@@ -54,7 +55,7 @@ export interface VolumeCalls {
   /** Gives the thread's own means back (ring, pool). False when the kernel still has something of it in hand. */
   end(): Answer<boolean>;
   destroy(): Answer<void>;
-  addDrive(path: string, spare: boolean, force: boolean): Answer<void>;
+  addDrive(path: string, spare: boolean, force: boolean, verify?: VerifyMode): Answer<void>;
   failDrive(drive: string): Answer<void>;
   removeDrive(drive: string): Answer<void>;
   replaceDrive(drive: string, path: string, force: boolean): Answer<void>;

@@ -103,8 +103,8 @@ export class VolumeHost implements VolumeCalls {
   end: VolumeCalls['end'] = async () => done(this.#surroundings.close());
   stop: VolumeCalls['stop'] = () => this.#with((volume) => volume.stop());
   destroy: VolumeCalls['destroy'] = () => this.#with((volume) => volume.destroy());
-  addDrive: VolumeCalls['addDrive'] = (path, spare, force) =>
-    this.#with((volume) => volume.addDrive(path, spare, force));
+  addDrive: VolumeCalls['addDrive'] = (path, spare, force, verify) =>
+    this.#with((volume) => volume.addDrive(path, spare, force, verify));
   failDrive: VolumeCalls['failDrive'] = (drive) => this.#with((volume) => volume.failDrive(drive));
   removeDrive: VolumeCalls['removeDrive'] = (drive) =>
     this.#with((volume) => volume.removeDrive(drive));

@@ -78,6 +78,7 @@ export const problemCodes = [
   'window-refused',
   'window-wrong-state',
   'window-verify-mismatch',
+  'window-known-mismatch',
   'window-drive-absent',
   'window-others-absent',
   // drive tasks

@@ -113,7 +113,7 @@ function withoutDrive({ path, volume, takenBack, task, begun }: RunFacts): Verdi
     ? verdict(
         'drive-lost',
         `Volume ${volume} went on without ${path}, which is back by a resync; ${did}.`,
-        `${begun ? uncompared(volume) : ''}\`locum drive ls ${volume}\` shows the resync. A longer window (--max) or a larger log avoids this.`,
+        `${begun ? sampled(volume) : ''}\`locum drive ls ${volume}\` shows the resync. A longer window (--max) or a larger log avoids this.`,
       )
     : verdict(
         'drive-lost',
@@ -122,9 +122,9 @@ function withoutDrive({ path, volume, takenBack, task, begun }: RunFacts): Verdi
       );
 }
 
-/** A window compares what comes back from its task. The volume that went on without it knows only what it missed. */
-const uncompared = (volume: string): string =>
-  `Nobody has compared it since its task: run \`locum scrub start ${volume} --wait\` now, without --repair, and replace the drive if that finds mismatches. `;
+/** A sample finds what it hits; what it finds is an alarm, and a complete rebuild. */
+const sampled = (volume: string): string =>
+  `It is compared before any of it is used, and rebuilt completely if it differs (\`locum status ${volume}\`: drive-differed). That looks at a sample unless --verify full was given: when it is back, \`locum scrub start ${volume} --wait\`, without --repair, looks at all of it. `;
 
 function byPurpose(facts: RunFacts): Verdict {
   switch (facts.purpose) {

@@ -84,6 +84,8 @@ export interface CloseRequest {
   readonly verify: VerifyMode;
   /** Take whatever drive is there as blank and rebuild it from the frozen survivors. */
   readonly rebuild: boolean;
+  /** It was compared and differed, and with another drive out nothing tells any more: take it all the same. */
+  readonly force?: boolean;
 }
 
 export interface ReplaceLegRequest {
@@ -109,7 +111,13 @@ export interface RunningVolume extends BlockDevice {
   paths(): { drives: string[]; logs: string[] };
   stop(): Promise<Outcome<void>>;
   destroy(): Promise<Outcome<void>>;
-  addDrive(path: string, spare: boolean, force: boolean): Promise<Outcome<void>>;
+  /** `verify`: how much of a drive that its volume went on without in a window is compared; a sample when left out. */
+  addDrive(
+    path: string,
+    spare: boolean,
+    force: boolean,
+    verify?: VerifyMode,
+  ): Promise<Outcome<void>>;
   failDrive(drive: string): Promise<Outcome<void>>;
   removeDrive(drive: string): Promise<Outcome<void>>;
   replaceDrive(drive: string, path: string, force: boolean): Promise<Outcome<void>>;

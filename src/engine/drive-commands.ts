@@ -6,10 +6,11 @@
  */
 
 import { OK } from '../base/errno.ts';
-import { BLOCK_BYTES, type DriveOffset, roundUp, type StripeIndex } from '../base/units.ts';
+import { BLOCK_BYTES, type DriveOffset, roundUp } from '../base/units.ts';
 import { isUsedSince } from '../core/assembly-slots.ts';
 import { decideDrive } from '../core/machines/drive.ts';
 import { done, type Outcome, refuse } from '../core/problems.ts';
+import type { VerifyMode } from '../core/status.ts';
 import type { Drive } from '../io/drive.ts';
 import { findMember } from './find-member.ts';
 import { identify, isTooSmall, openMemberDrive } from './identify.ts';
@@ -18,9 +19,8 @@ import { onOneDisk } from './log-setup.ts';
 import { readMemberMetadata } from './member-metadata.ts';
 import { setMemberState } from './member-state.ts';
 import { bit, bitCount, type Member } from './members.ts';
-import { hasMissedWhatIsMarked } from './re-add.ts';
 import { startRebuild, startRebuildOfSpare } from './rebuild.ts';
-import { recoveryFor } from './sweep-job.ts';
+import { recoveryOf } from './trust.ts';
 import type { VolumeCore } from './volume-core.ts';
 import { tellWindow } from './window-state.ts';
 
@@ -49,8 +49,9 @@ export async function addDrive(
   path: string,
   asSpare: boolean,
   force: boolean,
+  verify: VerifyMode = 'sample',
 ): Promise<Outcome<void>> {
-  const added = await add(v, path, asSpare, force, null);
+  const added = await add(v, path, asSpare, force, null, verify);
   return added.ok ? done(undefined) : added;
 }
 
@@ -61,13 +62,14 @@ async function add(
   asSpare: boolean,
   force: boolean,
   forSlot: number | null,
+  verify: VerifyMode,
 ): Promise<Outcome<Member | null>> {
   const inUse = alreadyHere(v, path);
   if (inUse !== null) return inUse;
   const opened = await openMemberDrive(v, path);
   if (!opened.ok) return opened;
   const drive = opened.value;
-  const outcome = await addOpened(v, drive, path, asSpare, force, forSlot);
+  const outcome = await addOpened(v, drive, path, asSpare, force, forSlot, verify);
   if (!outcome.ok) await drive.close();
   return outcome;
 }
@@ -79,6 +81,7 @@ async function addOpened(
   asSpare: boolean,
   force: boolean,
   forSlot: number | null,
+  verify: VerifyMode,
 ): Promise<Outcome<Member | null>> {
   const elsewhere = await onLogDisk(v, path);
   if (elsewhere !== null) return elsewhere;
@@ -104,9 +107,10 @@ async function addOpened(
     (!usedSince || former.drive !== null)
   ) {
     if (former.state !== 'failed' && former.state !== 'missing') return notGone(former, path);
-    const tooSmall = isTooSmall(v, drive, metadata.layout.value);
+    const { value: layout } = metadata.layout;
+    const tooSmall = isTooSmall(v, drive, layout);
     if (tooSmall !== null) return tooSmall;
-    const back = await comeBack(v, former, drive, path, { ...superblock }, metadata.layout.value);
+    const back = await comeBack(v, former, drive, path, { ...superblock }, layout, verify);
     return back.ok ? done(null) : back;
   }
   if (!isDirect(v)) return inWindow(v);
@@ -140,7 +144,7 @@ async function addOpened(
   return done(spare);
 }
 
-/** A former member: current (frozen generation), a short resync by bitmap, or a full rebuild. */
+/** A former member: current (frozen generation), or brought up to date with what it missed (trust.ts). */
 async function comeBack(
   v: VolumeCore,
   member: Member,
@@ -148,6 +152,7 @@ async function comeBack(
   path: string,
   superblock: NonNullable<Member['superblock']>,
   layout: NonNullable<Member['layout']>,
+  verify: VerifyMode,
 ): Promise<Outcome<void>> {
   const window = v.window;
   if (v.mode === 'frozen' && window !== null) {
@@ -168,13 +173,12 @@ async function comeBack(
   if (isDirect(v)) await emptyStripeLog(v);
   if (!isDirect(v)) return inWindow(v);
   if (member.state !== 'failed' && member.state !== 'missing') return notGone(member, path);
-  const byBitmap = hasMissedWhatIsMarked(v, member, superblock);
+  const recovery = recoveryOf(v, member, superblock, verify);
   member.drive = drive;
   member.path = path;
   member.layout = layout;
   member.superblock = superblock;
   member.deviceNumber = superblock.deviceNumber;
-  const recovery = recoveryFor(v, byBitmap ? 'bitmap' : 'full', 0 as StripeIndex);
   await startRebuild(v, member, recovery);
   return done(undefined);
 }
@@ -281,7 +285,7 @@ export async function replaceDrive(
   const refused = mayNotReplace(v, member);
   if (refused !== null) return refused;
   const works = isInUse(member);
-  const added = await add(v, path, true, force, member.slot);
+  const added = await add(v, path, true, force, member.slot, 'sample');
   if (!added.ok) return added;
   const spare = added.value;
   // The new drive is a spare now, or has the slot if the old one was out; one that works goes only now.

@@ -13,7 +13,7 @@
 
 import type { StripeIndex } from '../base/units.ts';
 import type { MemberReason } from '../core/format/label.ts';
-import { failureEvent, setMemberState } from './member-state.ts';
+import { failureEvent, isDoubted, setMemberState } from './member-state.ts';
 import { bit, bitCount, type Member } from './members.ts';
 import { startRebuildOfSpare } from './rebuild.ts';
 import type { VolumeCore } from './volume-core.ts';
@@ -41,7 +41,7 @@ export async function memberFailed(
   }
   noteDoubt(v, member);
   member.reason = reason;
-  member.reasonCode = code;
+  if (member.state !== 'rebuilding' || !isDoubted(member)) member.reasonCode = code;
   member.eventsAtChange = v.metadata.events;
   member.changedWallMs = v.environment.clock.wallMs();
   member.recovery = null;

@@ -36,6 +36,8 @@ export const defaultLimits = {
   /** Share of the volume that a return is checked on besides the regions written before the freeze: `recent`, `sample`. */
   verifyRecentShare: 0.01,
   verifySampleShare: 0.1,
+  /** And of a drive that comes back after its window at least this much: all of a small one. */
+  verifyLateLeastBytes: 256 * MIB,
   /** How long a member that vanished in a window waits before it is tried again; doubles up to the maximum. */
   readmitFirstMs: 1_000,
   readmitMaxMs: 30_000,

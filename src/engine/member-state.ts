@@ -13,10 +13,18 @@ export function setMemberState(members: Members, member: Member, event: DriveEve
   member.state = nextDriveState(member.state, event);
   if (member.state === 'online' || member.state === 'rebuilding') {
     member.reason = '';
-    member.reasonCode = 'none';
+    if (member.state === 'online' || !isDoubted(member)) member.reasonCode = 'none';
   }
   members.refresh();
 }
+
+/**
+ * What it holds besides what it missed is not known to be right: it left for a window and was not compared since, or was
+ * and is wrong. On record until it is on-line again or was compared: in the middle of a rebuild the drive itself may know
+ * nothing of that yet, and would look as if it had missed only what is marked.
+ */
+export const isDoubted = ({ reasonCode }: Member): boolean =>
+  reasonCode === 'expired' || reasonCode === 'window' || reasonCode === 'verify-mismatch';
 
 export function failureEvent(code: MemberReason): DriveEvent {
   switch (code) {

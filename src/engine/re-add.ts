@@ -7,16 +7,14 @@
  * again.
  */
 
-import type { StripeIndex } from '../base/units.ts';
-import { type AssembledSlot, isAsItLeft, wasComplete } from '../core/assembly-slots.ts';
-import type { Superblock } from '../core/format/superblock.ts';
+import type { AssembledSlot } from '../core/assembly-slots.ts';
 import type { Drive } from '../io/drive.ts';
 import { isTooSmall, openMemberDrive } from './identify.ts';
 import { emptyStripeLog } from './in-place.ts';
 import { type MemberMetadata, readMemberMetadata } from './member-metadata.ts';
 import type { Member } from './members.ts';
 import { startRebuild } from './rebuild.ts';
-import { recoveryFor } from './sweep-job.ts';
+import { hasMissedWhatIsMarked, recoveryOf } from './trust.ts';
 import type { VolumeCore } from './volume-core.ts';
 
 export function noteReAdds(v: VolumeCore, slots: readonly AssembledSlot[]): void {
@@ -66,7 +64,9 @@ async function reAdd(v: VolumeCore, member: Member, path: string): Promise<void>
   if (!isFree(v)) return drive.close();
   v.waitingBack.delete(member);
   if (!isOut(v, member) || !takeBack(v, member, drive, found)) return drive.close();
-  await startRebuild(v, member, recoveryFor(v, 'bitmap', 0 as StripeIndex));
+  const { superblock } = member;
+  if (superblock !== null)
+    await startRebuild(v, member, recoveryOf(v, member, superblock, 'sample'));
 }
 
 /** False: it is not the drive that was seen at the start any more, or it has missed more than is marked. */
@@ -83,35 +83,3 @@ function takeBack(v: VolumeCore, member: Member, drive: Drive, found: MemberMeta
   member.superblock = superblock.value;
   return true;
 }
-
-/** One that was not complete when it was lost, or was wrong when it was compared, misses more than the bitmap says. */
-export const hasMissedWhatIsMarked = (
-  v: VolumeCore,
-  { eventsAtChange, reasonCode }: Member,
-  superblock: Superblock,
-): boolean =>
-  reasonCode !== 'verify-mismatch' &&
-  wasComplete(superblock) &&
-  superblock.events >= v.intent.eventsCleared &&
-  isAsItLeft(superblock, eventsAtChange);
-
-/**
- * The drive of a window was compared and is wrong. Whatever becomes of the window: should the volume go on without it, the
- * bitmap says what it missed, not what is wrong on it. On record before whoever brought it is told.
- */
-export async function distrust(v: VolumeCore, member: Member): Promise<void> {
-  member.reason = DISAGREES;
-  member.reasonCode = 'verify-mismatch';
-  await v.metadata.commit();
-  await v.members.settled();
-}
-
-/** A volume goes on without it, from the freeze on. */
-export function leaveBehind(member: Member, frozenEvents: number): void {
-  const isWrong = member.reasonCode === 'verify-mismatch';
-  member.reason = isWrong ? DISAGREES : 'did not come back in time';
-  if (!isWrong) member.reasonCode = 'expired';
-  member.eventsAtChange = frozenEvents;
-}
-
-const DISAGREES = 'it does not agree with the volume';

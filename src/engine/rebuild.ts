@@ -6,6 +6,7 @@
 import { type Errno, isDriveGone, OK } from '../base/errno.ts';
 import type { Address, MemberOffset, StripeIndex } from '../base/units.ts';
 import { emptyStripeLog } from './in-place.ts';
+import { judge, startComparing } from './late-return.ts';
 import { noteReadError } from './member-errors.ts';
 import { setMemberState } from './member-state.ts';
 import { bit, type Member } from './members.ts';
@@ -65,7 +66,8 @@ export async function startRebuild(
   await v.intent.writeAll();
   // The others first: they know that it is back before it looks as if it had gone on without them.
   await v.metadata.commit(member);
-  v.emit('rebuild-started', 'info', `Rebuilding drive ${member.path} (slot ${member.slot})`, {
+  const what = recovery.toCompare === null ? 'Rebuilding' : 'Comparing, then rebuilding,';
+  v.emit('rebuild-started', 'info', `${what} drive ${member.path} (slot ${member.slot})`, {
     slot: member.slot,
     path: member.path,
     kind: recovery.kind,
@@ -80,6 +82,12 @@ export function resumeRebuild(v: VolumeCore, member: Member): void {
   recovery.isWaiting = v.rebuildJob?.running === true;
   if (recovery.isWaiting) return;
   recovery.isRunning = true;
+  if (recovery.toCompare !== null) {
+    const comparison = startComparing(v, member, recovery.toCompare);
+    v.rebuildJob = comparison;
+    v.ownBeside(afterComparison(v, member, recovery, comparison));
+    return;
+  }
   const job = sweepOver(
     v,
     {
@@ -109,6 +117,28 @@ export function resumeRebuild(v: VolumeCore, member: Member): void {
   );
   v.rebuildJob = job;
   v.ownBeside(finishRebuild(v, member, recovery, job));
+}
+
+/** Its rebuild goes on at once, short or complete; or it is compared anew once that may be. */
+async function afterComparison(
+  v: VolumeCore,
+  member: Member,
+  recovery: Recovery,
+  job: Sweep,
+): Promise<void> {
+  const compared = await judge(v, member, recovery, job);
+  recovery.isRunning = false;
+  if (member.recovery !== null) member.recovery.isRunning = false;
+  if (compared === 'later') recovery.isWaiting = true;
+  else if (compared !== 'gone' && mayRebuild(v)) resumeRebuild(v, member);
+  nextInLine(v, member);
+}
+
+function nextInLine(v: VolumeCore, besides: Member | null): void {
+  const next = v.members.slots.find(
+    (one) => one !== besides && one.recovery?.isWaiting === true && !one.recovery.isRunning,
+  );
+  if (next !== undefined && mayRebuild(v)) resumeRebuild(v, next);
 }
 
 /** A flush that fails is final: the next one would succeed, and say nothing of what was lost. */
@@ -197,8 +227,7 @@ async function finishRebuild(
 ): Promise<void> {
   const state = await job.finished;
   recovery.isRunning = false;
-  const next = v.members.slots.find((one) => one.recovery?.isWaiting === true);
-  if (next !== undefined && mayRebuild(v)) resumeRebuild(v, next);
+  nextInLine(v, null);
   if (state !== 'done' || member.recovery !== recovery || member.drive === null) {
     if (state === 'failed') rebuildStopped(v, member, recovery, job.status().reason);
     return;

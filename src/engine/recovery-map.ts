@@ -13,6 +13,7 @@
  */
 
 import type { StripeIndex } from '../base/units.ts';
+import type { VerifyMode } from '../core/status.ts';
 
 /** Marked places: regions of the bitmap, or stripes by themselves. */
 export interface Marks {
@@ -48,6 +49,8 @@ export class Recovery {
   isRunning = false;
   /** Its turn comes when the job on another member has ended. */
   isWaiting = false;
+  /** Of a full one: so much is compared first, and with no difference a short one follows (late-return.ts). */
+  toCompare: VerifyMode | null = null;
   /** Why the last job ended before its end; empty once one has got further. */
   stopped = '';
 

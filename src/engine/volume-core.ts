@@ -145,6 +145,8 @@ export class VolumeCore {
   parityErrors = 0;
   /** A member was lost while the parity of written regions was in doubt: until the volume is started anew. */
   dataInDoubt: VolumeFacts['dataInDoubt'] = null;
+  /** Came back after its window with other contents, and is rebuilt: until the volume is started anew. */
+  differed: VolumeFacts['differed'] = null;
 
   constructor(
     environment: EngineEnvironment,

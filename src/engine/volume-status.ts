@@ -62,6 +62,7 @@ function factsOf(v: VolumeCore, log: LogStatus | null): VolumeFacts {
     writesHeld: v.writesHeld,
     legSharesFileSystem: v.legSharesFileSystem,
     dataInDoubt: v.dataInDoubt,
+    differed: v.differed,
     unmade: unmadeOf(v),
     resyncLeft: resyncLeftOf(v),
     resyncStopped: v.mode === 'direct' ? (v.resync?.stopped ?? '') : '',

@@ -10,6 +10,7 @@ import type {
   JobStatus,
   LogCheck,
   LogReport,
+  VerifyMode,
   VolumeStatus,
   WindowPlan,
   WindowReport,
@@ -189,8 +190,13 @@ export class Volume implements RunningVolume {
       : refuse('io-error', { what: 'a drive while it was being cleared' });
   }
 
-  addDrive(path: string, spare: boolean, force: boolean): Promise<Outcome<void>> {
-    return this.core.beside(addDrive(this.core, path, spare, force));
+  addDrive(
+    path: string,
+    spare: boolean,
+    force: boolean,
+    verify?: VerifyMode,
+  ): Promise<Outcome<void>> {
+    return this.core.beside(addDrive(this.core, path, spare, force, verify));
   }
 
   failDrive(drive: string): Promise<Outcome<void>> {

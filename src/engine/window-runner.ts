@@ -35,10 +35,10 @@ import type { LogStore } from './log/log-store.ts';
 import { refreshLogRecord } from './log-setup.ts';
 import { setMemberState } from './member-state.ts';
 import { bit, bitCount, type Member } from './members.ts';
-import { distrust, leaveBehind } from './re-add.ts';
 import { rebuildFrozen, startRebuildOfSpare } from './rebuild.ts';
 import { replay } from './replayer.ts';
 import { startScrub } from './resync.ts';
+import { distrust, leaveBehind } from './trust.ts';
 import { startVerify } from './verify.ts';
 import type { VolumeCore, WindowFacts } from './volume-core.ts';
 import { planWindow } from './window-plan.ts';
@@ -321,6 +321,9 @@ export class WindowRunner {
     const others = v.absentCount - 1;
     const comparable = v.geometry.level.mirrored ? others < v.geometry.members - 1 : others === 0;
     if (!comparable) {
+      // What is known to be wrong on it is not taken because nobody can look any more.
+      if (member.reasonCode === 'verify-mismatch' && request.force !== true)
+        return refuse('window-known-mismatch', { path: member.path, volume: v.name });
       v.emit(
         'verify-impossible',
         'warning',
@@ -337,21 +340,16 @@ export class WindowRunner {
     if (member.state !== 'returning') return refuse('io-error', { what: `drive ${member.path}` });
     // Another drive came or went: what it was compared with has changed, and what is left counts.
     if (v.members.absentMask !== absentBefore) return this.#verify(member, request);
-    const differing = job.mismatches;
+    const { mismatches: stripes } = job;
     if (state !== 'done') return refuse('io-error', { what: job.status().reason });
     window.verify = {
       mode: request.verify,
       checkedBytes: job.workedBytes - job.skippedBytes,
-      differingStripes: differing,
+      differingStripes: stripes,
     };
-    if (differing > 0) {
-      return refuse('window-verify-mismatch', {
-        path: member.path,
-        stripes: differing,
-        volume: v.name,
-      });
-    }
-    return done('returned');
+    return stripes > 0
+      ? refuse('window-verify-mismatch', { path: member.path, stripes, volume: v.name })
+      : done('returned');
   }
 
   /** The drive is not coming back in time and every other member is here: go on without it. */

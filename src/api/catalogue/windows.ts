@@ -31,6 +31,13 @@ export const windowsPart = {
     'With the other drives complete, `locum window close {volume} --rebuild` rebuilds it from the frozen volume. ' +
       'Otherwise bring the right drive.',
   ),
+  'window-known-mismatch': entry(
+    refused,
+    '{path} did not agree with the frozen volume when it was compared, and with another drive out it cannot be compared again. ' +
+      'It was not taken in; nothing is lost, the window is still open.',
+    'Bring the drive that is out back: `locum drive add {volume} PATH`; then `locum window close {volume} --rebuild`. If that ' +
+      'one is lost for good, and data that is wrong in part is better than none: `locum window close {volume} --force`.',
+  ),
   'window-drive-absent': entry(
     refused,
     'The drive is not there[: nothing usable at {path}].',

@@ -28,6 +28,7 @@ interface CloseOptions {
   drive?: string;
   verify?: VerifyMode;
   rebuild?: true;
+  force?: true;
   wait?: true;
   timeout?: number;
 }
@@ -85,6 +86,10 @@ function close(terminal: Terminal): Command {
     .option('--drive <path>', 'where the drive is now, when its path has changed')
     .addOption(verifyOption())
     .option('--rebuild', 'the drive holds nothing usable: rebuild it from the frozen volume')
+    .option(
+      '--force',
+      'take it although it was found to differ and, with another drive out, nothing tells any more',
+    )
     .addOption(waitOption('the end of the replay'))
     .addOption(timeoutOption())
     .addOption(outputOption())
@@ -96,6 +101,7 @@ function close(terminal: Terminal): Command {
           ...(options.drive === undefined ? {} : { drivePath: absolute(terminal, options.drive) }),
           ...(options.verify === undefined ? {} : { verify: options.verify }),
           rebuild: options.rebuild === true,
+          ...(options.force === undefined ? {} : { force: true }),
         },
       });
       const { window } = await tellingOfRebuild(session, volume, closing);

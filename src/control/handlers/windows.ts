@@ -68,6 +68,7 @@ export function windowHandlers(
         drivePath: drivePath ?? null,
         verify: body.verify ?? 'recent',
         rebuild: body.rebuild === true,
+        force: body.force === true,
       };
       const closed = await groups.close(volume, request, owner);
       return closed.ok ? asking.report(volume, closed.value) : closed;

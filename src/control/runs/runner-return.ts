@@ -261,6 +261,7 @@ async function takeBackLate(
 
 async function offer(run: Runner, { volume, path }: GroupMember): Promise<Outcome<void>> {
   const now = movedPath(run.record, path) ?? path;
-  const changed = await run.world.asking.change(volume, 'addDrive', [now, false, false]);
+  const verify = run.record.request.window.verify === 'full' ? 'full' : 'sample';
+  const changed = await run.world.asking.change(volume, 'addDrive', [now, false, false, verify]);
   return changed.ok ? done(undefined) : changed;
 }

@@ -40,6 +40,7 @@ export const alarmCodes = [
   'resync-stopped',
   'write-hole',
   'data-in-doubt',
+  'drive-differed',
   'bad-blocks',
   'parity-mismatch',
   'scrub-mismatch',
@@ -240,6 +241,17 @@ function contentAlarms(facts: VolumeFacts, add: Add): void {
         'Check or restore that data; then start the volume anew: ',
     };
     add('data-in-doubt', 'critical', `${said[cause]}${commands.restart(facts)}`);
+  }
+  if (facts.differed !== null) {
+    const { path, stripes } = facts.differed;
+    add(
+      'drive-differed',
+      'critical',
+      `Drive ${path} came back after its window with other contents than it left with (${count(stripes, 'stripe')} of those ` +
+        'compared). None of it is used: all of it is made anew from the other drives. What did this to it may do it again: ' +
+        'flash no other drive like it before that is known, and replace this one when in doubt. ' +
+        `To end this alarm: ${commands.restart(facts)}`,
+    );
   }
   if (facts.unmade !== null) {
     const { path, stripes, offset } = facts.unmade;

@@ -62,6 +62,8 @@ export interface VolumeFacts {
     /** `older`: a mirror was started by force from copies of which a drive that is missing may have a newer one. */
     readonly cause: 'lost' | 'forced' | 'older';
   } | null;
+  /** A drive that came back after its window with other contents than it left with: so many stripes of those compared. */
+  readonly differed: { readonly path: string; readonly stripes: number } | null;
   /** Stripes of a member that a rebuild could not make; where the first begins in the volume. */
   readonly unmade: {
     readonly path: string;

@@ -162,9 +162,12 @@ for (const [name, change, outcome, says] of cases) {
   });
 }
 
-test('back by a resync after its task: compared by nobody, and how that is made up for', () => {
+test('back by a resync after its task: compared in samples, and what looks at the rest', () => {
   const back = { ...base, thawed: true, takenBack: true };
-  assert.match(verdictOf(back).next, /^Nobody has compared it .*`locum scrub start tank --wait`/);
+  assert.match(
+    verdictOf(back).next,
+    /^It is compared before any of it is used.*drive-differed.*`locum scrub start tank --wait`/,
+  );
   const untouched = verdictOf({ ...back, begun: false });
   assert.match(untouched.next, /^`locum drive ls tank` shows the resync/);
 });

@@ -58,6 +58,7 @@ const healthy: VolumeFacts = {
   writesHeld: 0,
   legSharesFileSystem: false,
   dataInDoubt: null,
+  differed: null,
   unmade: null,
   resyncLeft: null,
   resyncStopped: '',

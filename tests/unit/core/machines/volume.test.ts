@@ -46,6 +46,7 @@ const healthy: VolumeFacts = {
   writesHeld: 0,
   legSharesFileSystem: false,
   dataInDoubt: null,
+  differed: null,
   unmade: null,
   resyncLeft: null,
   resyncStopped: '',
@@ -317,6 +318,7 @@ test('every alarm code is raised by something', () => {
     {
       ...healthy,
       dataInDoubt: { path: '/dev/sdd', regions: 3, cause: 'lost' },
+      differed: { path: '/dev/sdb', stripes: 2 },
       unmade: { path: '/dev/sdd', stripes: 1, offset: 0 },
       rebuildStopped: { slot: 1, path: '/dev/sdb', reason: 'x' },
       resyncStopped: 'x',
