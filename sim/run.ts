@@ -242,6 +242,9 @@ class Run {
     await server.stop(() => scene.remember());
     if (!server.alive) return;
     scene.coverage.count('orderly restarts');
+    // Who was answered by the stop has not yet been on to give back what he holds.
+    await this.#pass(0);
+    if (!server.alive) return;
     nothingIsLeft(scene, `stopped in step ${this.#step}`);
     scene.killServer();
     scene.oracle.crashed('kill');

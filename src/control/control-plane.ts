@@ -138,6 +138,8 @@ export class Control implements ControlPlane {
         await handle.end();
       }),
     );
+    // Of a volume that somebody stopped at the same moment.
+    await this.#table.ended();
   }
 
   // --- for the NBD listeners -----------------------------------------------------------------------------------------

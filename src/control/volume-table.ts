@@ -40,6 +40,8 @@ export class VolumeTable {
   readonly options: ControlOptions;
   readonly entries = new Map<string, Entry>();
   readonly claims = new Claims();
+  /** Threads that are on their way out. */
+  readonly #ending = new Set<Promise<void>>();
   readonly #changing = new Set<string>();
   /** By volume: what each of its commands under way may add. */
   readonly #coming = new Map<string, ClaimedPaths[]>();
@@ -105,7 +107,7 @@ export class VolumeTable {
     const problem = outcome.ok ? this.#nameConflict(name, outcome.value.status) : outcome.problem;
     if (!outcome.ok || problem) {
       if (outcome.ok) await handle.call('stop', [], STOP_MS);
-      await handle.end();
+      await this.#endThread(handle);
       if (before) this.claims.set(name, before);
       else this.claims.release(name);
       const entry = this.entries.get(name);
@@ -185,8 +187,19 @@ export class VolumeTable {
     const ended = await handle.call(how, []);
     if (!ended.ok) return named(volume, ended);
     this.entries.set(volume, { handle: null, problem: null });
-    await handle.end();
+    await this.#endThread(handle);
     return done(undefined);
+  }
+
+  async #endThread(handle: VolumeHandle): Promise<void> {
+    const ending = handle.end();
+    this.#ending.add(ending);
+    await ending.finally(() => this.#ending.delete(ending));
+  }
+
+  /** Threads of volumes that are on no list any more are gone as well. */
+  async ended(): Promise<void> {
+    await Promise.all(this.#ending);
   }
 
   #sawSnapshot(name: string, handle: VolumeHandle, snapshot: Snapshot): void {

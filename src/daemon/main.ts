@@ -25,6 +25,7 @@ import { done, refuse } from '../core/problems.ts';
 import { buildApp } from '../http/app.ts';
 import { listenOnControlSocket } from '../http/control-socket.ts';
 import { chooseIo } from '../io/choose.ts';
+import { native } from '../io/native.ts';
 import type { ListenAddress } from '../nbd/acceptor.ts';
 import { Listeners, parseListenAddress } from './listeners.ts';
 import { type ServerLog, serverLog } from './log.ts';
@@ -161,11 +162,16 @@ async function stop(running: Running, state: StateDirectory, log: ServerLog): Pr
   state.release();
   if (!stopped) {
     log.error('not everything could be stopped in time; the volumes recover at the next start');
-    process.exit(exitCodes.failed);
+    return leave(exitCodes.failed);
   }
   log.info('stopped');
   // Threads that the kernel still has a hand in are not waited for.
-  process.exit(exitCodes.done);
+  return leave(exitCodes.done);
+}
+
+/** Nothing is left to be written: the log and all files are written as they go. */
+function leave(status: number): never {
+  return native()?.exit(status) ?? process.exit(status);
 }
 
 /** The first signal asks, the second one insists. */

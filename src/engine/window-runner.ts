@@ -298,6 +298,7 @@ export class WindowRunner {
         why: 'another drive has failed: only the drive that left can complete the volume',
       });
     }
+    if (v.stopping) return refuse('volume-wrong-state', { volume: v.name, state: 'stopping' });
     const prepared = v.metadata.adopt(member, drive, path);
     if (!prepared.ok) return prepared;
     v.members.refresh();
@@ -318,6 +319,8 @@ export class WindowRunner {
     const v = this.#v;
     const window = v.window;
     if (window === null) return refuse('window-none', { volume: v.name });
+    // The stop has ended the jobs that were there, and waits for none that begins now.
+    if (v.stopping) return refuse('volume-wrong-state', { volume: v.name, state: 'stopping' });
     const others = v.absentCount - 1;
     const comparable = v.geometry.level.mirrored ? others < v.geometry.members - 1 : others === 0;
     if (!comparable) {

@@ -23,6 +23,8 @@ export function logRefuses(v: VolumeCore, errno: Errno): boolean {
  * takes a write. A replay that stopped for anything else goes on when it is tried again.
  */
 export async function heldForLogSpace(v: VolumeCore): Promise<boolean> {
+  // The stop has woken those who were held; one that is refused since would wait beyond its end.
+  if (v.stopping) return false;
   v.writesHeld++;
   try {
     await v.changed.wait(v.environment.clock, v.limits.tickMs);

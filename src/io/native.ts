@@ -49,6 +49,7 @@ export class Native {
   readonly #flock: KoffiFunction;
   readonly #ioctl: KoffiFunction;
   readonly #fallocate: KoffiFunction;
+  readonly #exit: KoffiFunction;
 
   constructor(koffi: Koffi) {
     this.#koffi = koffi;
@@ -74,6 +75,7 @@ export class Native {
     this.#fallocate = library.func(
       'int fallocate(int fd, int mode, int64_t offset, int64_t length)',
     );
+    this.#exit = library.func('void _exit(int status)');
   }
 
   /**
@@ -82,6 +84,15 @@ export class Native {
    */
   function(prototype: string): (...args: unknown[]) => unknown {
     return this.#library.func(prototype);
+  }
+
+  /**
+   * Ends the process at once, as it stands. `process.exit` ends the worker threads first, and one that is just being called
+   * back by its ring then takes the process down with an abort.
+   */
+  exit(status: number): never {
+    this.#exit(status);
+    throw new Error('_exit does not return');
   }
 
   errno(): Errno {

@@ -57,6 +57,23 @@ test('a stop while the log is full: the held writes, whole or not, zeroes and tr
   assert.ok((await world.until(stopped)).ok);
 });
 
+test('the log refuses a write while the stop is under way: it is answered before the stop is over', async () => {
+  const scene = await holdingEverything();
+  const { world } = scene;
+  const { clock } = world;
+  await fullLog(scene);
+  let answer = -1;
+  void world.write(SECTOR, new Uint8Array(256 * SECTOR)).then((errno) => {
+    answer = errno;
+  });
+  assert.ok((await world.until(world.v.stop())).ok);
+  const stoppedMs = clock.nowMs();
+  for (let turn = 0; turn < 20 && answer < 0; turn++)
+    await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(answer, ESHUTDOWN);
+  assert.equal(clock.nowMs(), stoppedMs, 'not at the next tick, when the drives are closed');
+});
+
 test('a stop while reads wait for one of two absent drives: they are told of it', async () => {
   const scene = await holdingEverything();
   const { world } = scene;
