@@ -220,11 +220,12 @@ export class Volume implements RunningVolume {
   }
 
   closeWindow(request: CloseRequest): Promise<Outcome<WindowReport>> {
-    return this.windows.close(request, 'returned');
+    return this.core.beside(this.windows.close(request, 'returned'));
   }
 
   abortWindow(): Promise<Outcome<WindowReport>> {
-    return this.windows.close({ drivePath: null, verify: 'recent', rebuild: false }, 'aborted');
+    const request: CloseRequest = { drivePath: null, verify: 'recent', rebuild: false };
+    return this.core.beside(this.windows.close(request, 'aborted'));
   }
 
   extendWindow(byMs: number): Promise<Outcome<WindowReport>> {

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Scene } from './scene.ts';
+import { closeRequest, Scene } from './scene.ts';
 
 /** Nothing of the volume is held open after its stop, nor opened later, and it starts again with everything. */
 async function stopsClean(scene: Scene, where: string): Promise<void> {
@@ -82,4 +82,29 @@ test('a drive that vanished in a window is back, and meets a stop: it is closed 
     await stopsClean(scene, `after ${afterMs} ms`);
   }
   assert.ok(met > 0, 'none met it while it was looked at');
+});
+
+test('the drive of a window is brought back slowly, and meets a stop: it is refused and closed', async () => {
+  let refused = 0;
+  for (let afterMs = 0; afterMs < 3_000; afterMs += 200) {
+    const scene = await Scene.make(5, { seed: 612 });
+    const { world } = scene;
+    await scene.put(0, scene.model.sectors);
+    await scene.open('1');
+    await scene.fill(3);
+    const { environment } = scene.core;
+    const { openDrive } = environment;
+    const later = (run: () => void): void => void world.clock.after(150, run);
+    Object.defineProperty(environment, 'openDrive', {
+      value: async (path: string) =>
+        path === 'd1'
+          ? { ok: true, value: world.at(path).open(path, world.buffers, later) }
+          : openDrive(path),
+    });
+    const closing = world.v.closeWindow(closeRequest({ verify: 'full' }));
+    await world.pass(afterMs);
+    await stopsClean(scene, `after ${afterMs} ms`);
+    if (!(await closing).ok) refused++;
+  }
+  assert.ok(refused > 0, 'no stop came in between');
 });
