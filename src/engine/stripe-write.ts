@@ -39,8 +39,10 @@ export async function writeStripe(
   rmwAllowed = true,
 ): Promise<Errno> {
   let narrow = false;
-  // A member that turns out to be gone while the stripe is read changes the plan; each turn has one member fewer.
-  for (let turn = 0; turn <= v.geometry.members; turn++) {
+  let isFirst = true;
+  // A member that turns out to be gone while the stripe is read changes the plan; each turn has one member fewer, but for
+  // those two in which the same is looked at again.
+  for (let turn = 0; turn <= v.geometry.members + 2; turn++) {
     // An image that leaves a member out must not be in the journal of a volume that does not know it is gone.
     for (let record = v.members.settled(); record !== null; record = v.members.settled())
       await record;
@@ -57,6 +59,8 @@ export async function writeStripe(
     const errno = await carryOut(v, stripe, pieces, plan);
     // What is lost may lie beside what is written: of a stripe that is one unit, only where it is written then.
     if (errno === UNREADABLE && v.geometry.level.lockstep && !narrow) narrow = true;
+    // As a read does (read.ts, 7): a drive that could not read once may be able to now, and nothing was written.
+    else if (errno === UNREADABLE && isFirst) isFirst = false;
     else if (errno === UNREADABLE) return EIO;
     else if (errno !== REPLAN) return errno;
   }
