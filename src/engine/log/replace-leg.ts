@@ -70,16 +70,20 @@ export async function replaceLeg(
   const window = parts.window();
   const usedBytes = window?.usedBytes ?? 0;
   await window?.reached();
+  // Before anybody has to wait for the copy: who waits holds buffers, and all of them could be held.
+  const buffer = await environment.buffers.takeLater(PIECE_BYTES, 'engine');
+  const copy = (offset: number, lengthBytes: number): Promise<boolean> =>
+    copyRange(environment, legs, leg, offset, lengthBytes, buffer);
   const copied =
-    (await copyRange(environment, legs, leg, recordsOffset, usedBytes)) &&
+    (await copy(recordsOffset, usedBytes)) &&
     (await parts.stripes.exclusive(async (used) => {
       for (const { from, to } of used) {
         const offset = stripesOffset + from * BLOCK_BYTES;
-        const lengthBytes = (to - from) * BLOCK_BYTES;
-        if (!(await copyRange(environment, legs, leg, offset, lengthBytes))) return false;
+        if (!(await copy(offset, (to - from) * BLOCK_BYTES))) return false;
       }
       return true;
     }));
+  environment.buffers.give(buffer);
   if (!copied || leg.state !== 'syncing') return failed('copying the log to it failed');
   const errno = await drive.flush();
   if (errno !== OK) return failed(`flush failed with errno ${errno}`);
@@ -117,17 +121,14 @@ async function copyRange(
   to: Leg,
   offset: number,
   lengthBytes: number,
+  buffer: Address,
 ): Promise<boolean> {
-  const { buffers } = environment;
   for (let at = 0; at < lengthBytes; at += PIECE_BYTES) {
     const pieceBytes = Math.min(PIECE_BYTES, lengthBytes - at);
-    const address = await buffers.takeLater(pieceBytes, 'engine');
-    const errno = await readPiece(environment, legs, offset + at, address, pieceBytes);
-    const copied =
-      errno === OK &&
-      (await driveOf(to).write((offset + at) as DriveOffset, address, pieceBytes)) === OK;
-    buffers.give(address);
-    if (!copied) return false;
+    const errno = await readPiece(environment, legs, offset + at, buffer, pieceBytes);
+    if (errno !== OK) return false;
+    const written = await driveOf(to).write((offset + at) as DriveOffset, buffer, pieceBytes);
+    if (written !== OK) return false;
   }
   return true;
 }
