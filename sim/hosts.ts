@@ -116,8 +116,9 @@ function judgeRead(scene: Scene, errno: Errno, asked: Asked, mayBeRefused: boole
 function judgeWrite(scene: Scene, errno: Errno, what: string, asked: Asked): void {
   const core = scene.server.running ? scene.core : null;
   const isDirect = core?.mode === 'direct' && core.window === null;
-  if (errno === EIO && isDirect && anyNeedsAbsent(scene, core, asked))
-    scene.coverage.count('writes refused: two members absent');
+  const mayBeRefused =
+    isDirect && (anyNeedsAbsent(scene, core, asked) || anyLost(scene, core, asked));
+  if (errno === EIO && mayBeRefused) scene.coverage.count('writes refused: two members absent');
   else judge(scene, errno, `a ${what} of ${asked.lba}+${asked.sectors}`);
 }
 
@@ -139,6 +140,22 @@ function needsAbsent(scene: Scene, core: VolumeCore, sector: number, calledAt: n
   if (geometry.level.mirrored) return bitCount(absent) >= geometry.members;
   const slot = geometry.dataSlot(stripe, geometry.indexOf(offset));
   return (absent & bit(slot)) !== 0 && bitCount(absent) > core.tolerated;
+}
+
+/**
+ * More members are out or bad in a stripe of this write than can be made up for. Its own place may be well: what cannot be
+ * read may be the parity that has to change with it, and changed without it would make up the lost chunk some day.
+ */
+function anyLost(scene: Scene, core: VolumeCore, { lba, sectors }: Asked): boolean {
+  const { geometry, members, tolerated } = core;
+  if (geometry.level.mirrored) return false;
+  const last = geometry.stripeOf(((lba + sectors - 1) * SECTOR_BYTES) as VolumeOffset);
+  let stripe = geometry.stripeOf((lba * SECTOR_BYTES) as VolumeOffset);
+  for (; stripe <= last; stripe = (stripe + 1) as StripeIndex) {
+    const bad = scene.badIn(core, stripe);
+    if (bad !== 0 && bitCount(members.unusable(stripe) | bad) > tolerated) return true;
+  }
+  return false;
 }
 
 /** The same of some sector of a read. */

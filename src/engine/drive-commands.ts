@@ -172,6 +172,9 @@ async function comeBack(
   }
   if (isDirect(v)) await emptyStripeLog(v);
   if (!isDirect(v)) return inWindow(v);
+  // A spare may have taken its place meanwhile.
+  if (v.members.slots[member.slot] !== member)
+    return refuse('no-free-slot', { volume: v.name, path });
   if (member.state !== 'failed' && member.state !== 'missing') return notGone(member, path);
   const recovery = recoveryOf(v, member, superblock, verify);
   member.drive = drive;
