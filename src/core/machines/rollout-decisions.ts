@@ -40,9 +40,8 @@ export const isAtWork = ({ state }: Pick<RolloutDrive, 'state'>): boolean =>
 export const isSettled = (drives: readonly Pick<RolloutDrive, 'state'>[]): boolean =>
   !drives.some((drive) => drive.state === 'pending' || isAtWork(drive));
 
-/** A spare that went well says nothing of how a drive with the new version serves hosts. */
-const isCanary = ({ state, slot }: Pick<RolloutDrive, 'state' | 'slot'>): boolean =>
-  state === 'done' && slot !== null;
+/** A spare that went well says nothing of how a drive with the new version serves hosts, and much to other spares. */
+const isServing = ({ slot }: Pick<RolloutDrive, 'slot'>): boolean => slot !== null;
 
 /**
  * The drives that may go now, of a list in working order: at most one at work per volume, soaking
@@ -54,12 +53,14 @@ export function nextDrives<T extends Placed & Pick<RolloutDrive, 'state'>>(
 ): T[] {
   const atWork = drives.filter(isAtWork);
   const pending = drives.filter(({ state }) => state === 'pending');
-  if (drives.filter(isCanary).length < canary) {
-    return atWork.length > 0 ? [] : pending.slice(0, 1);
-  }
+  const done = drives.filter(({ state }) => state === 'done');
+  if (done.length < canary) return atWork.length > 0 ? [] : pending.slice(0, 1);
+  const areTried = done.filter(isServing).length >= canary;
+  if (!areTried && atWork.some(isServing)) return [];
   const taken = new Set(atWork.flatMap(({ volumes }) => volumes));
   const next: T[] = [];
   for (const drive of pending) {
+    if (!areTried && isServing(drive)) return atWork.length + next.length > 0 ? next : [drive];
     if (drive.volumes.some((volume) => taken.has(volume))) continue;
     for (const volume of drive.volumes) taken.add(volume);
     next.push(drive);
@@ -223,14 +224,14 @@ export function timeLeftMs(drives: readonly DriveTime[], canary: number): number
   if (done.length === 0) return null;
   const meanMs = done.reduce((sum, { tookMs }) => sum + tookMs!, 0) / done.length;
 
-  let canaries = Math.max(0, canary - drives.filter(isCanary).length);
+  let canaries = Math.max(0, canary - done.filter(isServing).length);
   let aloneMs = 0;
   const perVolume = new Map<string, number>();
   for (const drive of drives) {
     if (drive.state !== 'pending' && !isAtWork(drive)) continue;
     const costMs = Math.max(0, meanMs - (drive.tookMs ?? 0));
-    if (canaries > 0) {
-      if (drive.slot !== null) canaries -= 1;
+    if (canaries > 0 && isServing(drive)) {
+      canaries -= 1;
       aloneMs += costMs;
       continue;
     }

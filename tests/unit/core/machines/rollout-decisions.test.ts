@@ -87,9 +87,16 @@ test('a canary that came to nothing does not count', () => {
   }
 });
 
-test('a spare is no canary: it serves no hosts', () => {
+test('a spare is no canary for drives that serve hosts, and one for other spares', () => {
   const drives = [of('a', null, 'done'), of('a', 0), of('b', 0)];
   assert.deepEqual(paths(nextDrives(drives, 1)), ['a/0']);
+  const spares = [of('a', null, 'done'), of('b', null), of('c', null), of('b', 0)];
+  assert.deepEqual(paths(nextDrives(spares, 1)), ['b/null', 'c/null']);
+  for (const state of ['running', 'soaking'] as const) {
+    spares[1] = of('b', null, state);
+    assert.deepEqual(paths(nextDrives(spares, 1)), ['c/null'], 'no canary beside a spare at work');
+    assert.deepEqual(nextDrives([of('a', null, 'done'), of('b', 0, state), of('c', null)], 1), []);
+  }
 });
 
 test('after the canaries volumes go side by side, one drive each', () => {
@@ -308,10 +315,10 @@ test('time left: unknown before the first drive is done, then from the mean', ()
   assert.equal(timeLeftMs([done, took('a', 'failed', 60)], 1), 0);
 });
 
-test('time left: a spare that is pending goes alone and is no canary', () => {
+test('time left: a spare that is pending is no canary', () => {
   const [done, first, other] = [took('a', 'done', 120), took('a', 'pending'), took('b', 'pending')];
   const spare = { ...first, slot: null };
-  // Alone: the spare and one canary. The rest is one drive each, side by side.
+  // One canary alone; then the spare and one drive of a, beside one of b.
   assert.equal(timeLeftMs([done, spare, first, first, other], 2), 360);
 });
 
