@@ -190,13 +190,22 @@ function assembleSlot(
     uuid,
     deviceNumber: device >= 0 ? device : null,
     superblock: member?.superblock ?? null,
-    reason: record?.reason ?? 'none',
+    reason: record?.reason ?? doubtOf(uuid, verdict, authority),
     eventsAtChange: changedAt(member, record, verdict, authority),
     recorded: isRecorded(slot, record, authority),
     frozenGeneration: isFrozen(member, verdict, authority),
     readd: member === null || verdict === 'in-sync' || verdict === 'away' ? null : readd,
     recovery: verdict === 'recovering' ? recoveryOf(slot, member!, authority, chunkBytes) : null,
   };
+}
+
+/** What it holds besides what it missed is not known to be right: it left for a window and was not compared since. */
+export const doubts: ReadonlySet<MemberReason> = new Set(['expired', 'window', 'verify-mismatch']);
+
+/** md knows of no doubt: it stays, however md has run the others, as long as the member itself is behind. */
+function doubtOf(uuid: Uuid | null, verdict: SlotVerdict, { label }: Authority): MemberReason {
+  const known = label?.members.find((member) => member.uuid === uuid)?.reason ?? 'none';
+  return verdict !== 'in-sync' && doubts.has(known) ? known : 'none';
 }
 
 /**

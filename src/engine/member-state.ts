@@ -3,6 +3,7 @@
  * an event; an event that cannot happen in a state is a bug and stops the process before it can do harm.
  */
 
+import { doubts } from '../core/assembly-slots.ts';
 import type { MemberReason } from '../core/format/label.ts';
 import { type DriveEvent, nextDriveState } from '../core/machines/drive.ts';
 import type { Member, Members } from './members.ts';
@@ -23,8 +24,7 @@ export function setMemberState(members: Members, member: Member, event: DriveEve
  * and is wrong. On record until it is on-line again or was compared: in the middle of a rebuild the drive itself may know
  * nothing of that yet, and would look as if it had missed only what is marked.
  */
-export const isDoubted = ({ reasonCode }: Member): boolean =>
-  reasonCode === 'expired' || reasonCode === 'window' || reasonCode === 'verify-mismatch';
+export const isDoubted = ({ reasonCode }: Member): boolean => doubts.has(reasonCode);
 
 export function failureEvent(code: MemberReason): DriveEvent {
   switch (code) {

@@ -232,6 +232,28 @@ describe('slots', () => {
     assert.deepEqual([known, reason, recorded], [null, 'none', true]);
   });
 
+  test('md ran the volume without the drive that a window went on without: what is not known of it stays', () => {
+    for (const [reason, kept] of [
+      ['expired', 'expired'],
+      ['verify-mismatch', 'verify-mismatch'],
+      ['operator', 'none'],
+    ] as const) {
+      const world = volume();
+      leave(world, 3, 'failed', 10);
+      relabel(world, (label) => record(label, 3, { reason }));
+      for (const slot of [0, 1, 2]) {
+        const { superblock, bitmap } = world.drives[slot]!;
+        superblock.events += 30;
+        superblock.roles[3] = ROLE_FAULTY;
+        bitmap!.events = superblock.events;
+      }
+      const decision = assembled(world);
+      assert.equal(decision.ranByMd, true);
+      assert.equal(verdicts(decision), 'in-sync in-sync in-sync stale-by-bitmap');
+      assert.equal(decision.slots[3]!.reason, kept);
+    }
+  });
+
   test('an md member that is behind, and whose bitmap covers what it missed, is brought up to date', () => {
     const world = mdArray();
     for (const slot of [0, 1, 2]) world.drives[slot]!.superblock.events = 60;
