@@ -27,15 +27,12 @@ export async function lookThroughRing(
   buffers: Buffers,
   file: OpenFile,
 ): Promise<Errno> {
+  const path = Buffer.from(`${file.path}\0`);
+  if (path.length > PATH_BYTES_MAX) return isStillThere(file);
   const address = buffers.take(PATH_BYTES_MAX + STATUS_BYTES, 'engine');
   // No room to ask: that says nothing of the drive.
   if (address === 0) return OK;
   const status = (address + PATH_BYTES_MAX) as Address;
-  const path = Buffer.from(`${file.path}\0`);
-  if (path.length > PATH_BYTES_MAX) {
-    buffers.give(address);
-    return isStillThere(file);
-  }
   buffers.slice(address, path.length).set(path);
   const result = await new Promise<number>((complete) => {
     ring.prepStatx(address, status, { complete });

@@ -5,7 +5,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Plan, Step } from '../../sim/plan.ts';
+import type { Step } from '../../sim/plan.ts';
 import { type RunResult, runPlan } from '../../sim/run.ts';
 import type { Label } from '../../src/core/format/label.ts';
 import type { Member } from '../../src/engine/members.ts';
@@ -13,30 +13,10 @@ import { Metadata } from '../../src/engine/metadata.ts';
 import { Ticker } from '../../src/engine/ticker.ts';
 import { Volume } from '../../src/engine/volume.ts';
 import { BufferPool } from '../../src/io/buffer-pool.ts';
+import { smallPlan, withoutProbes } from './small-plan.ts';
 
-const KIB = 1024;
-const options = { eventsPerProbe: 0, probesAtRest: false, recoveryDeaths: 0, keepLines: 0 };
-
-const run = (steps: Step[]): Promise<RunResult> => {
-  const plan: Plan = {
-    seed: 1,
-    promise: 'covered',
-    config: {
-      level: 5,
-      members: 3,
-      chunkBytes: 8 * KIB,
-      memberBytes: 1088 * KIB,
-      legs: 2,
-      legBytes: 16 * 1024 * KIB,
-      blockBytes: 512,
-      latency: 'constant',
-      latencyUs: 50,
-      limits: { sweepBytesPerSecond: 0 },
-    },
-    steps,
-  };
-  return runPlan(plan, options);
-};
+const run = (steps: Step[]): Promise<RunResult> =>
+  runPlan(smallPlan(steps, { latency: 'constant', latencyUs: 50 }), withoutProbes);
 
 const write: Step = { waitUs: 1_000_000, do: 'write', lba: 3, sectors: 9, fua: false };
 const stop: Step[] = [write, { waitUs: 1_000_000, do: 'restart' }];

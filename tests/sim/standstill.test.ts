@@ -9,27 +9,10 @@ import type { Plan, Step } from '../../sim/plan.ts';
 import { type Failure, runPlan } from '../../sim/run.ts';
 import type { StripeIndex } from '../../src/base/units.ts';
 import { StripeLocks } from '../../src/engine/stripe-locks.ts';
+import { smallPlan, withoutProbes } from './small-plan.ts';
 
-const KIB = 1024;
-const options = { eventsPerProbe: 0, probesAtRest: false, recoveryDeaths: 0, keepLines: 0 };
-
-const planOf = (steps: Step[], latency: Plan['config']['latency']): Plan => ({
-  seed: 1,
-  promise: 'covered',
-  config: {
-    level: 5,
-    members: 3,
-    chunkBytes: 8 * KIB,
-    memberBytes: 1088 * KIB,
-    legs: 2,
-    legBytes: 16 * 1024 * KIB,
-    blockBytes: 512,
-    latency,
-    latencyUs: 5_000,
-    limits: { sweepBytesPerSecond: 0 },
-  },
-  steps,
-});
+const planOf = (steps: Step[], latency: Plan['config']['latency']): Plan =>
+  smallPlan(steps, { latency, latencyUs: 5_000 });
 
 const write = (lba: number, waitUs = 0): Step => ({
   waitUs,
@@ -46,11 +29,11 @@ const queueBeforeSlowDrive: Step[] = [
 ];
 
 const failureOf = async (plan: Plan): Promise<Failure | null> =>
-  (await runPlan(plan, options)).failure;
+  (await runPlan(plan, withoutProbes)).failure;
 
 test('a queue that takes longer than ten minutes before a slow drive is no standstill', async () => {
   const plan = planOf(queueBeforeSlowDrive, 'constant');
-  const { failure, virtualUs } = await runPlan(plan, options);
+  const { failure, virtualUs } = await runPlan(plan, withoutProbes);
   assert.equal(failure, null);
   assert.ok(virtualUs > 12 * 60 * 1_000_000, 'it did take longer');
 });

@@ -36,6 +36,15 @@ async function add(scene: Scene): Promise<void> {
   assert.ok(result.ok, JSON.stringify(result));
 }
 
+/** Hosts write and read everywhere. */
+async function busyWhileCompared(scene: Scene): Promise<void> {
+  for (let i = 0; i < 40; i++) {
+    await scene.fill(2, 96);
+    const from = scene.world.random.below(scene.model.sectors - 64);
+    await scene.check('while it is compared', from, 64);
+  }
+}
+
 for (const level of [1, 3, 5]) {
   test(`RAID ${level}: its task zeroed a part of it, and it is added by hand: all of it is rebuilt`, async () => {
     const scene = await expired(level, 71);
@@ -82,14 +91,7 @@ for (const level of [1, 3, 5]) {
     const scene = await expired(level, 74, 1);
     damage(scene);
     await add(scene);
-    for (let i = 0; i < 40; i++) {
-      await scene.fill(2, 96);
-      await scene.check(
-        'while it is compared',
-        scene.world.random.below(scene.model.sectors - 64),
-        64,
-      );
-    }
+    await busyWhileCompared(scene);
     await scene.until('optimal');
     await scene.settle('with writes beside');
   });
@@ -97,14 +99,7 @@ for (const level of [1, 3, 5]) {
   test(`RAID ${level}: the same of one that is as it left: written stripes are not differences`, async () => {
     const scene = await expired(level, 75, 1);
     await add(scene);
-    for (let i = 0; i < 40; i++) {
-      await scene.fill(2, 96);
-      await scene.check(
-        'while it is compared',
-        scene.world.random.below(scene.model.sectors - 64),
-        64,
-      );
-    }
+    await busyWhileCompared(scene);
     await scene.until('optimal');
     assert.ok(scene.said('late-return-compared'), scene.recent);
     assert.ok(!scene.said('late-return-differs'), scene.recent);

@@ -61,6 +61,19 @@ export class Scene {
     return new Scene(world, new FlatModel(volume.sizeBytes / SECTOR), operationMs);
   }
 
+  /** A drive was away for a start by force and some writes. It is here again, and the server is down. */
+  async missAStart(path: string): Promise<void> {
+    const { world } = this;
+    await this.flush();
+    this.crash(false);
+    world.at(path).vanish();
+    assert.ok((await world.until(world.tryAssemble(true))).ok);
+    await this.fill(3);
+    await this.flush();
+    this.crash(false);
+    world.at(path).reappear();
+  }
+
   get core(): VolumeCore {
     return this.world.v.core;
   }

@@ -22,16 +22,8 @@ async function stopsClean(scene: Scene, where: string): Promise<void> {
 /** Drive 1 was away for a start and some writes, and is here again. */
 async function outOfDate(): Promise<Scene> {
   const scene = await Scene.make(5, { seed: 610, operationMs: 1 });
-  const { world } = scene;
   await scene.put(0, scene.model.sectors);
-  await scene.flush();
-  scene.crash(false);
-  world.at('d1').vanish();
-  assert.ok((await world.until(world.tryAssemble(true))).ok);
-  await scene.fill(3);
-  await scene.flush();
-  scene.crash(false);
-  world.at('d1').reappear();
+  await scene.missAStart('d1');
   return scene;
 }
 

@@ -11,13 +11,7 @@ import { Scene, windowRequest } from './scene.ts';
 async function meets(scene: Scene, afterMs: number): Promise<boolean> {
   const { world } = scene;
   await scene.put(0, scene.model.sectors);
-  await scene.flush();
-  scene.crash(false);
-  world.at('d1').vanish();
-  assert.ok((await world.until(world.tryAssemble(true))).ok);
-  await scene.fill(3);
-  scene.crash(false);
-  world.at('d1').reappear();
+  await scene.missAStart('d1');
   const { openDrive } = world.environment;
   let opened = 0;
   world.environment = {
