@@ -114,7 +114,7 @@ export const orderBarriers: readonly Mutant[] = [
     harm: 'A crash in the freeze leaves the drive that leaves as the only one that knows of the window.',
     patches: [
       {
-        file: 'src/engine/window-runner.js',
+        file: 'src/engine/window-freeze.js',
         find: 'await v.metadata.commit(member); // 4',
         replace: 'await v.metadata.commit(); // 4',
       },
@@ -132,7 +132,7 @@ export const orderBarriers: readonly Mutant[] = [
     harm: 'A checkpoint in the replay forgets records that no label says are on the members.',
     patches: [
       {
-        file: 'src/engine/window-runner.js',
+        file: 'src/engine/window-replay.js',
         find: 'await v.log?.pauseCheckpoints();',
         replace: '',
       },
@@ -163,7 +163,7 @@ export const orderBarriers: readonly Mutant[] = [
     harm: 'A member is lost in the very labels that begin a replay, and the others are refused although they have everything.',
     patches: [
       {
-        file: 'src/engine/window-runner.js',
+        file: 'src/engine/window-replay.js',
         find: "v.mode = 'replaying';",
         replace: "v.mode = 'replaying';\n            await v.log?.beginReplay();",
       },
@@ -182,8 +182,8 @@ export const orderBarriers: readonly Mutant[] = [
     patches: [
       {
         file: 'src/engine/log/stripe-log.js',
-        find: 'if (this.#pending > 0)\n            await this.#legs.flush();\n        for (const pending',
-        replace: 'for (const pending',
+        find: 'if (this.#pending > 0)\n            await this.#legs.flush();',
+        replace: '',
       },
     ],
     killers: [
@@ -244,6 +244,82 @@ export const orderBarriers: readonly Mutant[] = [
       unit(
         'engine/copies-in-doubt',
         'a mirror of 2, its resync slow: what a read has shown is there when the first copy is lost',
+      ),
+    ],
+  },
+  {
+    name: 'clear-bits-in-doubt',
+    trap: 'B34',
+    harm: 'The intent bit of a region is cleared although the resync has yet to make it; the next start believes its parity.',
+    patches: [
+      {
+        file: 'src/engine/intent.js',
+        find: '&& unmade[region] === 0',
+        replace: '',
+      },
+    ],
+    killers: [
+      directed(
+        'order',
+        'the intent bit of a region is cleared only when a power cut leaves it in sync, also while a resync is open',
+      ),
+      unit(
+        'engine/resync-around',
+        'a resync that waits for a host keeps its own place in doubt over starts, and nothing that was written meanwhile',
+      ),
+    ],
+  },
+  {
+    name: 'clear-bits-unflushed',
+    trap: 'B35',
+    harm: 'After a power cut parity that a resync has made is old again, and its region is not marked.',
+    patches: [
+      {
+        file: 'src/engine/intent.js',
+        find: '(await this.#v.flushMembers()) !== OK || !this.#mayClear()',
+        replace: '!this.#mayClear()',
+      },
+    ],
+    killers: [
+      directed(
+        'order',
+        'the intent bit of a region is cleared only when a power cut leaves it in sync, also while a resync is open',
+      ),
+    ],
+  },
+  {
+    name: 'unsettled-shown',
+    trap: 'B40',
+    harm: 'A write that the last leg was lost in is answered with an error, a read shows what was before, and a start brings it back.',
+    patches: [
+      {
+        file: 'src/engine/read.js',
+        find: 'isUnsettled(v, offset, lengthBytes) ? UNSETTLED : await once()',
+        replace: 'await once()',
+      },
+    ],
+    killers: [
+      unit(
+        'engine/unsettled-writes',
+        'a write: both legs hang, it is answered with an error, and found at the next start: no read had shown it gone',
+      ),
+    ],
+  },
+  {
+    name: 'forced-parity-believed',
+    trap: 'B42',
+    harm: 'Started by force, what a crash left half-written below the cursor of a rebuild is made good by nobody.',
+    patches: [
+      {
+        file: 'src/engine/assemble-log.js',
+        find: 'v.resync = doubtBelow(v)',
+        replace: 'v.resync = null',
+      },
+    ],
+    killers: [
+      unit(
+        'engine/forced-rebuild',
+        'killed in a write below the cursor of a rebuild, started by force, and it runs on: another drive may be lost later',
       ),
     ],
   },

@@ -9,7 +9,7 @@ export const barriers: readonly Mutant[] = [
     harm: 'A power cut in the freeze leaves labels that say frozen over data that never reached the drives.',
     patches: [
       {
-        file: 'src/engine/window-runner.js',
+        file: 'src/engine/window-freeze.js',
         find: 'if ((await v.flushMembers()) !== OK || !steady()) {',
         replace: 'if (!steady()) {',
       },
@@ -41,10 +41,10 @@ export const barriers: readonly Mutant[] = [
     harm: 'A drive with other contents is on record as back before the comparison with the survivors has ended.',
     patches: [
       {
-        file: 'src/engine/window-runner.js',
-        find: 'member.superblock = identity.superblock;\n            return this.#verify(member, request);',
+        file: 'src/engine/window-return.js',
+        find: 'member.superblock = identity.superblock;\n        return verify(v, member, request);',
         replace:
-          "member.superblock = identity.superblock;\n            void this.#verify(member, request);\n            return done('returned');",
+          "member.superblock = identity.superblock;\n        void verify(v, member, request);\n        return done('returned');",
       },
     ],
     killers: [
@@ -60,22 +60,22 @@ export const barriers: readonly Mutant[] = [
     harm: 'A crash in the freeze leaves an open window whose log has never heard of it.',
     patches: [
       {
-        file: 'src/engine/window-runner.js',
-        find: "if ((await log.beginEpoch(id)) !== OK)\n                return refuse('io-error', { what: 'the log' }); // 3",
+        file: 'src/engine/window-freeze.js',
+        find: "if ((await log.beginEpoch(id)) !== OK)\n            return refuse('io-error', { what: 'the log' }); // 3",
         replace: '',
       },
       {
-        file: 'src/engine/window-runner.js',
-        find: 'this.#facts(member, request, id, log.epoch)',
-        replace: 'this.#facts(member, request, id, log.epoch + 1)',
+        file: 'src/engine/window-freeze.js',
+        find: 'factsOf(v, member, request, id, log.epoch)',
+        replace: 'factsOf(v, member, request, id, log.epoch + 1)',
       },
       {
-        file: 'src/engine/window-runner.js',
+        file: 'src/engine/window-freeze.js',
         find: 'v.metadata.log.epoch = log.epoch;',
         replace: 'v.metadata.log.epoch = log.epoch + 1;',
       },
       {
-        file: 'src/engine/window-runner.js',
+        file: 'src/engine/window-freeze.js',
         find: 'await v.metadata.commit(member); // 4',
         replace: 'await v.metadata.commit(member);\n            await log.beginEpoch(id);',
       },
@@ -162,7 +162,7 @@ export const barriers: readonly Mutant[] = [
     harm: 'A crash while a window closes leaves labels that ask for a log that has been forgotten.',
     patches: [
       {
-        file: 'src/engine/window-runner.js',
+        file: 'src/engine/window-replay.js',
         find: 'refreshLogRecord(v);\n            await v.metadata.commit();',
         replace:
           'refreshLogRecord(v);\n            await v.log?.endEpoch();\n            await v.metadata.commit();',
@@ -234,8 +234,8 @@ export const barriers: readonly Mutant[] = [
     patches: [
       {
         file: 'src/engine/log/stripe-log.js',
-        find: 'const errno = await apply(read.images);',
-        replace: 'const errno = apply.length > 9 ? await apply(read.images) : OK;',
+        find: 'const errno = await apply(newest.take(read.images));',
+        replace: 'const errno = apply.length > 9 ? await apply(newest.take(read.images)) : OK;',
       },
     ],
     killers: [

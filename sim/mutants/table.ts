@@ -2,6 +2,7 @@
 
 import { barriers } from './barriers.ts';
 import { orderBarriers } from './barriers-order.ts';
+import { returnBarriers } from './barriers-return.ts';
 import type { Mutant } from './mutant.ts';
 import { dataTraps } from './traps-data.ts';
 import { memberTraps } from './traps-members.ts';
@@ -12,4 +13,9 @@ export const traps: readonly Mutant[] = [...memberTraps, ...dataTraps].sort(
   (a, b) => trapNumber(a) - trapNumber(b),
 );
 
-export const mutants: readonly Mutant[] = [...traps, ...barriers, ...orderBarriers];
+export const mutants: readonly Mutant[] = [
+  ...traps,
+  ...barriers,
+  ...orderBarriers,
+  ...returnBarriers,
+];

@@ -10,8 +10,8 @@ export const memberTraps: readonly Mutant[] = [
     patches: [
       {
         file: 'src/engine/volume-core.js',
-        find: 'return this.limits.logDirect > 0 || this.degraded || replaying;',
-        replace: 'return !replaying && (this.limits.logDirect > 0 || this.degraded);',
+        find: 'return this.limits.logDirect > 0 || degraded || replaying;',
+        replace: 'return !replaying && (this.limits.logDirect > 0 || degraded);',
       },
     ],
     killers: [directed('stripes', 'T1: a kill in a replay onto a stripe that has a member absent')],
@@ -66,8 +66,8 @@ export const memberTraps: readonly Mutant[] = [
     patches: [
       {
         file: 'src/engine/intent.js',
-        find: '!this.#v.degraded && this.#v.resync === null',
-        replace: 'this.#v.resync === null',
+        find: "=== 'direct' && !this.#v.degraded",
+        replace: "=== 'direct'",
       },
       {
         file: 'src/engine/intent.js',
@@ -98,7 +98,7 @@ export const memberTraps: readonly Mutant[] = [
     harm: 'The drive is pulled with writes in its cache; it comes back older than the freeze says.',
     patches: [
       {
-        file: 'src/engine/window-runner.js',
+        file: 'src/engine/window-freeze.js',
         find: 'if ((await v.flushMembers()) !== OK || !steady()) {',
         replace: 'if (!steady()) {',
       },

@@ -174,7 +174,15 @@ export function isZero(bytes: Uint8Array, from: number, lengthBytes: number): bo
   return true;
 }
 
-const integerBits = { u8: 8, u16: 16, u24: 24, u32: 32, u40: 40, u64: 53 } as const;
+const integerRanges: Readonly<Record<NumberKind, readonly [least: number, most: number]>> = {
+  u8: [0, 2 ** 8 - 1],
+  u16: [0, 2 ** 16 - 1],
+  u24: [0, 2 ** 24 - 1],
+  u32: [0, 2 ** 32 - 1],
+  u40: [0, 2 ** 40 - 1],
+  u64: [0, 2 ** 53 - 1],
+  i32: [-(2 ** 31), 2 ** 31 - 1],
+};
 
 function encodeField(
   kind: FieldKind,
@@ -204,8 +212,7 @@ function encodeInteger(
   from: number,
   lengthBytes: number,
 ): void {
-  const least = kind === 'i32' ? -(2 ** 31) : 0;
-  const most = kind === 'i32' ? 2 ** 31 - 1 : 2 ** integerBits[kind] - 1;
+  const [least, most] = integerRanges[kind];
   assert(Number.isInteger(value) && value >= least && value <= most, 'integer out of its range');
   let low = (value % 2 ** 32) | 0;
   const lowEnd = Math.min(from + 4, from + lengthBytes);

@@ -10,6 +10,7 @@ import { LABEL_LEGS_MAX, type Label } from '../core/format/label.ts';
 import { done, type Outcome, refuse } from '../core/problems.ts';
 import type { Opened } from './assemble-core.ts';
 import { catchUp, catchUpOne } from './catch-up.ts';
+import { doubtBelow } from './doubt.ts';
 import { startedInDoubt, stillInDoubt } from './failure.ts';
 import { LogStore } from './log/log-store.ts';
 import { attachLog, refreshLogRecord } from './log-setup.ts';
@@ -135,15 +136,17 @@ export async function redoStripes(
   const { log } = v;
   const lost = lostImages(v, decision);
   const whole = decision.stripeLog === 'whole' && log !== null && lost === 0;
-  // Before the redo: a member that fails in it leaves nothing in doubt.
+  const isUncovered = decision.inDoubt || (force && lost > 0 && v.degraded);
+  // Before the redo: a member that fails in it leaves nothing in doubt, or just that.
   if (whole) v.resync = null;
+  else if (isUncovered && decision.unclean && !decision.level.mirrored) v.resync = doubtBelow(v);
   const redone = await redoPending(v, decision, lost, force);
   if (!redone.ok) return redone;
+  if (decision.unclean) await log?.excludeMissing();
   v.stripeLogFound = null;
   v.parityUnknown = decision.unclean && !whole && v.resync === null && v.mode !== 'frozen';
   // A member that failed in the redo has said so itself.
-  const isForced = force && lost > 0 && v.degraded && v.dataInDoubt === null;
-  if (decision.inDoubt || isForced) startedInDoubt(v);
+  if (isUncovered && (decision.inDoubt || v.dataInDoubt === null)) startedInDoubt(v);
   else if (v.dataInDoubt === null) stillInDoubt(v);
   return redone;
 }

@@ -78,7 +78,10 @@ async function assemble(
   await catchUp(v, decision, labels);
   await v.members.settled();
   const redone = await redoStripes(v, decision, request.force); // 5
-  if (!redone.ok) return redone;
+  if (!redone.ok) {
+    await v.log?.leave();
+    return redone;
+  }
   await completeFreeze(v, decision, opened, labels);
   // What is not used is let go: it may be given again, as a new one.
   const closing = [...opened.drives.values(), ...opened.legs.values()]
@@ -153,7 +156,7 @@ function goOn(v: VolumeCore, volume: Volume, decision: AssemblyDecision): void {
   if (v.mode === 'frozen') return;
   startResync(v);
   if (v.mode === 'replaying') {
-    volume.windows.resumeReplay();
+    volume.windows.replaying.start();
     return;
   }
   for (const member of v.members.slots) if (member.state === 'rebuilding') resumeRebuild(v, member);

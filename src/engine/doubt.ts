@@ -4,7 +4,8 @@
  * say where, since by and by it has all that the absent drive misses; so the labels do (`LabelDoubt`).
  *
  *   lost before the resync    the labels say where; with them the volume is started as often as it likes
- *   started by force          parity is believed as it is, and an alarm says what may be wrong
+ *   started by force          parity is believed as it is, and an alarm says what may be wrong; but for stripes that a
+ *                             rebuild had passed: every member has its part of those, and they are resynced
  *   written whole by a host   in doubt no more (Recovery.writtenAnew)
  *   the drive is back         rebuilt but for those; what is left then is resynced
  *
@@ -15,6 +16,7 @@ import type { StripeIndex } from '../base/units.ts';
 import type { AssemblyDecision } from '../core/assembly.ts';
 import { LABEL_DOUBTS_MAX, type LabelDoubt } from '../core/format/label.ts';
 import { type Marks, Recovery, type StripeRun } from './recovery-map.ts';
+import { recoveryFor } from './sweep-job.ts';
 import type { VolumeCore } from './volume-core.ts';
 
 /** For a label that is made now. */
@@ -65,3 +67,20 @@ export function doubtFound({ geometry }: VolumeCore, decision: AssemblyDecision)
     stripesIn: (first, length) => ({ first, end: first + length }),
   });
 }
+
+/**
+ * A start by force: what a crash left half-written where no member is missing is not made whole by any rebuild. null: there
+ * is no such place.
+ */
+export function doubtBelow(v: VolumeCore): Recovery | null {
+  const end = passedByAll(v);
+  return end === 0 ? null : recoveryFor(v, 'bitmap', 0 as StripeIndex, end);
+}
+
+/** Stripes before this one are in use on every member. */
+export const passedByAll = ({ members, geometry }: VolumeCore): StripeIndex => {
+  const passed = members.slots.map(({ state, recovery }) =>
+    state === 'online' ? geometry.stripeCount : (recovery?.saved ?? 0),
+  );
+  return Math.min(...passed) as StripeIndex;
+};

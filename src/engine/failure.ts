@@ -13,9 +13,12 @@
 
 import type { StripeIndex } from '../base/units.ts';
 import type { MemberReason } from '../core/format/label.ts';
+import { passedByAll } from './doubt.ts';
 import { failureEvent, isDoubted, setMemberState } from './member-state.ts';
 import { bit, bitCount, type Member } from './members.ts';
 import { startRebuildOfSpare } from './rebuild.ts';
+import type { Recovery } from './recovery-map.ts';
+import { recoveryFor } from './sweep-job.ts';
 import type { VolumeCore } from './volume-core.ts';
 import { driveOf, tellWindow } from './window-state.ts';
 
@@ -27,6 +30,10 @@ export async function memberFailed(
 ): Promise<void> {
   if (member.state === 'returning') {
     failedReturn(v, member, reason, code);
+    return;
+  }
+  if (v.mode === 'frozen' && member.slot === v.window?.slot) {
+    failedToFreeze(v, member, reason);
     return;
   }
   const drive = member.drive;
@@ -80,6 +87,19 @@ function failedReturn(v: VolumeCore, member: Member, reason: string, code: Membe
   v.changed.raise();
 }
 
+/**
+ * A start could not put the freeze on the drive of the window. It is no second failure, and no less away: its task may have
+ * begun, and only its window takes it back, which asks it who it is, and compares.
+ */
+function failedToFreeze(v: VolumeCore, member: Member, reason: string): void {
+  const { drive, slot, path } = member;
+  member.drive = null;
+  v.members.refresh();
+  if (drive !== null) v.own(drive.close());
+  const message = `Drive ${path} (slot ${slot}) is away, and failed at the start: ${reason}`;
+  v.emit('drive-failed', 'critical', message, { slot, path, reason });
+}
+
 function wouldLose(v: VolumeCore, member: Member): boolean {
   const leaving = v.window?.state === 'freezing' ? bit(v.window.slot) : 0;
   return bitCount((v.members.absentMask & ~leaving) | bit(member.slot)) > v.tolerated;
@@ -87,8 +107,7 @@ function wouldLose(v: VolumeCore, member: Member): boolean {
 
 function secondFailure(v: VolumeCore, member: Member, reason: string): void {
   const window = v.window;
-  // The drive of the window itself may fail when a start puts the freeze on it: the image is as whole as before.
-  if (window === null || member.slot === window.slot) return;
+  if (window === null) return;
   const at = new Date(v.environment.clock.wallMs()).toISOString();
   window.secondFailures.push({ slot: member.slot, path: member.path, at, reason });
   v.emit(
@@ -114,7 +133,9 @@ export function halt(v: VolumeCore, reason: string): void {
  */
 export function startedInDoubt(v: VolumeCore): void {
   const absent = v.members.slots.find(({ state }) => state !== 'online');
-  const regions = v.intent.bits.setCount;
+  // Below the cursor of a rebuild every member has its part: what was cut short there is resynced, and loses nothing.
+  const marked = recoveryFor(v, 'bitmap', v.geometry.level.mirrored ? NOWHERE : passedByAll(v));
+  const regions = regionsInDoubt(v, marked);
   if (absent === undefined || regions === 0) return;
   const path = absent.path || `of slot ${absent.slot}`;
   v.dataInDoubt = { path, regions, cause: v.geometry.level.mirrored ? 'older' : 'forced' };
@@ -131,13 +152,7 @@ export function stillInDoubt(v: VolumeCore): void {
   const absent = v.members.slots.find(({ state }) => state !== 'online');
   if (v.resync === null || absent === undefined || v.geometry.level.parityChunks === 0) return;
   const path = absent.path || `of slot ${absent.slot}`;
-  const regions = new Set(
-    v.resync.left(v.geometry.stripeCount).flatMap(({ first, end }) => {
-      const from = v.intent.firstRegion(first as StripeIndex);
-      const to = v.intent.lastRegion((end - 1) as StripeIndex);
-      return Array.from({ length: to - from + 1 }, (_, i) => from + i);
-    }),
-  ).size;
+  const regions = regionsInDoubt(v, v.resync);
   v.dataInDoubt = { path, regions, cause: 'lost' };
   v.emit(
     'data-in-doubt',
@@ -153,7 +168,8 @@ export function stillInDoubt(v: VolumeCore): void {
  */
 function noteDoubt(v: VolumeCore, member: Member): void {
   if (v.resync === null || v.geometry.level.parityChunks === 0 || member.slot < 0) return;
-  const regions = v.intent.bits.setCount;
+  const regions = regionsInDoubt(v, v.resync);
+  if (regions === 0) return;
   v.dataInDoubt = { path: member.path, regions, cause: 'lost' };
   v.emit(
     'data-in-doubt',
@@ -162,3 +178,8 @@ function noteDoubt(v: VolumeCore, member: Member): void {
     { path: member.path, regions },
   );
 }
+
+const NOWHERE = 0 as StripeIndex;
+
+const regionsInDoubt = (v: VolumeCore, doubt: Recovery): number =>
+  v.intent.regionsOf(doubt.left(v.geometry.stripeCount)).reduce((sum, one) => sum + one, 0);

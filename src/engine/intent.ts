@@ -6,8 +6,10 @@
  *   1. A data write starts only after the bits of its regions are durable on every member that is open (`mark`).
  *   2. A bit is cleared only after the members were flushed with no write in its region, with every member online, in a
  *      direct volume: a set bit also says what an absent member missed.
+ *      Not while a resync has yet to make a stripe of its region: at a start the bits are all that is known of it. Which
+ *      regions those are is asked before the flush, so what the resync has made of the others is on the drives, too.
  *   3. One change of the bitmap on the drives at a time; all that ask meanwhile share the next.
- *   4. While any bit is set the superblocks say unclean; `mark` sees to it before the first.
+ *   4. While any bit is set, or a resync is open, the superblocks say unclean; `mark` sees to it before the first.
  */
 
 import { assert } from '../base/assert.ts';
@@ -15,6 +17,7 @@ import { OK } from '../base/errno.ts';
 import { BLOCK_BYTES, type DriveOffset, type StripeIndex } from '../base/units.ts';
 import { IntentBits } from '../core/format/intent-bits.ts';
 import type { MemberLayout, VolumeGeometry } from '../core/format/member-layout.ts';
+import type { StripeRun } from './recovery-map.ts';
 import type { VolumeCore } from './volume-core.ts';
 
 export class Intent {
@@ -68,6 +71,16 @@ export class Intent {
       this.#v.geometry.memberDataBytes,
     );
     return Math.floor((end - 1) / this.bits.chunkBytes);
+  }
+
+  /** 1 for each region that has a part in the stripes. */
+  regionsOf(runs: readonly StripeRun[]): Uint8Array {
+    const regions = new Uint8Array(this.bits.count);
+    for (const { first, end } of runs) {
+      const last = this.lastRegion((end - 1) as StripeIndex);
+      regions.fill(1, this.firstRegion(first as StripeIndex), last + 1);
+    }
+    return regions;
   }
 
   /** Announces writes to the stripes. null: the bits are durable already; else await it. Pair with `release`. */
@@ -195,16 +208,20 @@ export class Intent {
   }
 
   #mayClear(): boolean {
-    return this.#v.mode === 'direct' && !this.#v.degraded && this.#v.resync === null;
+    return this.#v.mode === 'direct' && !this.#v.degraded;
   }
 
   async #clear(everything: boolean): Promise<void> {
     const idleTicks = Math.ceil(this.#v.limits.intentIdleMs / this.#v.limits.tickMs);
     const idle: number[] = [];
+    const { resync, geometry } = this.#v;
+    // It may be open for long: until a host has written what cannot be read. All that is written meanwhile is not its own.
+    const unmade = this.regionsOf(resync?.left(geometry.stripeCount) ?? []);
     this.bits.forEachRun((first, length) => {
       for (let region = first; region < first + length; region++) {
         const quiet = everything || this.#tick - this.#lastWriteTick[region]! > idleTicks;
-        if (this.#writesInside[region] === 0 && quiet) idle.push(region);
+        const isSettled = this.#writesInside[region] === 0 && unmade[region] === 0;
+        if (isSettled && quiet) idle.push(region);
       }
     });
     if (idle.length > 0) {
@@ -229,6 +246,7 @@ export class Intent {
     }
     if (
       !this.bits.any &&
+      this.#v.resync === null &&
       !this.#v.metadata.clean &&
       this.#pendingRegions.length === 0 &&
       this.#mayClear()

@@ -63,13 +63,17 @@ async function replace(v: VolumeCore, request: ReplaceLegRequest): Promise<Outco
   if (!places.ok) return places;
   const opened = await openNew(v, log, { ...request, paths: [path] });
   if (!opened.ok) return opened;
+  if (v.stopping) {
+    await opened.value.undo();
+    return refuse('volume-not-running', { volume: v.name, reason: 'it stops' });
+  }
   const [drive] = opened.value.drives as [Drive];
   log.onLegJoined = () => {
     tellWindow(v, 'leg-restored');
     const message = `Log leg ${path} is in the place of ${former}: the log of ${v.name} has two copies again`;
     v.emit('leg-replaced', 'info', message, { path, former });
   };
-  const replaced = await log.replaceLeg(index, drive);
+  const replaced = await log.replaceLeg(index, drive, () => v.stopping);
   if (!replaced.ok) {
     // Refused at once, the drive is still ours; afterwards it is the leg's, which is out as before.
     if (!log.holds(drive)) await opened.value.undo();
@@ -142,8 +146,11 @@ function findLeg(v: VolumeCore, log: LogStore, leg: string): Outcome<number> {
   return refuse('leg-unknown', { leg, volume: v.name, known });
 }
 
-const memberPaths = (v: VolumeCore): string[] =>
-  [...v.members.slots, ...v.members.spares].map(({ path }) => path).filter((path) => path !== '');
+/** Each once: a drive that came back blank may have the slot of another, while its own still says where it was. */
+const memberPaths = (v: VolumeCore): string[] => {
+  const paths = [...v.members.slots, ...v.members.spares].map(({ path }) => path);
+  return [...new Set(paths)].filter((path) => path !== '');
+};
 
 interface NewDrives {
   readonly drives: readonly Drive[];

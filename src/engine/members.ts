@@ -122,6 +122,11 @@ export class Members {
     }
   }
 
+  /** Some member is online, and a start would find it being rebuilt. */
+  get anyJoining(): boolean {
+    return this.#joining.size > 0;
+  }
+
   /** What an administrator may rely on: a member is online when a power cut would find it so. */
   stateOnRecord(member: Member): DriveState {
     const { state } = member;

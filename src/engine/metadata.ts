@@ -10,6 +10,7 @@
  *   2. Events and sequence only rise (rule 10 of the design).
  *   3. In a frozen volume labels are written, superblocks are not: every member keeps the event count of the freeze,
  *      which is how a member of the frozen generation is recognised.
+ *   4. No label calls a drive that has come back one of them before its own label is that of the others.
  */
 
 import { assert } from '../base/assert.ts';
@@ -21,13 +22,10 @@ import {
   LABEL_HISTORY_MAX,
   type Label,
   type LabelLog,
-  type LabelMember,
-  type LabelRecovery,
   type LabelScrub,
-  type LabelWindow,
   type StripeLogWord,
 } from '../core/format/label.ts';
-import { encodeLabel } from '../core/format/label-codec.ts';
+import { decodeLabel, encodeLabel } from '../core/format/label-codec.ts';
 import { type MemberLayout, planMember } from '../core/format/member-layout.ts';
 import {
   encodeSuperblock,
@@ -42,6 +40,7 @@ import { done, type Outcome, refuse } from '../core/problems.ts';
 import type { Drive } from '../io/drive.ts';
 import { doubtOf } from './doubt.ts';
 import { type Copy, copiesFor, type Newest, newestCopy } from './label-copies.ts';
+import { labelMembers, labelRecovery, labelWindow } from './label-parts.ts';
 import type { Member } from './members.ts';
 import { newSuperblock } from './new-superblock.ts';
 import type { VolumeCore } from './volume-core.ts';
@@ -79,6 +78,10 @@ export class Metadata {
   #absentOnRecord = 0;
   /** Where the newest label of an open drive lies. */
   readonly #newestCopy = new WeakMap<Drive, Newest | null>();
+  /** What the last commit wrote: but for whom it is on, every label is this one. */
+  #written: Uint8Array | null = null;
+  /** Drives that were greeted, whether they took it or not. */
+  readonly #greeted = new WeakSet<Drive>();
   #running: Promise<void> | null = null;
   #next: Promise<void> | null = null;
   /** Who is to be written last by the commit that waits. */
@@ -142,12 +145,16 @@ export class Metadata {
   }
 
   async #write(last: Member | null): Promise<void> {
-    await this.#flushBeforeLoss();
-    // The word may be another one after each wait: nothing is waited for between the last look at it and the labels.
-    if (this.stripeLogWritten === 'void' && this.#v.stripeLogWord !== 'void') {
-      await this.#v.unloggedWritten();
-      await this.#v.members.flush();
-    }
+    // Whoever comes back while something is waited for is greeted as well.
+    do {
+      await Promise.all(this.#strangers().map((stranger) => this.#greet(stranger)));
+      await this.#flushBeforeLoss();
+      // The word may be another one after each wait: nothing is waited for between the last look at it and the labels.
+      if (this.stripeLogWritten === 'void' && this.#v.stripeLogWord !== 'void') {
+        await this.#v.unloggedWritten();
+        await this.#v.members.flush();
+      }
+    } while (this.#strangers().length > 0);
     const stripeLog = this.#v.stripeLogWord;
     if (stripeLog !== 'void') this.stripeLogWritten = stripeLog;
     if (this.#v.logsStripes) this.#v.goesUnlogged = false;
@@ -159,6 +166,7 @@ export class Metadata {
       .present()
       .filter((member) => !this.labelsOnly || !this.#fresh.has(member))
       .map((member) => this.#contentFor(member));
+    this.#written = contents[0]?.label ?? this.#written;
     const { log } = this.#v;
     const legs = (this.log?.legs ?? []).filter(({ state }) => state === 'online');
     const legUuids = legs.map(({ uuid }) => uuid);
@@ -170,6 +178,30 @@ export class Metadata {
     if (stripeLog === 'void') this.stripeLogWritten = 'void';
     // What a start is to know of the legs must be on a drive that it can be made from; a spare is not one.
     if (taken.includes(true)) log?.joined(legUuids);
+  }
+
+  /** Drives that are open again, with a label that may be of any age. A new one has none, and no generation. */
+  #strangers(): Member[] {
+    return this.#v.members.present().filter((member) => {
+      const { drive } = member;
+      if (drive === null || this.#fresh.has(member) || this.#greeted.has(drive)) return false;
+      return this.#newestCopy.get(drive) === undefined;
+    });
+  }
+
+  /**
+   * Labels remember some generations, and this drive may have left more than that ago. With such a label the next start
+   * would take it for one that had lived elsewhere, if it died when the others have it in use already. So it gets theirs
+   * first, which still says that it is out.
+   */
+  async #greet(member: Member): Promise<void> {
+    const { drive, uuid, slot } = member;
+    if (drive !== null) this.#greeted.add(drive);
+    const written = this.#written === null ? null : decodeLabel(this.#written);
+    if (written?.kind !== 'label') return;
+    const { sequence } = written.value;
+    const label = encodeLabel({ ...written.value, memberUuid: uuid, slot: slot < 0 ? null : slot });
+    await this.#writeMember({ member, label, superblock: null, sequence });
   }
 
   /**
@@ -312,6 +344,9 @@ export class Metadata {
       });
     }
     const layout = planned.value;
+    // A slot that it was in before has no drive from here on, least of all this one.
+    for (const other of v.members.slots)
+      if (other !== member && other.drive === null && other.path === path) other.path = '';
     member.drive = drive;
     member.path = path;
     member.layout = layout;
@@ -354,11 +389,11 @@ export class Metadata {
       memberDataBytes: g.memberDataBytes,
       clean: this.stopped,
       owner: this.stopped ? null : { token: this.owner, wallMs: v.environment.clock.wallMs() },
-      members: this.#labelMembers(),
+      members: labelMembers(this.#v),
       log: this.#labelLog(),
       stripeLog: this.#v.stripeLogWord,
-      window: this.#labelWindow(),
-      recovery: this.#labelRecovery(),
+      window: labelWindow(this.#v),
+      recovery: labelRecovery(this.#v),
       doubt: doubtOf(v),
       scrub: this.scrub,
     };
@@ -371,60 +406,12 @@ export class Metadata {
     return { ...this.log, lastSequence: store.report().committedThrough };
   }
 
-  #labelMembers(): LabelMember[] {
-    return [...this.#v.members.slots, ...this.#v.members.spares]
-      .filter((member) => member.uuid !== '')
-      .map((member) => ({
-        uuid: member.uuid,
-        slot: member.slot < 0 ? null : member.slot,
-        state: member.state,
-        reason: member.reasonCode,
-        eventsAtChange: member.eventsAtChange,
-        changedWallMs: member.changedWallMs,
-      }));
-  }
-
-  #labelWindow(): LabelWindow | null {
-    const window = this.#v.window;
-    if (window === null || window.state === 'closed' || window.state === 'aborted') return null;
-    return {
-      id: window.id,
-      token: window.token,
-      purpose: window.purpose,
-      // The log's new epoch is durable before the first label of a freeze, so every label says open.
-      state: window.state === 'freezing' ? 'open' : window.state,
-      slot: window.slot,
-      memberUuid: window.memberUuid,
-      openedWallMs: window.openedWallMs,
-      elapsedMs: Math.round(
-        window.elapsedBeforeMs + this.#v.environment.clock.nowMs() - window.sinceMs,
-      ),
-      maxMs: window.maxMs,
-      onDoubleAbsence: window.onDoubleAbsence,
-      waitMs: window.waitMs,
-      logEpoch: window.logEpoch,
-      frozenEvents: window.frozenEvents,
-      cursorStripe: this.#v.cursor,
-      appliedThrough: 0,
-      verified: window.verify !== null,
-      outcome: window.outcome,
-    };
-  }
-
-  #labelRecovery(): LabelRecovery[] {
-    const entries: LabelRecovery[] = [];
-    for (const { slot, recovery } of this.#v.members.slots) {
-      if (recovery) entries.push({ slot, kind: recovery.kind, cursorStripe: recovery.saved });
-    }
-    return entries;
-  }
-
   superblock(member: Member): Superblock {
     const v = this.#v;
     const before = member.superblock;
     if (before === null) throw new Error('metadata: an open member has a superblock');
     assert(this.events > before.events, 'events only rise: no count is used twice on a member');
-    const windowOpen = this.#labelWindow() !== null;
+    const windowOpen = labelWindow(v) !== null;
     const rebuilding = member.recovery !== null;
     let features = before.features & ~(FEATURE_LOCUM_WINDOW | FEATURE_RECOVERY_OFFSET);
     if (windowOpen) features += FEATURE_LOCUM_WINDOW;

@@ -7,7 +7,8 @@
  *   4  the rest: from the member that holds it
  *   5  that member is absent or cannot read it: made from the others
  *   6  two are absent: wait for either, up to the window's limit, then EIO
- *   7  an error is the answer only when it was met twice
+ *   7  the log was lost in a write of it, and a start may find that write or not: wait until that is known, or as 6
+ *   8  an error is the answer only when it was met twice
  *
  * Never stale, mixed or made-up data: a read that cannot be answered waits or fails.
  */
@@ -33,6 +34,8 @@ import type { VolumeCore } from './volume-core.ts';
 
 /** Not an errno of any system: two members that this range needs are absent. */
 export const ABSENT = -1;
+/** Nor this: the log was lost in a write of this range, and it may be found there, or not. */
+const UNSETTLED = -3;
 
 export async function read(
   v: VolumeCore,
@@ -59,30 +62,56 @@ export async function read(
     if (errno === OK) return OK;
     noteReadError(v, member, errno);
   }
-  return patiently(v, () => readOnce(v, offset, address, lengthBytes));
+  return patiently(v, offset, lengthBytes, () => readOnce(v, offset, address, lengthBytes));
 }
 
-/** Reads, and where two members are absent waits for either of them and looks again. */
-async function patiently(v: VolumeCore, once: () => Promise<Errno>): Promise<Errno> {
+/** Reads whole sectors; what cannot be answered yet waits for what may change that, and looks again. */
+async function patiently(
+  v: VolumeCore,
+  offset: VolumeOffset,
+  lengthBytes: number,
+  once: () => Promise<Errno>,
+): Promise<Errno> {
   const { clock } = v.environment;
   const startedMs = clock.nowMs();
   for (let isFirst = true; ; ) {
-    const errno = await once();
+    const errno = isUnsettled(v, offset, lengthBytes) ? UNSETTLED : await once();
     if (errno === OK) return OK;
     if (errno === ABSENT && (await heldForDrive(v, startedMs))) continue;
-    // 7: a drive that could not read may be able to now, and the one that would have stood in for it may have been taken
+    if (errno === UNSETTLED && (await held(v, startedMs))) continue;
+    // 8: a drive that could not read may be able to now, and the one that would have stood in for it may have been taken
     // out meanwhile: nothing is lost yet.
     if (errno === EIO && isFirst && !v.halted && !v.stopping) {
       isFirst = false;
       continue;
     }
     // In a stop the drives are closed under it: nothing is wrong with what was asked for.
-    return errno === ABSENT || v.stopping ? refusalOf(v) : errno;
+    return errno === ABSENT || errno === UNSETTLED || v.stopping ? refusalOf(v) : errno;
   }
 }
 
-/** 6: waits until something changed; false when the wait is over or not wanted. */
+/**
+ * 7: what is there without that write is shown to nobody: the next start may find the write in the log and bring it to the
+ * members, and whoever had read in between would see it come back. The server itself goes on with what is there
+ * (`readOnce`): it never applies that record, and it writes to that place only when the cursor has passed it, on record.
+ */
+const isUnsettled = (v: VolumeCore, offset: VolumeOffset, lengthBytes: number): boolean =>
+  v.log?.window?.anyUnsettledIn(offset / SECTOR_BYTES, lengthBytes / SECTOR_BYTES) === true;
+
+/** 6: waits for either of two absent drives, and is counted. */
 export async function heldForDrive(v: VolumeCore, startedMs: number): Promise<boolean> {
+  const { window } = v;
+  if (window === null) return false;
+  window.heldReads++;
+  try {
+    return await held(v, startedMs);
+  } finally {
+    window.heldReads--;
+  }
+}
+
+/** Waits until something changed; false when the wait is over or not wanted. */
+async function held(v: VolumeCore, startedMs: number): Promise<boolean> {
   const { clock } = v.environment;
   const window = v.window;
   if (v.mode === 'halted' || v.stopping || window === null) return false;
@@ -91,9 +120,7 @@ export async function heldForDrive(v: VolumeCore, startedMs: number): Promise<bo
   const leftMs = startedMs + window.waitMs - clock.nowMs();
   // Less than a microsecond is what the difference of two fractions leaves: a timer that short ends in its own moment.
   if (leftMs < 0.001) return false;
-  window.heldReads++;
   await v.changed.wait(clock, leftMs);
-  window.heldReads--;
   return true;
 }
 
@@ -192,14 +219,16 @@ async function readChunk(
 ): Promise<Errno> {
   const g = v.geometry;
   const offset = g.memberOffset(stripe, column);
+  let unnoted: Errno = OK;
   if (
     g.level.lockstep &&
     v.members.absentMask === 0 &&
     v.mode === 'direct' &&
     v.parityTrusted(stripe)
   ) {
-    const errno = await readChecked(v, stripe, index, column, address, lengthBytes);
-    if (errno === OK) return OK;
+    const checked = await readChecked(v, stripe, index, column, address, lengthBytes);
+    if (checked.errno === OK) return OK;
+    unnoted = checked.own;
   }
   if (copiesInDoubt(v, stripe)) {
     const errno = await readAlike(v, stripe, offset, address, lengthBytes);
@@ -215,9 +244,11 @@ async function readChunk(
       const member = v.members.at(slot);
       const errno = await v.members.readData(slot, offset, address, lengthBytes); // 4
       if (errno === OK) {
+        if (unnoted !== OK) noteReadError(v, member, unnoted);
         if (bad !== 0) await repairBad(v, stripe, bad, offset, address, lengthBytes);
         return OK;
       }
+      unnoted = OK;
       noteReadError(v, member, errno);
       if (!isDriveGone(errno)) bad |= bit(slot);
       continue;
@@ -338,6 +369,12 @@ async function repairBad(
   }
 }
 
+interface Checked {
+  readonly errno: Errno;
+  /** What the member that holds the data answered to a read that nobody has noted yet. */
+  readonly own: Errno;
+}
+
 /** Lockstep levels: all members are read and their parity checked, on every read. */
 async function readChecked(
   v: VolumeCore,
@@ -346,17 +383,19 @@ async function readChecked(
   column: number,
   address: Address,
   lengthBytes: number,
-): Promise<Errno> {
+): Promise<Checked> {
   const { buffers } = v.environment;
   const g = v.geometry;
   const offset = g.memberOffset(stripe, column);
+  const of = (errno: Errno, own: Errno = OK): Checked => ({ errno, own });
   // Lock first, buffer second, as everywhere: who holds a buffer never waits for a lock.
   if (!v.locks.tryLock(stripe)) await v.locks.lock(stripe);
   const scratch = await buffers.takeLater(lengthBytes, 'stripe');
   try {
-    if (scratch === 0) return ENOMEM;
+    if (scratch === 0) return of(ENOMEM);
     // While lock and buffer were waited for a drive may have gone, and one that is still blank have its slot.
-    if (v.members.absentMask !== 0 || v.mode !== 'direct' || !v.parityTrusted(stripe)) return EIO;
+    if (v.members.absentMask !== 0 || v.mode !== 'direct' || !v.parityTrusted(stripe))
+      return of(EIO);
     const own = v.members.at(g.dataSlot(stripe, index));
     const check = await consistent(v.sources, offset, scratch, lengthBytes, 0);
     if (check.errno !== OK) {
@@ -364,16 +403,17 @@ async function readChecked(
       const { member } = check;
       const isOther = member !== null && member !== own;
       if (isOther) await mendOther(v, member, check.errno, offset, scratch, lengthBytes);
-      return check.errno;
+      return of(check.errno, member === own ? check.errno : OK);
     }
     if (!check.equal) {
       v.parityErrors++;
       v.emit('parity-mismatch', 'critical', `Stripe ${stripe} of ${v.name} does not add up`, {
         stripe,
       });
-      return EIO;
+      return of(EIO);
     }
-    return await v.members.readFrom(own, offset, address, lengthBytes);
+    const errno = await v.members.readFrom(own, offset, address, lengthBytes);
+    return of(errno, errno);
   } finally {
     if (scratch !== 0) buffers.give(scratch);
     v.locks.unlock(stripe);
@@ -406,7 +446,7 @@ function readUnaligned(
 ): Promise<Errno> {
   const { bytes } = v.environment.buffers;
   return inPortions(v, offset, address, lengthBytes, (portion) =>
-    patiently(v, () =>
+    patiently(v, portion.from, portion.bytes, () =>
       withSectors(v, portion, async (whole) => {
         const errno = await readOnce(v, portion.from, whole, portion.bytes);
         const start = whole + portion.skipBytes;

@@ -102,14 +102,19 @@ export class Recovery {
     };
     for (const stripe of [...this.unmade].sort((a, b) => a - b)) add(stripe, stripe + 1);
     const written = [...this.#written].sort((a, b) => a - b);
+    let next = 0;
     const addMarked = (first: number, end: number): void => {
+      const to = Math.min(end, stripeCount);
       let from = Math.max(first, this.cursor);
-      for (const stripe of written) {
-        if (stripe < from || stripe >= end) continue;
+      if (from >= to) return;
+      // Runs ascend, and may share a stripe: what is behind the start of one is behind all that follow.
+      while (written[next]! < from) next++;
+      for (let i = next; written[i]! < to; i++) {
+        const stripe = written[i]!;
         add(from, stripe);
         from = stripe + 1;
       }
-      add(from, Math.min(end, stripeCount));
+      add(from, to);
     };
     if (!this.#marked) addMarked(0, stripeCount);
     else {

@@ -15,7 +15,8 @@
  *   3  what they left in the zone is written too
  *   4  the members are flushed
  *   5  the labels say cursor = zone's end, or how far 3 came when the volume is being stopped
- *   6  the cursor moves; the writes that waited go on, to the members
+ *   6  the cursor moves; the writes that waited go on, to the members. What the log may have of the zone, or not, because it
+ *      failed in a write, is settled: as it is on the members
  *
  * A crash before 5 finds the old cursor and does the zone again: the same bytes go to the same places (idempotent). A crash
  * after 5 ignores log records below the cursor: what is on the members there is as new or newer. The
@@ -68,6 +69,7 @@ export async function replay(v: VolumeCore): Promise<ReplayResult> {
         await v.members.settled();
       } finally {
         if (v.halted) v.cursor = before;
+        else v.log?.window?.settledBelow(v.geometry.stripeStart(v.cursor) / SECTOR_BYTES);
       }
     } finally {
       v.holdBelow = 0 as StripeIndex; // 6

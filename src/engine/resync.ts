@@ -12,8 +12,8 @@ import type { VolumeCore } from './volume-core.ts';
 
 /**
  * After an unclean stop: parity, or the copies, of the marked regions are made to agree with the data. Copies also while one
- * is absent, and on one whose rebuild has passed them; parity needs every member, and does not need it in a degraded volume
- * with a log (stripe images are redone).
+ * is absent, and on one whose rebuild has passed them; parity needs every member in the stripe, and has no need of it where
+ * one is absent.
  *
  * Stripes in which two drives cannot read the same place, or one cannot where parity is in doubt, are left out: they stay
  * in doubt until a host has written them anew, and so does the volume, but for all the rest.
@@ -31,12 +31,13 @@ export function startResync(v: VolumeCore): void {
       slot: null,
       fromStripe: resync.cursor,
       wanted: (stripe) => resync.marked(stripe),
-      // The bits themselves are the record of what is left; a restart goes over them again.
+      // The bits themselves are the record of what is left, and are cleared behind it; a restart goes over the others.
       checkpoint: async () => {},
     },
     true,
     async (first, count, offset, bytes, buffer) => {
-      if (isAbsent(v)) return { failed: 'a drive is absent' };
+      for (let i = 0; i < count; i++)
+        if (isAbsent(v, (first + i) as StripeIndex)) return { failed: ABSENT };
       const result = await agree(v, first, count, offset, bytes, buffer, true);
       if ('failed' in result) return result;
       if (result.unreadableBytes > 0) {
@@ -54,7 +55,19 @@ export function startResync(v: VolumeCore): void {
 
 const drivesOf = (v: VolumeCore): (Drive | null)[] => v.members.slots.map(({ drive }) => drive);
 
-const isAbsent = (v: VolumeCore): boolean => v.degraded && !v.geometry.level.mirrored;
+const ABSENT = 'a drive is absent';
+
+/** From the stripe, whose parity can wait then. A member that is being rebuilt has its part of what that has passed. */
+const isAbsent = (v: VolumeCore, stripe: StripeIndex): boolean =>
+  !v.geometry.level.mirrored && v.members.unusable(stripe) !== 0;
+
+/** Where the job would go on. */
+function isNextAbsent(v: VolumeCore, resync: Recovery): boolean {
+  if (!v.degraded || v.geometry.level.mirrored) return false;
+  for (let stripe = resync.cursor; stripe < v.geometry.stripeCount; stripe++)
+    if (resync.marked(stripe)) return isAbsent(v, stripe);
+  return false;
+}
 
 /** Stripe by stripe, to find those that stay in doubt. */
 async function leaveOut(
@@ -98,9 +111,10 @@ async function finishResync(
   if (v.resync !== resync) return;
   if (state === 'failed') {
     // That a drive is out is an alarm of its own.
+    const { reason } = job.status();
     const drives = drivesOf(v);
-    if (!isAbsent(v) && before.drives.every((drive, slot) => drive === drives[slot]))
-      resyncStopped(v, resync, job.status().reason);
+    const isSameDrives = before.drives.every((drive, slot) => drive === drives[slot]);
+    if (isSameDrives && reason !== ABSENT) resyncStopped(v, resync, reason);
     return;
   }
   if (state !== 'done') return;
@@ -143,23 +157,21 @@ const RETRIED_AT_ONCE = 16;
 /** Called now and then (ticker.ts): what was left out, or a job that has ended before its end. */
 export async function retryResync(v: VolumeCore, resync: Recovery): Promise<void> {
   const mayTry = (): boolean =>
-    v.mode === 'direct' &&
-    v.resync === resync &&
-    v.resyncJob?.running !== true &&
-    !v.stopping &&
-    !isAbsent(v);
-  for (const stripe of [...resync.unmade].slice(0, RETRIED_AT_ONCE)) {
+    v.mode === 'direct' && v.resync === resync && v.resyncJob?.running !== true && !v.stopping;
+  const unmade = [...resync.unmade].filter((stripe) => !isAbsent(v, stripe));
+  for (const stripe of unmade.slice(0, RETRIED_AT_ONCE)) {
     if (!mayTry()) return;
     await v.locks.lockRange(stripe, stripe);
     try {
       // Halted by the write that held the lock: the stripe does not add up.
       if (!mayTry()) return;
-      await retryStripe(v, resync, stripe);
+      if (!isAbsent(v, stripe)) await retryStripe(v, resync, stripe);
     } finally {
       v.locks.unlockRange(stripe, stripe);
     }
   }
   if (!mayTry()) return;
+  if (isNextAbsent(v, resync)) return;
   if (resync.cursor < v.geometry.stripeCount) startResync(v);
   else if (resync.unmade.size === 0) await endResync(v, resync);
 }

@@ -55,8 +55,13 @@ export function sweepOver(
   });
 }
 
-/** What a member (or the volume) still has to be brought up to date with: all of it, or what the bitmap marks. */
-export function recoveryFor(v: VolumeCore, kind: 'full' | 'bitmap', cursor: StripeIndex): Recovery {
+/** What a member (or the volume) still has to be brought up to date with: all of it, or what is marked before `end`. */
+export function recoveryFor(
+  v: VolumeCore,
+  kind: 'full' | 'bitmap',
+  cursor: StripeIndex,
+  end: number = v.geometry.stripeCount,
+): Recovery {
   if (kind === 'full') return new Recovery(kind, cursor, null);
   const regionBytes = v.intent.bits.chunkBytes;
   const regions = new IntentBits(regionBytes, v.geometry.memberDataBytes);
@@ -66,11 +71,11 @@ export function recoveryFor(v: VolumeCore, kind: 'full' | 'bitmap', cursor: Stri
     marks: regions,
     ofStripe: (stripe) => ({
       first: v.intent.firstRegion(stripe),
-      last: v.intent.lastRegion(stripe),
+      last: stripe < end ? v.intent.lastRegion(stripe) : -1,
     }),
     stripesIn: (first, length) => ({
       first: Math.floor((first * regionBytes) / chunkBytes),
-      end: Math.ceil(((first + length) * regionBytes) / chunkBytes),
+      end: Math.min(Math.ceil(((first + length) * regionBytes) / chunkBytes), end),
     }),
   });
 }

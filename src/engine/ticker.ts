@@ -141,7 +141,7 @@ export class Ticker {
     const nowMs = v.environment.clock.nowMs();
     if (v.replayStopped === '' || nowMs < this.#retryReplayAtMs) return;
     this.#retryReplayAtMs = nowMs + v.limits.unmadeRetryMs;
-    this.#windows.retryReplay();
+    this.#windows.replaying.retry();
   }
 
   async #watchWindow(): Promise<void> {

@@ -188,7 +188,9 @@ export class VolumeCore {
     if (!this.log.stripes.usable) return false;
     // Between the record that ends a window and the change of mode nothing is written.
     const replaying = this.mode === 'replaying' && this.window !== null;
-    return this.limits.logDirect > 0 || this.degraded || replaying;
+    // Nor is one whole before that is on record: what says `void` until then must not be found beside a member less.
+    const degraded = this.degraded || this.members.anyJoining;
+    return this.limits.logDirect > 0 || degraded || replaying;
   }
 
   /** What a label that is made now says of the journal. */

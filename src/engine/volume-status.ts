@@ -3,6 +3,7 @@
  * formed here.
  */
 
+import { SECTOR_BYTES } from '../base/units.ts';
 import { deriveVolume } from '../core/machines/volume.ts';
 import type { VolumeFacts, WindowFactsForStatus } from '../core/machines/volume-facts.ts';
 import type { DriveStatus, JobStatus, LogStatus, VolumeStatus } from '../core/status.ts';
@@ -59,6 +60,7 @@ function factsOf(v: VolumeCore, log: LogStatus | null): VolumeFacts {
     log,
     legsWaitFor: v.log?.legsWaitFor ?? [],
     logsStripes: v.logsStripes,
+    unsettled: unsettledOf(v),
     writesHeld: v.writesHeld,
     legSharesFileSystem: v.legSharesFileSystem,
     dataInDoubt: v.dataInDoubt,
@@ -74,6 +76,13 @@ function factsOf(v: VolumeCore, log: LogStatus | null): VolumeFacts {
       unreadableBytes: v.scrubJob?.skippedBytes ?? 0,
     },
   };
+}
+
+function unsettledOf(v: VolumeCore): VolumeFacts['unsettled'] {
+  const ranges = v.log?.window?.unsettled ?? [];
+  if (ranges.length === 0 || v.halted) return null;
+  const first = Math.min(...ranges.map(({ from }) => from));
+  return { places: ranges.length, offset: first * SECTOR_BYTES };
 }
 
 function unmadeOf(v: VolumeCore): VolumeFacts['unmade'] {

@@ -234,7 +234,7 @@ export class Volume implements RunningVolume {
 
   windowReport(): Outcome<WindowReport> {
     if (this.core.window !== null) return done(this.windows.report());
-    const last = this.windows.last;
+    const last = this.windows.replaying.last;
     return last === null ? refuse('window-none', { volume: this.name }) : done(last);
   }
 
@@ -282,10 +282,10 @@ export class Volume implements RunningVolume {
   }
 
   replaceLeg(request: ReplaceLegRequest): Promise<Outcome<void>> {
-    return replaceLeg(this.core, request);
+    return this.core.beside(replaceLeg(this.core, request));
   }
 
   addLog(request: AddLogRequest): Promise<Outcome<void>> {
-    return addLog(this.core, request);
+    return this.core.beside(addLog(this.core, request));
   }
 }

@@ -1,6 +1,6 @@
 /**
  * Steps 3 and 4 of a write (write.ts): to the log, and whether a stripe's writes go there while the log is replayed. What
- * the log cannot take is held, never failed.
+ * the log cannot take is held, never failed while there is hope; what it was lost in stays unsettled then (read.ts, 7).
  */
 
 import { EIO, ENOSPC, type Errno } from '../base/errno.ts';

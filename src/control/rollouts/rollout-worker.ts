@@ -259,12 +259,25 @@ export class RolloutWorker {
       const held = next.volumes
         .map((volume) => verdicts.get(volume))
         .find((one) => one?.kind !== 'well');
-      if (held?.kind === 'busy') waits.add(held.why);
+      const busy = held?.kind === 'busy' ? held.why : this.#runOn(next.volumes);
+      if (busy !== null) waits.add(busy);
       else if (held === undefined) await this.#begin(next, statuses);
       this.#book.tellTrouble();
     }
     if (this.#report.state !== 'running') return;
     this.#report.reason = waits.size === 0 ? '' : `It waits: ${[...waits].join(', ')}.`;
+  }
+
+  /**
+   * Somebody's run is there; null: none. Also one of this update's own: the end of a run is known a moment before it is on
+   * record, and a server that is killed in that moment is followed by one that ends it again.
+   */
+  #runOn(volumes: readonly string[]): string | null {
+    for (const volume of volumes) {
+      const run = this.#tools.runs.ofVolume(volume);
+      if (run !== null) return `run ${run.id} is under way on ${volume}`;
+    }
+    return null;
   }
 
   async #begin(drive: RolloutDrive, statuses: ReadonlyMap<string, VolumeStatus>): Promise<void> {

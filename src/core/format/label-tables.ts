@@ -322,13 +322,16 @@ function decodeRecovery(bytes: Uint8Array, at: number): LabelRecovery {
   return { ...raw, kind: wordOf(recoveryKinds, raw.kind) };
 }
 
+/** Up to the first unused one: a start reads many labels, and there is hardly ever a doubt on them. */
 function decodeDoubts(bytes: Uint8Array): LabelDoubt[] {
   const { doubt } = labelLayout.fields;
-  const all = entries(LABEL_DOUBTS_MAX, doubt.offset, doubtTable.sizeBytes, (offset) =>
-    checked(doubtTable, bytes, offset),
-  );
-  const end = all.findIndex(({ stripes }) => stripes === 0);
-  const used = end < 0 ? all : all.slice(0, end);
+  const used: LabelDoubt[] = [];
+  while (used.length < LABEL_DOUBTS_MAX) {
+    const offset = doubt.offset + used.length * doubtTable.sizeBytes;
+    const entry = checked(doubtTable, bytes, offset);
+    if (entry.stripes === 0) break;
+    used.push(entry);
+  }
   unused(bytes, doubt, used.length, doubtTable.sizeBytes);
   return used;
 }

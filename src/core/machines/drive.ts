@@ -67,8 +67,8 @@ export const driveMachine: Machine<DriveState, DriveEvent, never> = {
       // Nothing but the log has changed: what it lacks is marked, and a short resync brings it
       // back.
       thawed: to('failed'),
-      // While the window is opened it is still in use. Once it has left it may go and come as it
-      // likes: the server does not look.
+      // While the window is opened it is still in use. Once it has left it may go and come as it likes: the server does not
+      // look. That a start could not put the freeze on it is no such event either: it stays away.
       'io-failed': to('failed'),
       vanished: to('failed'),
       // It failed while it was compared, and was away again before the verdict.
@@ -89,9 +89,6 @@ export const driveMachine: Machine<DriveState, DriveEvent, never> = {
     failed: {
       // In a window it is still of the frozen generation. Outside, `rebuild-started` comes instead.
       reappeared: to('online'),
-      // The drive of a window, which failed while the freeze was put on it, by the opening or by a start that had to
-      // complete it: it may be brought back like one that is away.
-      returned: to('returning'),
       'rebuild-started': to('rebuilding'),
       removed: to('missing'),
       // The freeze did not come about, and it failed meanwhile.

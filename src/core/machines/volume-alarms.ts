@@ -33,6 +33,7 @@ export const alarmCodes = [
   'log-lost',
   'leg-lost',
   'replay-stopped',
+  'writes-unsettled',
   'log-70',
   'log-85',
   'log-95',
@@ -68,6 +69,7 @@ export function alarmsOf(facts: VolumeFacts, writeHole: VolumeStatus['writeHole'
     const why = sentence(facts.replayStopped);
     add('replay-stopped', 'critical', `The log cannot be applied: ${why} ${commands.goOn(facts)}`);
   }
+  if (facts.unsettled !== null) unsettledAlarm(facts, facts.unsettled, add);
   if (facts.rebuildStopped !== null) rebuildAlarm(facts, facts.rebuildStopped, add);
   if (facts.resyncStopped !== '' && facts.haltReason === '') {
     add(
@@ -88,6 +90,28 @@ export function alarmsOf(facts: VolumeFacts, writeHole: VolumeStatus['writeHole'
   }
   contentAlarms(facts, add);
   return alarms;
+}
+
+/** Why reads of some places fail although all drives that they need are there. */
+function unsettledAlarm(
+  facts: VolumeFacts,
+  unsettled: NonNullable<VolumeFacts['unsettled']>,
+  add: Add,
+): void {
+  const { places, offset } = unsettled;
+  const next =
+    facts.replayStopped !== ''
+      ? commands.goOn(facts)
+      : facts.window !== null && facts.frozen
+        ? `The replay ends that. ${bringBack(facts, facts.window.path)}`
+        : `The replay ends that by itself: ${commands.watch(facts)}`;
+  add(
+    'writes-unsettled',
+    'critical',
+    `The log was lost in the middle of ${count(places, 'write')}, the first at byte ${offset} of the volume: the next start ` +
+      'may find them in it, or not. Reads of those places wait, and then fail, rather than show what may change again; all ' +
+      `the rest is served. ${next}`,
+  );
 }
 
 /** A volume that has halted goes on where it was once it is assembled with what is missing. */

@@ -52,6 +52,11 @@ export interface VolumeFacts {
   readonly legsWaitFor: readonly ('copy' | 'record' | null)[];
   /** Stripes go to the log before they are changed in place. */
   readonly logsStripes: boolean;
+  /**
+   * Places that were being written when the last leg was lost, and where the first begins in the volume: a start may find
+   * those writes in the log or not, so reads of them wait, and fail. Null: there is none.
+   */
+  readonly unsettled: { readonly places: number; readonly offset: number } | null;
   /** Host writes that wait for room in the log or for a drive. */
   readonly writesHeld: number;
   readonly legSharesFileSystem: boolean;

@@ -132,9 +132,7 @@ export class LogStore {
     if (refusal === null) return { kind: 'idle', store };
     if (refusal.kind === 'recovered')
       return { kind: 'recovered', store, recovery: refusal.recovery };
-    buffers.give(zeroes);
-    await store.stripes.close();
-    await legs.settled();
+    await store.leave();
     return refusal;
   }
 
@@ -181,6 +179,14 @@ export class LogStore {
    */
   set onLegFailed(callback: OnLegFailed) {
     this.#legs.onLegFailed = callback;
+  }
+
+  /**
+   * Legs that are not here are out, durably: for a start after a crash. What was under way then may be on one of them alone;
+   * this start goes on without it, and none that finds that leg again may bring it back.
+   */
+  async excludeMissing(): Promise<void> {
+    await this.#legs.excludeMissing();
   }
 
   /** Durable on all online legs when it answers; from then on `window` takes records. */
@@ -270,8 +276,12 @@ export class LogStore {
    * and then counts on it. The drive belongs to the store from here on, unless it is refused at
    * once as too small or not needed.
    */
-  replaceLeg(index: number, drive: Drive): Promise<Outcome<void>> {
-    const parts = { stripes: this.stripes, window: () => this.#window };
+  replaceLeg(
+    index: number,
+    drive: Drive,
+    isEnough: () => boolean = () => false,
+  ): Promise<Outcome<void>> {
+    const parts = { stripes: this.stripes, window: () => this.#window, isEnough };
     return replaceLeg(this.#environment, this.#legs, parts, index, drive);
   }
 
@@ -324,6 +334,14 @@ export class LogStore {
     for (const { drive, state } of this.#legs.all) {
       if (drive?.path === path && (state === 'failed' || state === 'missing')) await drive.close();
     }
+  }
+
+  /** A start that got as far as this is refused: nothing more is written, and the drives stay the caller's. */
+  async leave(): Promise<void> {
+    await this.#closeWindow(false);
+    await this.stripes.close();
+    await this.#legs.settled();
+    this.#environment.buffers.give(this.#zeroes);
   }
 
   /** The engine has stopped using it. Writes a last checkpoint, closes the drives. */

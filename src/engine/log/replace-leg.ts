@@ -31,6 +31,8 @@ export interface LogParts {
   readonly stripes: StripeLog;
   /** Null while idle. */
   readonly window: () => WindowLog | null;
+  /** The copy goes no further: the volume is being stopped. */
+  readonly isEnough: () => boolean;
 }
 
 export async function replaceLeg(
@@ -73,7 +75,7 @@ export async function replaceLeg(
   // Before anybody has to wait for the copy: who waits holds buffers, and all of them could be held.
   const buffer = await environment.buffers.takeLater(PIECE_BYTES, 'engine');
   const copy = (offset: number, lengthBytes: number): Promise<boolean> =>
-    copyRange(environment, legs, leg, offset, lengthBytes, buffer);
+    copyRange(environment, legs, parts.isEnough, leg, offset, lengthBytes, buffer);
   const copied =
     (await copy(recordsOffset, usedBytes)) &&
     (await parts.stripes.exclusive(async (used) => {
@@ -118,12 +120,14 @@ async function eraseHeaders({ buffers }: LogEnvironment, drive: Drive): Promise<
 async function copyRange(
   environment: LogEnvironment,
   legs: Legs,
+  isEnough: () => boolean,
   to: Leg,
   offset: number,
   lengthBytes: number,
   buffer: Address,
 ): Promise<boolean> {
   for (let at = 0; at < lengthBytes; at += PIECE_BYTES) {
+    if (isEnough()) return false;
     const pieceBytes = Math.min(PIECE_BYTES, lengthBytes - at);
     const errno = await readPiece(environment, legs, offset + at, buffer, pieceBytes);
     if (errno !== OK) return false;

@@ -14,9 +14,9 @@
  *      segment, so they are redone together or not at all.
  *   2. A half is used again only after every ticket of it was applied and `flushMembers` has
  *      succeeded since.
- *   3. Redo goes in the order of the sequences, from the first that is not released. Whatever was
- *      applied in between is written again, and the newest image of a stripe comes last: redo is
- *      idempotent, and a late release is harmless.
+ *   3. Redo goes in the order of the sequences, from the first that is not released, and of each
+ *      place the newest image is written and no other (newest-images.ts): redo is idempotent, a late
+ *      release is harmless, and one that is cut short has put nothing older over anything newer.
  *   4. `releaseAll` is durable before it answers: no redo can undo a write that was not logged.
  */
 
@@ -33,6 +33,7 @@ import type { Part } from '../../io/drive.ts';
 import type { Legs, LogEnvironment } from './legs.ts';
 import type { LogLimits } from './limits.ts';
 import { stripePayloadMax } from './log-areas.ts';
+import { NewestImages } from './newest-images.ts';
 import { addPayload } from './payload-parts.ts';
 import { type FoundStripes, readImages } from './recover-stripes.ts';
 import { isZeroes, type StripeImage } from './stripe-image.ts';
@@ -238,17 +239,20 @@ export class StripeLog {
   }
 
   /**
-   * Hands out what was found at the start, segment by segment, oldest first; the buffers are good
-   * until `apply` has answered. Then flush the members and call `releaseAll`.
+   * Hands out what was found at the start, segment by segment, oldest first, without what a later
+   * one replaces; the buffers are good until `apply` has answered. Then flush the members and call
+   * `releaseAll`.
    */
   async redo(apply: (images: readonly StripeImage[]) => Promise<Errno>): Promise<Errno> {
     // What a kill left in the caches of the legs only, power would take in the middle of this. A leg that cannot flush is
     // out, and still read.
     if (this.#pending > 0) await this.#legs.flush();
+    const newest = new NewestImages();
+    for (const { segment } of this.#found.pending) newest.add(segment);
     for (const pending of this.#found.pending) {
       const read = await readImages(this.#environment, this.#legs, pending);
       if (read === null) return EIO;
-      const errno = await apply(read.images);
+      const errno = await apply(newest.take(read.images));
       this.#environment.buffers.give(read.address);
       if (errno !== OK) return errno;
     }

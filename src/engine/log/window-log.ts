@@ -18,6 +18,9 @@
  *      and only to what was acknowledged before the flush began.
  *   5. Room is reserved before a record enters the queue: what was admitted fits, and ENOSPC comes
  *      at once.
+ *   6. What had begun to be written when the log failed is `unsettled`: it was not answered, and a
+ *      start may find it on a leg all the same, or not. Who reads it must not be shown what that
+ *      start may take back. Never more than the segments in flight: nothing is begun afterwards.
  *
  * Callers' buffers are borrowed until the answer and go to the legs as they are, without a copy.
  */
@@ -32,6 +35,7 @@ import {
   type SegmentEncoder,
 } from '../../core/format/segment.ts';
 import { DATA, type Overlay, type OverlayKind } from '../../core/overlay.ts';
+import type { Range } from '../../core/ranges.ts';
 import type { CrcTable } from './crc-table.ts';
 import type { Legs, LogEnvironment } from './legs.ts';
 import type { LogLimits } from './limits.ts';
@@ -102,6 +106,7 @@ export class WindowLog {
   #acknowledged: LogPosition;
   readonly #syncs: SyncGroup;
   #failed = false;
+  #unsettled: Range[] = [];
   #idle: (() => void) | null = null;
   readonly #reaching: { readonly endBlocks: number; readonly resolve: () => void }[] = [];
 
@@ -145,6 +150,22 @@ export class WindowLog {
 
   get failed(): boolean {
     return this.#failed;
+  }
+
+  /** Sectors of the volume, by record: see invariant 6. */
+  get unsettled(): readonly Range[] {
+    return this.#unsettled;
+  }
+
+  anyUnsettledIn(start: number, sectors: number): boolean {
+    return this.#unsettled.some(({ from, to }) => from < start + sectors && start < to);
+  }
+
+  /** The labels of the volume say that no start takes anything below `sector` from this log. */
+  settledBelow(sector: number): void {
+    this.#unsettled = this.#unsettled
+      .filter(({ to }) => to > sector)
+      .map(({ from, to }) => ({ from: Math.max(from, sector), to }));
   }
 
   /** Everything up to here is on all online legs, and in the overlay. */
@@ -347,6 +368,7 @@ export class WindowLog {
       if (first.state === 'lost') this.#failed = true;
       const errno = this.#failed ? EIO : OK;
       if (errno === OK) this.#settle(first);
+      else this.#leaveUnsettled(first);
       for (const { append } of first.records) finishPiece(append, errno);
       if (errno === OK) this.#onProgress();
       for (let i = this.#reaching.length - 1; i >= 0; i--) {
@@ -375,6 +397,11 @@ export class WindowLog {
       committedThrough: this.committedThrough,
       records: this.#acknowledged.records + segment.records.length,
     };
+  }
+
+  #leaveUnsettled({ records }: InFlight): void {
+    for (const { start, sectors } of records)
+      this.#unsettled.push({ from: start, to: start + sectors });
   }
 
   #isIdle(): boolean {

@@ -15,7 +15,7 @@ import {
 } from '../../../src/base/units.ts';
 import { decodeLegHeader } from '../../../src/core/format/leg-header.ts';
 import { LogStore } from '../../../src/engine/log/log-store.ts';
-import type { StripeImage } from '../../../src/engine/log/stripe-image.ts';
+import { type StripeImage, ZEROES } from '../../../src/engine/log/stripe-image.ts';
 import { format, legs, open, smallLimits } from './model.ts';
 import { Random, sharedPool, type TestDrive, World } from './world.ts';
 
@@ -119,6 +119,51 @@ test('images that were logged are redone after a crash, in order, as often as on
   );
   assert.equal(released.stripes.pendingSegments, 0);
   await released.close();
+});
+
+test('a redo that is cut short has put no older image over a newer one: of each place the newest is written', async () => {
+  const world = new World(12);
+  const drives = legs(world);
+  const store = await format(world, drives);
+  store.stripes.flushMembers = () => Promise.resolve(OK);
+  const image = (slot: number, from: number, sectors: number, fill: number): StripeImage => {
+    const lengthBytes = 512 * sectors;
+    const address = fill === 0 ? ZEROES : sharedPool.take(lengthBytes, 'engine');
+    if (fill > 0) sharedPool.bytes.fill(fill, address, address + lengthBytes);
+    const memberOffset = (512 * from) as MemberOffset;
+    return { slot: slot as Slot, memberOffset, address, lengthBytes };
+  };
+  for (const images of [
+    [image(0, 0, 8, 1), image(1, 0, 8, 2)],
+    [image(0, 2, 2, 3), image(1, 0, 8, 4)],
+    [image(0, 7, 4, 0)],
+  ]) {
+    const { ticket } = await store.stripes.logImages(images);
+    store.stripes.applied(ticket);
+    giveAll(images.filter(({ address }) => address !== ZEROES));
+  }
+  const killed = drives.map((drive) => drive.afterKill(world));
+  await store.close();
+  const again = await idleStore(world, killed);
+  const written: string[] = [];
+  const redone = await again.stripes.redo((images) => {
+    for (const { slot, memberOffset, address, lengthBytes } of images) {
+      const bytes = sharedPool.bytes.subarray(address, address + lengthBytes);
+      const fill = address === ZEROES ? 0 : bytes[0];
+      if (address !== ZEROES) assert.ok(bytes.every((byte) => byte === fill));
+      written.push(`slot ${slot}: ${memberOffset / 512}+${lengthBytes / 512} is ${fill}`);
+    }
+    return Promise.resolve(OK);
+  });
+  assert.equal(redone, OK);
+  assert.deepEqual(written, [
+    'slot 0: 0+2 is 1',
+    'slot 0: 4+3 is 1',
+    'slot 0: 2+2 is 3',
+    'slot 1: 0+8 is 4',
+    'slot 0: 7+4 is 0',
+  ]);
+  await again.close();
 });
 
 test('killed before the flush of an image, and without power in the redo of it: it is redone again', async () => {

@@ -270,3 +270,18 @@ test('scrub finds what disagrees, and mends it when asked', async () => {
   assert.equal(await run(true), 1);
   assert.equal(await run(false), 0);
 });
+
+test('RAID 3: a read that checks parity meets an error that is gone the next time: it is counted', async () => {
+  for (const path of ['d0', 'd1', 'd2', 'd3']) {
+    const { world, model } = await make(3);
+    await put(world, model, 0, 128);
+    world.at(path).failReads({ errno: EIO, count: 1 });
+    await check(world, model, 0, 128);
+    const counted = world.v.status().drives.map(({ errors }) => errors.read);
+    assert.deepEqual(
+      counted.filter((count) => count > 0),
+      [1],
+      `${path}: ${counted.join()}`,
+    );
+  }
+});

@@ -5,6 +5,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { StripeIndex } from '../../../src/base/units.ts';
 import { KIB, MIB, Scene } from './scene.ts';
 
 /** Eight regions of the bitmap. */
@@ -106,6 +107,44 @@ for (const level of [1, 3, 5]) {
     await scene.settle('with writes beside');
   });
 }
+
+test('hosts write where the comparison waits for its turn: no difference, that is what it missed', async () => {
+  const scene = await expired(5, 81);
+  const { locks, geometry } = scene.core;
+  // In the last region, of which nothing is marked: somebody has the lock of its first stripe.
+  const first = (geometry.stripeCount - 16) as StripeIndex;
+  assert.ok(locks.tryLock(first));
+  await add(scene);
+  await scene.world.pass(1_000);
+  const stripeSectors = scene.model.sectors / geometry.stripeCount;
+  await scene.put((first + 3) * stripeSectors, stripeSectors);
+  locks.unlock(first);
+  await scene.until('optimal');
+  assert.ok(scene.said('late-return-compared'), scene.recent);
+  assert.ok(!scene.said('late-return-differs'), scene.recent);
+  await scene.settle('with a write beside');
+});
+
+test('killed when the others know of its rebuild and it does not: added again, it is compared', async () => {
+  let seen = 0;
+  for (let ms = 0; ; ms++) {
+    const scene = await expired(5, 82, 2);
+    damage(scene);
+    void scene.world.v.addDrive('d1', false, false);
+    while (scene.core.members.at(1).state !== 'rebuilding') await scene.world.pass(1);
+    await scene.world.pass(ms);
+    scene.crash(false);
+    await scene.world.assemble();
+    const { recovery, state } = scene.core.members.at(1);
+    if (recovery !== null) break;
+    if (state !== 'missing') continue;
+    seen++;
+    await add(scene);
+    await scene.until('optimal');
+    await scene.settle(`killed after ${ms} ms`);
+  }
+  assert.ok(seen > 0);
+});
 
 test('it vanishes while it is compared, and is added again: all of it is rebuilt', async () => {
   const scene = await expired(5, 76, 2);

@@ -390,3 +390,20 @@ test('killed between a new log and the first label that knows it: the volume sta
   assert.deepEqual(legStates(scene), ['online', 'online']);
   await scene.settle('with a new log');
 });
+
+test('a drive that failed, and was wiped, takes another slot; the one that it had names it no more, and a leg can be replaced', async () => {
+  const scene = await Scene.make(1, { seed: 81, members: 3 });
+  const { world } = scene;
+  await scene.put(0, scene.model.sectors);
+  for (const slot of ['0', '1']) assert.ok((await world.until(world.v.failDrive(slot))).ok);
+  world.at('d1').bytes.fill(0);
+  const added = await world.until(world.v.addDrive('d1', false, false));
+  assert.equal(codeOf(added), 'done');
+  await world.pass(60_000);
+  const slots = scene.core.members.slots.map(({ path, state }) => `${path} ${state}`);
+  assert.deepEqual(slots, ['d1 online', ' failed', 'd2 online']);
+  world.at('leg0').vanish();
+  await world.pass(2_500);
+  world.medium('new', LEG_BYTES);
+  assert.equal(codeOf(await replaceLeg(scene)), 'done');
+});

@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { EIO } from '../../../src/base/errno.ts';
-import type { VolumeOffset } from '../../../src/base/units.ts';
+import type { StripeIndex, VolumeOffset } from '../../../src/base/units.ts';
 import { SECTOR } from './flat-model.ts';
 import { KIB, MIB, Scene, windowRequest } from './scene.ts';
 
@@ -100,4 +100,50 @@ test('many bad sectors before parity can be believed: no drive is given up for t
   await writeAnew(scene);
   await scene.until('optimal');
   await scene.settle('written anew');
+});
+
+test('a resync that waits for a host keeps its own place in doubt over starts, and nothing that was written meanwhile', async () => {
+  const scene = await Scene.make(5, { seed: 561, memberBytes: MIB + 512 * KIB, legs: 0 });
+  const { world } = scene;
+  await scene.put(0, scene.model.sectors);
+  scene.crash(false);
+  for (const path of ['d0', 'd1']) failAt(scene, path, BAD_AT, 2 * SECTOR);
+  await world.assemble();
+  await untilSaid(scene, 'resync-incomplete');
+  const { geometry } = scene.core;
+  const half = geometry.stripeStart(Math.floor(geometry.stripeCount / 2) as StripeIndex) / SECTOR;
+  for (const power of [false, true]) {
+    await scene.put(half, 256);
+    assert.ok(scene.core.intent.bits.setCount > 1);
+    await world.pass(120_000);
+    assert.equal(scene.core.intent.bits.setCount, 1, 'the one with the bad sectors');
+    assert.ok(scene.alarms().includes('bad-blocks'));
+    await scene.flush();
+    if (power) assert.ok((await world.until(world.v.stop())).ok);
+    scene.crash(power, world.random.next);
+    await world.assemble();
+    assert.ok(!scene.core.resync?.has((geometry.stripeCount - 1) as StripeIndex), 'not in doubt');
+    for (let i = 0; i < 100 && !scene.alarms().includes('bad-blocks'); i++) await world.pass(100);
+    assert.equal(scene.core.resync?.unmade.size, 1);
+    const lost = await scene.checkWhatAnswers('started again');
+    assert.ok(lost > 0 && lost <= 4, `${lost} sectors`);
+  }
+  await writeAnew(scene);
+  await scene.until('optimal');
+  await scene.settle('written anew');
+});
+
+test('a drive is lost while a resync waits for a host: the alarm is of what that waits for, not of what was written since', async () => {
+  const scene = await Scene.make(5, { seed: 562, memberBytes: MIB + 512 * KIB, legs: 0 });
+  const { world } = scene;
+  await scene.put(0, scene.model.sectors);
+  scene.crash(false);
+  for (const path of ['d0', 'd1']) failAt(scene, path, BAD_AT, 2 * SECTOR);
+  await world.assemble();
+  await untilSaid(scene, 'resync-incomplete');
+  await world.pass(120_000);
+  await scene.put(scene.model.sectors / 2, 256);
+  assert.ok(scene.core.intent.bits.setCount > 1);
+  assert.ok((await world.until(world.v.failDrive('2'))).ok);
+  assert.equal(scene.core.dataInDoubt?.regions, 1);
 });

@@ -100,3 +100,33 @@ test('the drive of a window is brought back slowly, and meets a stop: it is refu
   }
   assert.ok(refused > 0, 'no stop came in between');
 });
+
+for (const what of ['a new leg', 'a new log'] as const) {
+  test(`${what} meets a stop: its drives are taken, or refused and closed`, async () => {
+    let refused = 0;
+    for (let afterMs = 0; afterMs < 40; afterMs += 2) {
+      const scene = await Scene.make(5, { seed: 611, operationMs: 1 });
+      const { world } = scene;
+      await scene.put(0, scene.model.sectors);
+      for (const path of what === 'a new log' ? ['leg0', 'leg1'] : ['leg0'])
+        world.at(path).vanish();
+      await world.pass(4_000);
+      const { sizeBytes } = world.at('leg1');
+      for (const path of ['n0', 'n1']) world.medium(path, sizeBytes);
+      // It answers late: the stop must not be over before.
+      world.at('n0').hang('read', 'write', 'flush');
+      const change =
+        what === 'a new log'
+          ? world.v.addLog({ paths: ['n0', 'n1'], sizeBytes: null, force: false })
+          : world.v.replaceLeg({ leg: '0', path: 'n0', sizeBytes: null, force: false });
+      await world.pass(afterMs);
+      const stopping = world.v.stop();
+      await world.pass(1_000);
+      world.at('n0').release();
+      if (!(await world.until(change)).ok) refused++;
+      await world.until(stopping);
+      for (const path of ['n0', 'n1']) assert.ok(!world.at(path).isOpen, `${path}, ${afterMs} ms`);
+    }
+    assert.ok(refused > 0, 'no stop came in between');
+  });
+}

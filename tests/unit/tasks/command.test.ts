@@ -79,7 +79,7 @@ test('a command that does not listen is ended by force', async (t) => {
   const r = rig(t);
   const result = await runCommand(
     shell("trap '' TERM; echo deaf; while :; do sleep 1; done"),
-    r.control({ limitMs: 300 }),
+    r.control({ limitMs: 1000 }),
     r.context,
   );
   assert.equal(result.result, 'timed-out');

@@ -168,7 +168,8 @@ for (const step of ['stage', 'activate'] as const) {
 test('a tool that hangs and does not listen is ended by force, and the drive is as it was', async (t) => {
   const r = rig(t);
   const { drive, task, asked } = scene(r, [{ at: 'stage', kind: 'hang' }]);
-  const result = await task.stage(drive, asked, r.control({ limitMs: 1000 }));
+  // Time for it to have begun, also on a machine that is busy: a process that is being started listens.
+  const result = await task.stage(drive, asked, r.control({ limitMs: 5000 }));
   assert.equal(result.result, 'timed-out');
   assert.match(result.reason, /by force/);
   assert.equal(valueOf(await task.probe(drive)).firmware, '1.0');

@@ -41,6 +41,26 @@ for (const [outcome, what] of [
   });
 }
 
+test('killed before the end of a run was on record: the next drive waits until it has ended again', async (t) => {
+  const { shelf, start, until, restart } = await scene(t);
+  shelf.addVolume('v1', ['a', 'b']);
+  const { id } = await start(request(['v1'], { soakMs: 60_000 }));
+  await until(id, (report) => driveOf(report, 'a').state === 'soaking', 'soaking');
+  // The rollout knows that it has ended; the run itself has yet to find that out.
+  const [run] = shelf.reports;
+  Object.assign(run!, { outcome: null, state: 'running' });
+  await restart();
+  shelf.nowMs += 60_000;
+  await until(
+    id,
+    ({ reason }) => reason === `It waits: run ${run!.id} is under way on v1.`,
+    'waits',
+  );
+  assert.deepEqual(shelf.story, ['run a']);
+  shelf.endRun('a', 'done');
+  await until(id, (report) => driveOf(report, 'b').state === 'soaking', 'the next one');
+});
+
 test('the same outcome without a restart, or of a drive that is lost, halts', async (t) => {
   const { shelf, until, id } = await killedInTheFirstRun(t);
   shelf.endRun('a', 'drive-lost');

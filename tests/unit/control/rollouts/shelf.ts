@@ -243,8 +243,11 @@ export class Shelf implements RolloutVolumes, RunService {
     return structuredClone(this.reports);
   }
 
-  ofVolume(): RunReport | null {
-    return null;
+  ofVolume(volume: string): RunReport | null {
+    const atWork = this.reports.find(
+      ({ volumes, outcome }) => outcome === null && volumes.includes(volume),
+    );
+    return structuredClone(atWork ?? null);
   }
 
   recall(): Outcome<RunReport> {

@@ -38,7 +38,7 @@ const driveCells: Record<DriveEvent, string> = {
   // online, away, returning, failed, missing, rebuilding, spare
   'window-opened': 'away - - - - - -',
   'freeze-failed': '- online - ignored - - -',
-  returned: '- returning - returning - - -',
+  returned: '- returning - - - - -',
   rejected: '- ignored away - - - -',
   verified: '- - online - - - -',
   thawed: '- failed - - - - -',

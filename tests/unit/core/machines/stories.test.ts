@@ -55,6 +55,7 @@ const healthy: VolumeFacts = {
   log: null,
   legsWaitFor: [],
   logsStripes: true,
+  unsettled: null,
   writesHeld: 0,
   legSharesFileSystem: false,
   dataInDoubt: null,
@@ -392,6 +393,33 @@ describe('the alarm', () => {
     assert.match(alarmOf(one, 'writes-held').message, /^1 write held until/);
     const noWindow = alarmOf({ ...healthy, log, writesHeld: 1 }, 'writes-held');
     assert.match(noWindow.message, /: ?locum status v --watch$|\. locum status v --watch$/);
+  });
+
+  test('of writes that the log was lost in: what a read meets there, and what ends it', () => {
+    const lost: VolumeFacts = { ...frozen, log: failedLog, unsettled: { places: 1, offset: 8192 } };
+    const { message } = alarmOf(lost, 'writes-unsettled');
+    assert.match(
+      message,
+      /in the middle of 1 write, the first at byte 8192 of the volume: the next/,
+    );
+    assert.match(message, /Reads of those places wait, and then fail, rather than/);
+    assert.match(
+      message,
+      /The replay ends that\. Bring \/dev\/sdb back: locum window close v --wait$/,
+    );
+    const replaying: VolumeFacts = { ...lost, frozen: false, replaying: true };
+    const some = { ...replaying, unsettled: { places: 2, offset: 0 } };
+    assert.match(
+      alarmOf(some, 'writes-unsettled').message,
+      /of 2 writes.*ends that by itself: locum status v --watch$/,
+    );
+    const stopped: VolumeFacts = { ...replaying, replayStopped: 'x' };
+    assert.match(
+      alarmOf(stopped, 'writes-unsettled').message,
+      /Bring the legs back as they were, then: locum volume stop v && locum volume assemble v$/,
+    );
+    const between: VolumeFacts = { ...lost, window: null };
+    assert.match(alarmOf(between, 'writes-unsettled').message, /locum status v --watch$/);
   });
 
   test('of a lost log: as many new legs as it had', () => {

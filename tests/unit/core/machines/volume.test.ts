@@ -43,6 +43,7 @@ const healthy: VolumeFacts = {
   log: null,
   legsWaitFor: [],
   logsStripes: true,
+  unsettled: null,
   writesHeld: 0,
   legSharesFileSystem: false,
   dataInDoubt: null,
@@ -260,6 +261,7 @@ test('every alarm of something wrong ends with a command, volume and drive fille
     log: failedLog,
     window: { ...open, recall: true, overdue: true, heldReads: 1 },
     writesHeld: 1,
+    unsettled: { places: 1, offset: 8192 },
     dataInDoubt: { path: '/dev/sdd', regions: 3, cause: 'lost' },
     parityErrors: 1,
     scrub: { mismatches: 2, repairing: false, unreadableBytes: 4096 },
@@ -325,6 +327,7 @@ test('every alarm code is raised by something', () => {
       parityErrors: 1,
       scrub: { mismatches: 2, repairing: false, unreadableBytes: 4096 },
       legSharesFileSystem: true,
+      unsettled: { places: 1, offset: 0 },
       replayStopped: 'x',
     },
   ];

@@ -1,0 +1,38 @@
+/**
+ * What was under way in a crash may be on one leg alone. A start without that leg goes on without it, shows hosts what is
+ * there, takes writes; a later start that has the leg again must not bring it back over them.
+ */
+
+import { strict as assert } from 'node:assert';
+import { test } from 'node:test';
+import { Scene } from './scene.ts';
+
+const SEEDS = 30;
+
+for (const level of [3, 5]) {
+  for (const degraded of [false, true]) {
+    const what = degraded ? 'degraded' : 'optimal';
+    test(`RAID ${level}, ${what}: a leg that a start after a crash went without comes back with what only it has`, async () => {
+      let alone = 0;
+      for (let seed = 1; seed <= SEEDS; seed++) {
+        const scene = await Scene.make(level, { seed, operationMs: 1 });
+        const { world } = scene;
+        await scene.put(0, scene.model.sectors);
+        if (degraded) assert.ok((await world.until(world.v.failDrive('1'))).ok);
+        await scene.flush();
+        for (let i = 0; i < 6; i++) scene.begin(world.random.below(scene.model.sectors - 16), 12);
+        await world.pass(1 + world.random.below(8));
+        scene.crash(true, world.random.next);
+        world.at('leg1').vanish();
+        await world.assemble();
+        await scene.check(`seed ${seed}, without the leg`);
+        scene.crash(false);
+        world.at('leg1').reappear();
+        await world.assemble();
+        await scene.check(`seed ${seed}, with the leg again`);
+        if (scene.core.log?.legStates[1] === 'failed') alone++;
+      }
+      assert.equal(alone, SEEDS, 'it has missed what the start without it decided');
+    });
+  }
+}
