@@ -50,8 +50,25 @@ export function harmOf(step: Trouble, config: Config): Harm {
 }
 
 /** May this drive be taken out by a command? Commands that run beside each other are for the engine to tell apart. */
-export const coversCommand = (scene: Scene, path: string): boolean =>
+const coversCommand = (scene: Scene, path: string): boolean =>
   covers(scene, path, 'member', new Set());
+
+/** By an administrator's word or by itself: a member less is a member less. */
+export function coversStep(
+  scene: Scene,
+  step: Extract<Action, { do: 'close-window' | 'fail' | 'remove' | 'replace' }>,
+): boolean {
+  const { slots } = scene.standing();
+  if (step.do === 'close-window') {
+    // To take the drive of a window as blank is to lose it.
+    const away = slots.find(({ state }) => state === 'away');
+    const isLoss = step.rebuild && away !== undefined && scene.machine.media.has(away.path);
+    return !isLoss || coversCommand(scene, away.path);
+  }
+  const { path, state } = slots[step.slot] ?? { path: '', state: 'missing' };
+  const isGone = state === 'failed' || state === 'missing';
+  return !scene.machine.media.has(path) || isGone || coversCommand(scene, path);
+}
 
 /** May this drive suffer this? */
 export function covers(

@@ -9,7 +9,6 @@ import { decodeLabel, newestLabel } from '../src/core/format/label-codec.ts';
 import type { MemberLayout } from '../src/core/format/member-layout.ts';
 import { decodeSuperblock, SUPERBLOCK_BYTES } from '../src/core/format/superblock.ts';
 import type { VolumeCore } from '../src/engine/volume-core.ts';
-import { anyNeedsAbsent } from './hosts.ts';
 import { objectTo } from './objection.ts';
 import type { Scene } from './scene.ts';
 
@@ -22,15 +21,17 @@ export async function readAll(scene: Scene, where: string): Promise<void> {
   for (let lba = 0; lba < oracle.sectors; lba += READ_SECTORS) {
     const sectors = Math.min(READ_SECTORS, oracle.sectors - lba);
     const calledAt = oracle.beginRead();
+    const open = scene.openReads.begin(scene, { lba, sectors, calledAt });
     const read = server.read(lba * SECTOR_BYTES, sectors * SECTOR_BYTES, (errno, data) => {
       if (!server.alive) return;
       oracle.endRead();
+      scene.openReads.end(open);
       if (errno === 0) oracle.check(lba, data, calledAt, where);
       else {
         const isCovered = scene.plan.promise === 'covered';
         objectTo(
           'answer',
-          isCovered && !anyNeedsAbsent(scene, scene.core, { lba, sectors, calledAt }),
+          isCovered && !scene.openReads.mayBeRefused(scene, open),
           () => `${where}: sector ${lba}+${sectors}: errno ${errno}`,
         );
         scene.coverage.count('reads refused: two members absent');

@@ -1,7 +1,5 @@
 /** What a run has seen: fault classes by the state they struck in, and how often anything else worth counting happened. */
 
-import type { DriveFault } from './faults.ts';
-
 export class Coverage {
   readonly hits = new Map<string, Map<string, number>>();
   readonly counts = new Map<string, number>();
@@ -10,10 +8,6 @@ export class Coverage {
     const row = this.hits.get(title) ?? new Map<string, number>();
     row.set(state, (row.get(state) ?? 0) + 1);
     this.hits.set(title, row);
-  }
-
-  struck(fault: DriveFault, state: string): void {
-    this.hit(fault.title, state);
   }
 
   count(name: string, by = 1): void {

@@ -3,9 +3,9 @@
  * that most runs know only some kinds and those many times over.
  */
 
-import { EIO } from '../src/base/errno.ts';
-import type { DriveFault } from './faults.ts';
-import { type Action, type Config, type Plan, type Return, type Step, smallLog } from './plan.ts';
+import { Acts } from './generate-acts.ts';
+import { crashAction, faultAction } from './generate-faults.ts';
+import { type Action, type Config, type Plan, type Step, smallLog } from './plan.ts';
 import { Stream } from './streams.ts';
 
 const KIB = 1024;
@@ -15,16 +15,20 @@ export interface Taste {
   readonly promise: 'covered' | 'beyond';
   /** Moments at which hosts ask for something, one or several requests at once; operators and faults come on top. */
   readonly hostSteps: number;
+  /** Also stories of several steps (generate-acts.ts), such as a drive that goes and is back. */
+  readonly acts: boolean;
 }
 
 export function generate(seed: number, taste: Partial<Taste> = {}): Plan {
-  const config = configFrom(seed);
+  const config = taste.acts === false ? configFrom(seed) : variedConfig(configFrom(seed), seed);
   const draw = new Stream(seed, 'plan');
   const promise = taste.promise ?? (draw.chance(0.2) ? 'beyond' : 'covered');
   const hostSteps = taste.hostSteps ?? 60 + draw.below(340);
   const mood = moodFrom(new Stream(seed, 'mood'));
+  const acts = taste.acts === false ? null : new Acts(seed, config);
   const steps: Step[] = [];
   for (let i = 0; i < hostSteps; i++) {
+    if (acts !== null) steps.push(...acts.at(i));
     steps.push({ waitUs: waitOf(draw, mood), ...hostAction(draw, mood) });
     for (let others = draw.below(mood.atOnce); others > 0; others--)
       steps.push({ waitUs: 0, ...hostAction(draw, mood) });
@@ -61,6 +65,18 @@ function configFrom(seed: number): Config {
       ...(draw.chance(0.7) ? smallLog : {}),
     },
   };
+}
+
+/** What makes volumes stay longer in states that are usually over at once. */
+function variedConfig(config: Config, seed: number): Config {
+  const draw = new Stream(seed, 'variation');
+  const sweepBytesPerSecond = draw.pick([0, 0, 64, 256, 1024]) * KIB;
+  const limits = {
+    ...config.limits,
+    sweepBytesPerSecond,
+    ...(draw.chance(0.15) ? { logDirect: 0 } : {}),
+  };
+  return { ...config, limits };
 }
 
 interface Mood {
@@ -178,190 +194,3 @@ const operatorWords = [
   'restart',
   'check',
 ] as const;
-
-function crashAction(draw: Stream): Action {
-  const afterOperations = draw.below(draw.pick([2, 20, 200]));
-  const downUs = draw.below(3_000_000);
-  if (draw.chance(0.5)) return { do: 'kill', afterOperations, downUs };
-  const fate = draw.pick(['nothing', 'everything', 'chance', 'chance'] as const);
-  return { do: 'power-cut', afterOperations, downUs, fate };
-}
-
-function faultAction(draw: Stream, config: Config): Action {
-  // Legs are numbered after the members, on the shelf that both come from.
-  const leg = draw.chance(0.3);
-  const index = draw.below(leg ? config.legs : config.members);
-  const path = leg ? `leg${config.members + index}` : `d${index}`;
-  switch (
-    draw.pick([
-      'fault',
-      'fault',
-      'fault',
-      'vanish',
-      'reappear',
-      'reappear',
-      'hang',
-      'mend',
-      'slow',
-      'read-only',
-      'snapshot',
-      'rot',
-    ] as const)
-  ) {
-    case 'vanish':
-      return { do: 'vanish', path };
-    case 'reappear':
-      return { do: 'reappear', path, as: draw.pick(returns) };
-    case 'hang':
-      return { do: 'hang', path };
-    case 'mend':
-      return { do: 'mend', path };
-    case 'slow':
-      return { do: 'slow', path, factor: draw.pick([10, 1000]) };
-    case 'read-only':
-      return { do: 'read-only', path };
-    case 'snapshot':
-      return { do: 'snapshot', path };
-    case 'rot':
-      return {
-        do: 'rot',
-        path,
-        offset: draw.below((leg ? config.legBytes : config.memberBytes) / 512) * 512,
-        lengthBytes: draw.pick([1, 512, 4096]),
-        harm: 'silent',
-      };
-    case 'fault':
-      return { do: 'fault', path, ...driveFault(draw, leg, config) };
-  }
-}
-
-const returns: readonly Return[] = [
-  'same',
-  'same',
-  'same',
-  'snapshot',
-  'blank',
-  'smaller',
-  'cloned',
-];
-
-type Struck = Pick<Extract<Action, { do: 'fault' }>, 'fault' | 'harm'>;
-
-function driveFault(draw: Stream, leg: boolean, config: Config): Struck {
-  const where = leg ? 'leg' : 'member';
-  const skip = draw.below(draw.pick([1, 10, 40]));
-  const count = 1;
-  const errno = EIO;
-  const bytes = leg ? config.legBytes : config.memberBytes;
-  const from = leg ? 0 : MIB;
-  const offset = from + draw.below((bytes - from) / 4096) * 4096;
-  const fault = (title: string, rest: Omit<DriveFault, 'title'>): DriveFault => ({
-    title: `${title}, ${where}`,
-    ...rest,
-  });
-  switch (draw.below(12)) {
-    case 0:
-      return {
-        harm: 'member',
-        fault: fault('F-1 EIO on write, once', {
-          effect: 'error',
-          kinds: ['write'],
-          errno,
-          skip,
-          count,
-        }),
-      };
-    case 1:
-      return {
-        harm: 'member',
-        fault: fault('F-1 EIO on write, always', {
-          effect: 'error',
-          kinds: ['write', 'punch'],
-          errno,
-          skip,
-        }),
-      };
-    case 2:
-      return {
-        harm: 'sector',
-        fault: fault('F-2 EIO on read, once', {
-          effect: 'error',
-          kinds: ['read'],
-          errno,
-          skip,
-          count,
-        }),
-      };
-    case 3:
-      return {
-        harm: 'member',
-        fault: fault('F-2 EIO on read, always', { effect: 'error', kinds: ['read'], errno, skip }),
-      };
-    case 4:
-    case 5:
-      return {
-        harm: 'sector',
-        fault: fault('F-3 latent sector error', {
-          effect: 'latent',
-          kinds: ['read'],
-          errno,
-          offset,
-          lengthBytes: draw.pick([512, 4096]),
-        }),
-      };
-    case 6:
-      return {
-        harm: 'member',
-        fault: fault('F-4 torn write with an error', {
-          effect: 'torn',
-          kinds: ['write'],
-          errno,
-          skip,
-          count,
-        }),
-      };
-    case 7:
-      return {
-        harm: 'silent',
-        fault: fault('F-5 lost write', { effect: 'lost', kinds: ['write'], skip, count }),
-      };
-    case 8:
-      return {
-        harm: 'silent',
-        fault: fault('F-6 misdirected write', {
-          effect: 'misdirected',
-          kinds: ['write'],
-          skip,
-          count,
-          shiftBytes: -512,
-        }),
-      };
-    case 9:
-      return {
-        harm: 'silent',
-        fault: fault('F-7 misdirected read', {
-          effect: 'misdirected',
-          kinds: ['read'],
-          skip,
-          count,
-          shiftBytes: -512,
-        }),
-      };
-    case 10:
-      return {
-        harm: 'member',
-        fault: fault('F-11 flush fails, once', {
-          effect: 'error',
-          kinds: ['flush'],
-          errno,
-          skip,
-          count,
-        }),
-      };
-    default:
-      return {
-        harm: 'silent',
-        fault: fault('F-12 flush lies', { effect: 'lost', kinds: ['flush'], skip }),
-      };
-  }
-}

@@ -9,17 +9,12 @@ import { SECTOR_BYTES } from '../src/base/units.ts';
 import { bit, bitCount } from '../src/engine/members.ts';
 import type { VolumeCore } from '../src/engine/volume-core.ts';
 import { Objection } from './objection.ts';
+import type { Asked, OpenRead } from './open-reads.ts';
 import type { Action } from './plan.ts';
 import type { Scene } from './scene.ts';
 import type { Server } from './server.ts';
 
 type HostAction = Extract<Action, { do: 'write' | 'zero' | 'trim' | 'read' | 'flush' }>;
-
-interface Asked {
-  readonly lba: number;
-  readonly sectors: number;
-  readonly calledAt: number;
-}
 
 /** Resolves when it is answered; never, if the process dies first. Does not reject: an objection ends the run. */
 export function ask(scene: Scene, action: HostAction): void {
@@ -52,16 +47,15 @@ async function answerOf(scene: Scene, server: Server, action: HostAction): Promi
     case 'read': {
       const calledAt = oracle.beginRead();
       const { lba, sectors } = action;
-      const asked = { lba, sectors, calledAt };
-      // A drive may be back by the time of the answer.
-      const mayBeRefused = scene.core.window !== null && anyNeedsAbsent(scene, scene.core, asked);
+      const read = scene.openReads.begin(scene, { lba, sectors, calledAt });
       let answer: Errno = OK;
       await server.read(lba * SECTOR_BYTES, sectors * SECTOR_BYTES, (errno, data) => {
         answer = errno;
         if (!server.alive) return;
         oracle.endRead();
+        scene.openReads.end(read);
         if (errno === OK) oracle.check(lba, data, calledAt, 'a read');
-        else judgeRead(scene, errno, asked, mayBeRefused);
+        else judgeRead(scene, errno, read);
       });
       return answer;
     }
@@ -103,8 +97,9 @@ function judge(scene: Scene, errno: Errno, what: string): void {
 }
 
 /** With two members absent, exactly what needs both may be refused, or after a wait. */
-function judgeRead(scene: Scene, errno: Errno, asked: Asked, mayBeRefused: boolean): void {
-  if (errno === EIO && (mayBeRefused || anyNeedsAbsent(scene, scene.core, asked)))
+function judgeRead(scene: Scene, errno: Errno, read: OpenRead): void {
+  const { asked } = read;
+  if (errno === EIO && scene.openReads.mayBeRefused(scene, read))
     scene.coverage.count('reads refused: two members absent');
   else judge(scene, errno, `a read of ${asked.lba}+${asked.sectors}`);
 }

@@ -23,10 +23,37 @@ export class Machine {
     return this.#add('leg', this.logPaths, sizeBytes, blockBytes, listed);
   }
 
+  /** It was made for the log, listed or not. */
+  isLeg(path: string): boolean {
+    return path.startsWith('leg');
+  }
+
   at(path: string): SimMedium {
     const medium = this.media.get(path);
     assert(medium !== undefined, `there is no ${path}`);
     return medium;
+  }
+
+  /** One that nobody has in use, or had: it is as if it had never been there. */
+  throwAway(path: string): void {
+    const medium = this.at(path);
+    if (medium.isOpen) return;
+    this.media.delete(path);
+    this.takeOut([path]);
+    medium.scrap();
+  }
+
+  /** It is in use again, and given to a start like the others. */
+  putBack(path: string): void {
+    if (!this.drivePaths.includes(path)) this.drivePaths.push(path);
+  }
+
+  /** No start is given them any more. */
+  takeOut(odd: readonly string[]): void {
+    for (const paths of [this.drivePaths, this.logPaths]) {
+      const kept = paths.filter((path) => !odd.includes(path));
+      paths.splice(0, paths.length, ...kept);
+    }
   }
 
   get forks(): number {

@@ -73,6 +73,8 @@ interface Mark {
 
 const GRANULE_BYTES = 64 * 1024;
 const PAGE_BYTES = 4096;
+/** As much larger a drive may be when it is back. */
+const GROWTH_BYTES = 64 * 1024;
 
 /** What was ever written, by granule; the rest is zeroes. */
 export type Image = ReadonlyMap<number, Uint8Array>;
@@ -93,6 +95,7 @@ export class SimMedium {
   onChange: ((medium: SimMedium, offset: number, data: Uint8Array) => void) | null = null;
   #now: Condition;
   readonly #marks: Mark[] = [];
+  readonly #madeBytes: number;
   /** One byte for each granule that was ever written. */
   readonly #touched: Uint8Array;
   /** One byte for each page of 4 KiB that has changed since a checker last looked at it and cleared the byte. */
@@ -108,10 +111,12 @@ export class SimMedium {
     this.path = path;
     this.index = index;
     this.blockBytes = blockBytes;
-    this.bytes = takeZeroes(sizeBytes);
-    this.stable = takeZeroes(sizeBytes);
-    this.#touched = new Uint8Array(Math.ceil(sizeBytes / GRANULE_BYTES));
-    this.changedPages = new Uint8Array(Math.ceil(sizeBytes / PAGE_BYTES));
+    this.#madeBytes = sizeBytes;
+    const roomBytes = sizeBytes + GROWTH_BYTES;
+    this.bytes = takeZeroes(roomBytes);
+    this.stable = takeZeroes(roomBytes);
+    this.#touched = new Uint8Array(Math.ceil(roomBytes / GRANULE_BYTES));
+    this.changedPages = new Uint8Array(Math.ceil(roomBytes / PAGE_BYTES));
     this.changedForContents = new Uint8Array(this.changedPages.length);
     this.#now = {
       sizeBytes,
@@ -177,7 +182,7 @@ export class SimMedium {
 
   /** It came back smaller than it was. */
   get isShrunk(): boolean {
-    return this.#now.sizeBytes < this.bytes.length;
+    return this.#now.sizeBytes < this.#madeBytes;
   }
 
   /** Some sector of it cannot be read. */

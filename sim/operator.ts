@@ -3,9 +3,11 @@
  * optimal, by the story that the status tells. A command that is refused changes nothing; that is part of the test.
  */
 
-import type { Outcome } from '../src/core/problems.ts';
+import type { Outcome, Problem } from '../src/core/problems.ts';
 import { Objection } from './objection.ts';
 import type { Action } from './plan.ts';
+import { namedOdd, unreadable } from './probe.ts';
+import { idleDrives } from './roles.ts';
 import type { Scene } from './scene.ts';
 import type { Server } from './server.ts';
 
@@ -77,14 +79,19 @@ async function carryOut(scene: Scene, server: Server, action: Command): Promise<
     case 'remove':
       return volume.removeDrive(String(action.slot));
     case 'replace': {
-      const { path } = scene.addDrive();
-      return volume.replaceDrive(String(action.slot), path, false);
+      const path = action.with ?? scene.addDrive().path;
+      const replaced = await volume.replaceDrive(String(action.slot), path, false);
+      if (replaced.ok) scene.machine.putBack(path);
+      return replaced;
     }
     case 'add-spare':
       return volume.addDrive(scene.addDrive().path, true, false);
     case 'add-back': {
       const added = await volume.addDrive(action.path, false, false);
-      if (added.ok) scene.changed.delete(action.path);
+      if (added.ok) {
+        scene.changed.delete(action.path);
+        scene.machine.putBack(action.path);
+      }
       return added;
     }
     case 'replace-leg': {
@@ -97,6 +104,22 @@ async function carryOut(scene: Scene, server: Server, action: Command): Promise<
     case 'check-log':
       return volume.checkLog();
   }
+}
+
+/** What he does about a start that was refused; true: use force next time. */
+export function seeTo(scene: Scene, problem: Problem, attempt: number): boolean {
+  const odd = namedOdd(scene, problem);
+  if (odd.length > 0) {
+    scene.machine.takeOut(odd);
+    return false;
+  }
+  scene.noteUnseen();
+  scene.pullOutHung();
+  if (unreadable.has(problem.code)) return true;
+  if (attempt < 2) return false;
+  for (const medium of scene.machine.media.values())
+    if (medium.isVanished && !scene.dead.has(medium.path) && attempt < 4) medium.reappear();
+  return attempt >= 4;
 }
 
 /** Virtual time in which everything has to be well again once nothing breaks any more. */
@@ -153,18 +176,33 @@ async function oneStep(scene: Scene): Promise<string> {
     const { path } = alive ? scene.addLegForCopy() : scene.addLeg();
     if (alive) {
       const request = { leg: String(bad), path, sizeBytes: null, force: false };
-      return said('replace leg', await volume.replaceLeg(request));
+      return said('replace leg', await withNew(scene, [path], volume.replaceLeg(request)));
     }
-    const both = [path, scene.addLeg().path];
-    return said('add log', await volume.addLog({ paths: both, sizeBytes: null, force: false }));
+    const paths = [path, scene.addLeg().path];
+    const added = volume.addLog({ paths, sizeBytes: null, force: false });
+    return said('add log', await withNew(scene, paths, added));
   }
   if (core.rebuildJob?.running === true || core.mode !== 'direct') return 'wait';
   const gone = core.members.slots.find(({ state }) => state === 'failed' || state === 'missing');
   if (gone === undefined) return 'wait';
-  return said(
-    `replace slot ${gone.slot}`,
-    await volume.replaceDrive(String(gone.slot), scene.addDrive().path, false),
-  );
+  const { path } = scene.addDrive();
+  const replaced = volume.replaceDrive(String(gone.slot), path, false);
+  return said(`replace slot ${gone.slot}`, await withNew(scene, [path], replaced));
+}
+
+/** What a refusal leaves unused goes back to the shop: he tries for half an hour, and drives are memory. */
+async function withNew<T>(
+  scene: Scene,
+  paths: readonly string[],
+  asked: Promise<Outcome<T>>,
+): Promise<Outcome<T>> {
+  const outcome = await asked;
+  if (outcome.ok || !scene.server.running) return outcome;
+  const { slots, legs, spares } = scene.standing();
+  const known = new Set([...spares, ...[...slots, ...legs].map(({ path }) => path)]);
+  for (const path of paths)
+    if (!known.has(path) && !scene.liars.has(path)) scene.machine.throwAway(path);
+  return outcome;
 }
 
 /** The drive comes back as it is; what is not taken back is rebuilt, if the others are complete. */
@@ -178,16 +216,34 @@ async function closeWindow(scene: Scene): Promise<string> {
     if (drivePath !== null) scene.changed.delete(drivePath);
     return 'close window: done';
   }
-  if (closed.problem.code === 'window-drive-absent') {
-    const fresh = scene.addDrive();
-    const other = { drivePath: fresh.path, verify: 'full' as const, rebuild: true };
-    const second = await server.volume.closeWindow(other);
-    return `close window with a new drive: ${second.ok ? 'done' : second.problem.code}`;
-  }
-  if (closed.problem.code === 'window-verify-mismatch' || closed.problem.code === 'drive-stale') {
+  const { code } = closed.problem;
+  if (notThere.has(code)) return closeWithAnother(scene);
+  if (code === 'window-verify-mismatch' || code === 'drive-stale') {
     const again = await server.volume.closeWindow({ ...request, rebuild: true });
     if (again.ok && drivePath !== null) scene.changed.delete(drivePath);
     return `close window and rebuild: ${again.ok ? 'done' : again.problem.code}`;
   }
-  return `close window: ${closed.problem.code}`;
+  return `close window: ${code}`;
+}
+
+/** Where the server looked there is no drive, or another one, or one that has lost the end where its label was. */
+const notThere: ReadonlySet<string> = new Set([
+  'window-drive-absent',
+  'drive-foreign',
+  'drive-smaller',
+  'drive-too-small',
+  'label-corrupt',
+]);
+
+/** One that lies around may be the one that it is about (a server that came up without it only guesses); or a new one. */
+async function closeWithAnother(scene: Scene): Promise<string> {
+  const { volume } = scene.server;
+  for (const drivePath of idleDrives(scene)) {
+    const taken = await volume.closeWindow({ drivePath, verify: 'full', rebuild: false });
+    if (taken.ok) return `close window with ${drivePath}: done`;
+  }
+  const drivePath = scene.addDrive().path;
+  const asked = volume.closeWindow({ drivePath, verify: 'full', rebuild: true });
+  const fresh = await withNew(scene, [drivePath], asked);
+  return `close window with a new drive: ${fresh.ok ? 'done' : fresh.problem.code}`;
 }

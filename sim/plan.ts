@@ -3,11 +3,13 @@
  * file. What a step cannot do at its moment (a window on a volume that has one, a fault that the promises do not cover) it
  * leaves undone; that is part of a plan's meaning, and the same each time.
  *
- * `waitUs` is the virtual time between the step before and this one.
+ * `waitUs` is the virtual time between the step before and this one. A step with `when` does not happen at its place but
+ * waits from there on for its moment (ambush.ts), while the plan goes on. A path may be a role (roles.ts).
  */
 
 import type { Purpose, VerifyMode } from '../src/core/status.ts';
 import type { DriveFault } from './faults.ts';
+import type { Stage } from './stages.ts';
 
 export interface Config {
   readonly level: number;
@@ -34,8 +36,8 @@ export const smallLog = {
   checkpointBytes: 256 * 1024,
 } as const;
 
-/** How the contents of a drive are when it is back. */
-export type Return = 'same' | 'snapshot' | 'blank' | 'smaller' | 'cloned';
+/** How a drive is when it is back. */
+export type Return = 'same' | 'snapshot' | 'blank' | 'smaller' | 'larger' | 'cloned';
 export type CrashFate = 'nothing' | 'everything' | 'chance';
 
 export type Action =
@@ -59,7 +61,9 @@ export type Action =
   | { readonly do: 'close-window'; readonly verify: VerifyMode; readonly rebuild: boolean }
   | { readonly do: 'abort-window' }
   | { readonly do: 'extend-window'; readonly byMs: number }
-  | { readonly do: 'fail' | 'remove' | 'replace'; readonly slot: number }
+  | { readonly do: 'fail' | 'remove'; readonly slot: number }
+  /** By a new drive, or by one that is there. */
+  | { readonly do: 'replace'; readonly slot: number; readonly with?: string }
   | { readonly do: 'add-spare' }
   | { readonly do: 'add-back'; readonly path: string }
   | { readonly do: 'replace-leg'; readonly leg: number }
@@ -84,11 +88,16 @@ export type Action =
     }
   | { readonly do: 'vanish'; readonly path: string }
   | { readonly do: 'reappear'; readonly path: string; readonly as: Return }
-  | { readonly do: 'snapshot'; readonly path: string }
+  /** Without a path: of all that are members or legs. */
+  | { readonly do: 'snapshot'; readonly path?: string }
   | { readonly do: 'hang'; readonly path: string }
   | { readonly do: 'slow'; readonly path: string; readonly factor: number }
   | { readonly do: 'read-only'; readonly path: string }
   | { readonly do: 'mend'; readonly path: string }
+  /** Somebody sets the time of day; what the engine measures time by goes on as before. */
+  | { readonly do: 'clock-jump'; readonly byMs: number }
+  /** The process stands still: a long collection, a stopped virtual machine. Drives go on. */
+  | { readonly do: 'stall'; readonly forMs: number }
   /** Everything comes to rest and is looked at. */
   | { readonly do: 'check' };
 
@@ -98,7 +107,13 @@ export type Action =
  */
 export type Harm = 'nothing' | 'member' | 'sector' | 'silent';
 
-export type Step = { readonly waitUs: number } & Action;
+/** So many operations of drives after the volume is in that stage, and while it still is. */
+export interface When {
+  readonly stage: Stage;
+  readonly operations: number;
+}
+
+export type Step = { readonly waitUs: number; readonly when?: When } & Action;
 
 export interface Plan {
   readonly seed: number;

@@ -8,6 +8,8 @@
 import { SECTOR_BYTES } from '../src/base/units.ts';
 import { GAP } from '../src/core/overlay.ts';
 import type { Problem } from '../src/core/problems.ts';
+import { withholdCopies } from './copies.ts';
+import { forgetsLeg, forgetsWindow, logIsLost, membersAreLost } from './evidence.ts';
 import { crash, type Fate, nothingKept } from './fate.ts';
 import { anyNeedsAbsent } from './hosts.ts';
 import { Objection, objectTo } from './objection.ts';
@@ -39,7 +41,12 @@ const NOT_YET = Number.POSITIVE_INFINITY;
 
 export function probe(scene: Scene, what: Probe): Promise<void> {
   scene.remember();
-  if (scene.logIsLost(what.lose) || scene.forgetsLeg(what.lose) || scene.forgetsWindow(what.lose))
+  if (
+    logIsLost(scene, what.lose) ||
+    forgetsLeg(scene, what.lose) ||
+    forgetsWindow(scene, what.lose) ||
+    membersAreLost(scene, what.lose)
+  )
     return Promise.resolve();
   scene.coverage.count('crash states');
   scene.coverage.hit(
@@ -67,6 +74,7 @@ async function inFork(scene: Scene, what: Probe, pool: Pool): Promise<void> {
   const overlay = what.kind === 'kill' && what.again.length === 0 ? overlayOf(scene) : null;
   crash(machine.media.values(), what.kind === 'power', what.fate);
   if (what.lose !== null) machine.at(what.lose).vanish();
+  withholdCopies(scene);
   let deaths = 0;
   for (const operations of what.again) {
     if (await dies(scene, pool, operations)) deaths++;
@@ -140,10 +148,19 @@ async function settle<T>(world: World, work: Promise<T>): Promise<T> {
 /** A drive that cannot be read at a start is left out by force, if the others are complete. */
 export const unreadable: ReadonlySet<string> = new Set(['superblock-corrupt', 'label-corrupt']);
 
-/** A copy of a drive or of a leg is there as well, or in the place of the one that was in use: an operator takes it out. */
-export function namesCopy(scene: Scene, { code, detail }: Problem): boolean {
-  if (code === 'member-cloned' || code === 'leg-cloned') return true;
-  return code === 'drive-stale' && scene.oddCopies.includes(String(detail['path']));
+/**
+ * What an operator takes out because a start names it: a copy of a drive or of a leg that is there as well, or in the place
+ * of the one that was in use; and a drive that he has himself rolled back, so far that no label remembers its generation any
+ * more. That one cannot be told from one that was used elsewhere, and nobody may choose between the two but a person.
+ */
+export function namedOdd(scene: Scene, { code, detail }: Problem): readonly string[] {
+  const path = String(detail['path']);
+  const copies = scene.oddCopies;
+  if (code === 'member-cloned' || code === 'leg-cloned') return copies;
+  const isOdd = code === 'drive-stale' || code === 'history-split';
+  if (isOdd && copies.includes(path)) return copies;
+  const isRolledBack = scene.rolledBack.has(path) && scene.changed.has(path);
+  return code === 'history-split' && isRolledBack ? [path] : [];
 }
 
 async function start(scene: Scene, world: World, server: Server, what: Probe): Promise<boolean> {
@@ -154,7 +171,9 @@ async function start(scene: Scene, world: World, server: Server, what: Probe): P
   if (!outcome.ok && scene.plan.promise === 'beyond') return false;
   // Nobody has it on record as gone, or its metadata cannot be read: an operator has to say that it is out.
   const { problem } = outcome.ok ? { problem: null } : outcome;
-  const anyGone = what.lose !== null || scene.anyGone();
+  // One whose contents are not its own any more (another was put in its place a moment ago) is as good as gone.
+  const anyOther = scene.standing().slots.some(({ path }) => scene.changed.has(path));
+  const anyGone = what.lose !== null || scene.anyGone() || anyOther;
   const isLost = anyGone && problem?.code === 'members-missing';
   const isBroken = problem !== null && unreadable.has(problem.code) && anyBroken;
   // By another process as well.
@@ -164,7 +183,7 @@ async function start(scene: Scene, world: World, server: Server, what: Probe): P
   throw new Objection('start', `not assembled: ${JSON.stringify(outcome.problem)}`);
 }
 
-/** Once more without the copies, if a start has named one. */
+/** Once more without what an operator takes out. */
 async function assembled(
   scene: Scene,
   world: World,
@@ -172,8 +191,9 @@ async function assembled(
   force: boolean,
 ): ReturnType<Server['assemble']> {
   const outcome = await settle(world, server.assemble(force));
-  if (outcome.ok || !namesCopy(scene, outcome.problem)) return outcome;
-  scene.takeOutCopies();
+  const odd = outcome.ok ? [] : namedOdd(scene, outcome.problem);
+  if (odd.length === 0) return outcome;
+  scene.machine.takeOut(odd);
   // By another process: a drive that hangs is one that the first could not let go.
   crash(scene.machine.media.values(), false, nothingKept);
   return settle(world, server.assemble(force));

@@ -4,8 +4,8 @@
  */
 
 import { SECTOR_BYTES } from '../src/base/units.ts';
-import type { Problem } from '../src/core/problems.ts';
-import { covers, coversCommand, harmOf } from './budget.ts';
+import { Ambush } from './ambush.ts';
+import { covers, coversStep, harmOf } from './budget.ts';
 import {
   LabelWatch,
   missesBuffers,
@@ -14,23 +14,25 @@ import {
   ParityWatch,
   readAll,
 } from './checks.ts';
+import { withholdCopies } from './copies.ts';
 import { Coverage } from './coverage.ts';
 import { crash, fateOf, nothingKept } from './fate.ts';
 import { withoutTheWorld } from './guards.ts';
 import { ask, recent } from './hosts.ts';
+import { countRefusal, countTail } from './leg-classes.ts';
 import { Objection, objectTo, stackOf } from './objection.ts';
-import { bringBack, command } from './operator.ts';
+import { bringBack, command, seeTo } from './operator.ts';
 import { Oracle } from './oracle.ts';
 import type { Action, CrashFate, Plan, Step } from './plan.ts';
 import { Pools } from './pools.ts';
-import { namesCopy, unreadable } from './probe.ts';
 import { Prober } from './prober.ts';
 import { Progress } from './progress.ts';
+import { withPaths } from './roles.ts';
 import { everythingIsSaid } from './said.ts';
 import { Scene } from './scene.ts';
 import { scrub } from './scrub.ts';
 import { Stream } from './streams.ts';
-import { reappear, strikeDrive } from './trouble.ts';
+import { keepImages, reappear, strikeDrive, upset } from './trouble.ts';
 
 export interface RunOptions {
   /** About one crash state is looked at for so many events of the world; 0: none but at rest. */
@@ -89,6 +91,7 @@ class Run {
   readonly #labels = new LabelWatch();
   readonly #parity = new ParityWatch();
   readonly #prober: Prober;
+  readonly #ambush = new Ambush<Step>();
   #step = -1;
   /** The server that an operator is starting, refused for the moment or not. */
   #beingStarted: Scene['server'] | null = null;
@@ -140,12 +143,28 @@ class Run {
     await this.#create();
     for (const step of this.#plan.steps) {
       this.#step++;
-      if (step.waitUs > 0) await this.#pass(step.waitUs);
-      await this.#take(step);
+      if (step.waitUs > 0) await this.#wait(step.waitUs);
+      if (step.when === undefined) await this.#take(step);
+      else this.#ambush.lay(step, step.when);
     }
+    this.#scene.coverage.count('steps whose moment never came', this.#ambush.count);
     this.#step++;
     await this.#rest('after the last step');
     await this.#end();
+  }
+
+  /** Until the next step of the plan; those whose moment comes meanwhile are taken in it. */
+  async #wait(us: number): Promise<void> {
+    const { world } = this.#scene;
+    const endUs = world.nowUs + us;
+    while (this.#ambush.count > 0 && world.nowUs < endUs) {
+      await world.until(() => this.#ambush.look(this.#scene), endUs - world.nowUs);
+      const step = this.#ambush.take(this.#scene);
+      if (step === null) continue;
+      this.#scene.coverage.count('steps whose moment came');
+      await this.#take(step);
+    }
+    if (world.nowUs < endUs) await this.#pass(endUs - world.nowUs);
   }
 
   async #create(): Promise<void> {
@@ -164,10 +183,13 @@ class Run {
     this.#scene.remember();
   }
 
-  async #take(step: Step): Promise<void> {
+  async #take(written: Step): Promise<void> {
     const scene = this.#scene;
     const { machine, coverage } = scene;
-    scene.world.trace.line(`step ${this.#step}: ${step.do}`);
+    const step = withPaths(scene, written);
+    if (step === null) return coverage.count('steps with nobody to happen to');
+    const who = 'path' in step && step.path !== undefined ? ` ${step.path}` : '';
+    scene.world.trace.line(`step ${this.#step}: ${step.do}${who}`);
     scene.noteUnseen();
     switch (step.do) {
       case 'write':
@@ -184,13 +206,14 @@ class Run {
         return this.#crash('power', step.afterOperations, step.downUs, step.fate);
       case 'check':
         return this.#rest(`step ${this.#step}`);
+      case 'clock-jump':
+      case 'stall':
+        return upset(scene, step);
       case 'mend':
         machine.media.get(step.path)?.mend();
         return;
       case 'snapshot':
-        if (machine.media.has(step.path))
-          scene.snapshots.set(step.path, machine.at(step.path).image());
-        return;
+        return keepImages(scene, step.path ?? null);
       case 'reappear':
         return reappear(scene, step, this.#labels);
       case 'fault':
@@ -207,17 +230,12 @@ class Run {
         coverage.count('faults');
         return strikeDrive(scene, step);
       }
+      case 'close-window':
       case 'fail':
-      case 'replace': {
-        // By an administrator's word or by itself: a member less is a member less.
-        const { path, state } = scene.standing().slots[step.slot] ?? { path: '', state: 'missing' };
-        const isGone = state === 'failed' || state === 'missing';
-        if (machine.media.has(path) && !isGone && !coversCommand(scene, path)) {
-          coverage.count('faults not covered at their moment');
-          return;
-        }
-        return command(scene, step);
-      }
+      case 'replace':
+        if (coversStep(scene, step)) return command(scene, step);
+        coverage.count('faults not covered at their moment');
+        return;
       default:
         return command(scene, step);
     }
@@ -266,6 +284,7 @@ class Run {
     if (afterOperations > 0) await world.until(() => scene.operations >= target, 5_000_000);
     coverage.count(kind === 'kill' ? 'kills' : 'power cuts');
     coverage.hit(kind === 'kill' ? 'C-1 killed' : 'C-2 power cut', scene.state);
+    if (kind === 'power' && fateWord !== 'everything') countTail(scene);
     for (const path of kind === 'power' ? scene.liars : []) {
       const { unflushed } = scene.machine.at(path);
       for (const { offset, data } of unflushed) scene.taint(path, offset, data.length);
@@ -299,10 +318,11 @@ class Run {
     const { server, coverage } = scene;
     let force = false;
     for (let attempt = 0; ; attempt++) {
-      scene.mournLog();
+      scene.mourn();
+      withholdCopies(scene);
       const outcome = await server.assemble(force);
       if (!server.alive) return;
-      scene.mournLog();
+      scene.mourn();
       coverage.count('starts');
       if (outcome.ok) {
         scene.startedByForce();
@@ -312,31 +332,15 @@ class Run {
       const { code } = outcome.problem;
       scene.world.trace.line(`not started: ${code}`);
       coverage.count(`starts refused: ${code}`);
+      countRefusal(scene, code);
       if (attempt >= START_ATTEMPTS) {
         if (this.#plan.promise === 'beyond') return;
         throw new Objection('start', `not started: ${JSON.stringify(outcome.problem)}`);
       }
-      force = this.#seeTo(outcome.problem, attempt);
+      force = seeTo(scene, outcome.problem, attempt);
       await this.#pass(500_000);
       if (!server.alive) return;
     }
-  }
-
-  /** What an operator does about a refusal; true: use force next time. */
-  #seeTo(problem: Problem, attempt: number): boolean {
-    const scene = this.#scene;
-    const { code } = problem;
-    if (namesCopy(scene, problem)) {
-      scene.takeOutCopies();
-      return false;
-    }
-    scene.noteUnseen();
-    scene.pullOutHung();
-    if (unreadable.has(code)) return true;
-    if (attempt < 2) return false;
-    for (const medium of scene.machine.media.values())
-      if (medium.isVanished && !scene.dead.has(medium.path) && attempt < 4) medium.reappear();
-    return attempt >= 4;
   }
 
   // --- at rest -------------------------------------------------------------------------------------------------------

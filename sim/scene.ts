@@ -4,10 +4,7 @@
  */
 
 import { assert } from '../src/base/assert.ts';
-import { BLOCK_BYTES, SECTOR_BYTES, type StripeIndex } from '../src/base/units.ts';
-import { isMoving } from '../src/core/assembly-slots.ts';
-import type { LabelResult } from '../src/core/format/label.ts';
-import { decodeLabel, newestLabel } from '../src/core/format/label-codec.ts';
+import { SECTOR_BYTES, type StripeIndex } from '../src/base/units.ts';
 import type { Geometry } from '../src/core/geometry.ts';
 import { bit } from '../src/engine/members.ts';
 import type { VolumeCore } from '../src/engine/volume-core.ts';
@@ -15,10 +12,14 @@ import { DEFAULT_DEADLINE_MS } from '../src/io/deadline-drive.ts';
 import { covers, HEAVY_TAIL, hopelessSlowness, type Standing } from './budget.ts';
 import { Coverage } from './coverage.ts';
 import type { Latency } from './drive.ts';
+import { logIsLost, membersAreLost } from './evidence.ts';
 import type { DriveFault, Operation } from './faults.ts';
+import { hear } from './hearing.ts';
+import { countFault } from './leg-classes.ts';
 import { Machine } from './machine.ts';
 import type { Image, SimMedium } from './medium.ts';
 import { Objection } from './objection.ts';
+import { OpenReads } from './open-reads.ts';
 import { Oracle } from './oracle.ts';
 import type { Config, Plan } from './plan.ts';
 import type { Pools } from './pools.ts';
@@ -38,8 +39,11 @@ export class Scene {
   readonly changed = new Set<string>();
   /** Contents kept by a `snapshot` step. */
   readonly snapshots = new Map<string, Image>();
+  /** Of those, whose contents are an older image of the same drive. */
+  readonly rolledBack = new Set<string>();
   /** Drives that have acknowledged a flush that they did not carry out. */
   readonly liars = new Set<string>();
+  readonly openReads = new OpenReads();
   /** Gone for good: nobody plugs them in again. */
   readonly dead = new Set<string>();
   /** Members that a command under way is going to take out. */
@@ -113,15 +117,15 @@ export class Scene {
   /** The process is dead. What its last instructions still do, with no drive to do it on, comes before the next one. */
   killServer(): void {
     this.remember();
-    this.mournLog();
+    this.mourn();
     this.server.kill();
     this.leaving.clear();
     this.outstanding = 0;
   }
 
   /** Asked while no server runs, too: the honest leg may go before one has come up. */
-  mournLog(): void {
-    if (this.logIsLost()) this.#taintAll();
+  mourn(): void {
+    if (logIsLost(this, null) || membersAreLost(this, null)) this.#taintAll();
   }
 
   /** The next process on this machine. */
@@ -160,92 +164,6 @@ export class Scene {
         this.#struckUnseen.add(medium.path);
   }
 
-  /**
-   * Every leg that is left has silently lost something, a flush that it did not carry out or a write. The next server cannot
-   * know of it: records that were answered are missing, or stripe images that were released are redone over newer data.
-   * Only beyond the promises, which leave one honest leg.
-   */
-  logIsLost(without: string | null = null): boolean {
-    if (this.plan.promise === 'covered' || this.#standing === null) return false;
-    const left = this.#standing.legs.filter(
-      ({ path, state }) => state === 'online' && path !== without,
-    );
-    const isChanged = left.some(({ path }) => this.changed.has(path));
-    return isChanged && left.every(({ path }) => this.isHarmed(path));
-  }
-
-  /**
-   * Lost with its last leg is also the record that the other one had missed something, when no member was there to keep it:
-   * the other then looks like a leg that has everything. Only beyond the promises, which leave a member to write on.
-   */
-  forgetsLeg(lost: string | null): boolean {
-    if (this.plan.promise === 'covered' || this.#standing === null) return false;
-    const { legs, slots, mode } = this.#standing;
-    const online = legs.filter(({ state }) => state === 'online');
-    const isLast = online.length === 1 && online[0]?.path === lost && legs.length > 1;
-    if (!isLast || this.#hasLegOnRecord()) return false;
-    // What has halted a volume may be well again; it is written to only by the next server.
-    const isHalted = mode === 'halted';
-    return isHalted || !slots.some(({ path, state }) => state === 'online' && !this.isHarmed(path));
-  }
-
-  /**
-   * Lost with its last member is all that knows of legs that have failed, or that a window is over, when no leg was left to
-   * keep it: a member that was out by then and a leg that had failed look like the window, open as they left it. Only beyond
-   * the promises, which leave a leg.
-   */
-  forgetsWindow(lost: string | null): boolean {
-    if (this.plan.promise === 'covered' || this.#standing === null) return false;
-    const { legs, slots } = this.#standing;
-    if (legs.length === 0 || legs.some(({ state }) => state === 'online')) return false;
-    const isLeft = ({ path }: { path: string }): boolean => path !== lost && !this.isHarmed(path);
-    if (slots.some((slot) => slot.state === 'online' && isLeft(slot))) return false;
-    return slots.some((slot) => isLeft(slot) && this.#looksOpen(slot.path));
-  }
-
-  /** By the newest of its labels a window is open, and some leg has everything. */
-  #looksOpen(path: string): boolean {
-    const { layout } = this.core.members.slots.find((member) => member.path === path) ?? {};
-    if (layout === null || layout === undefined) return false;
-    const { bytes } = this.machine.at(path);
-    const label = newestLabel(
-      ...(layout.labelOffsets.map((at) => decodeLabel(bytes.subarray(at, at + BLOCK_BYTES))) as [
-        LabelResult,
-        LabelResult,
-      ]),
-    );
-    if (label.kind !== 'label') return false;
-    const { window, log } = label.value;
-    return (
-      window !== null &&
-      !isMoving(window) &&
-      log?.legs.some(({ state }) => state === 'online') === true
-    );
-  }
-
-  /** The label of some member that can be read says of each leg that is out that it is. */
-  #hasLegOnRecord(): boolean {
-    const { log, members } = this.core;
-    if (log === null) return false;
-    const states = log.legStates;
-    const out = log.legUuids.filter((_, leg) => states[leg] !== 'online');
-    return members.slots.some(({ path, layout }) => {
-      const medium = this.machine.media.get(path);
-      if (medium === undefined || layout === null) return false;
-      if (this.isHarmed(path) && !medium.isReadOnly) return false;
-      const labels = layout.labelOffsets.map((at) =>
-        decodeLabel(medium.bytes.subarray(at, at + BLOCK_BYTES)),
-      );
-      return labels.some(
-        (label) =>
-          label.kind === 'label' &&
-          out.every((own) =>
-            label.value.log?.legs.some(({ uuid, state }) => uuid === own && state === 'failed'),
-          ),
-      );
-    });
-  }
-
   /** Copies of members and legs that somebody has plugged in, and what each is a copy of. */
   readonly clones = new Map<string, string>();
 
@@ -254,16 +172,6 @@ export class Scene {
     const { slots, legs } = this.standing();
     const used = new Set([...slots, ...legs].map(({ path }) => path));
     return [...this.clones].map(([copy, of]) => (used.has(copy) && !used.has(of) ? of : copy));
-  }
-
-  /** What an operator does when a start names one. */
-  takeOutCopies(): void {
-    const odd = this.oddCopies;
-    const { drivePaths, logPaths } = this.machine;
-    for (const paths of [drivePaths, logPaths]) {
-      const kept = paths.filter((path) => !odd.includes(path));
-      paths.splice(0, paths.length, ...kept);
-    }
   }
 
   /** A drive that hangs, or answers in hours, is pulled out: the server that waits for it cannot let it go. */
@@ -319,9 +227,13 @@ export class Scene {
   }
 
   anyLatent(but = ''): boolean {
-    for (const medium of this.machine.media.values())
-      if (medium.path !== but && medium.hasLatent) return true;
-    return false;
+    const media = [...this.machine.media.values()];
+    return media.some(({ path, hasLatent }) => path !== but && hasLatent);
+  }
+
+  /** How things stood when somebody last looked; null before a volume has run. */
+  get stood(): Standing | null {
+    return this.#standing;
   }
 
   /** How things stand, as of now or, with no volume running, of when one last was. */
@@ -384,7 +296,7 @@ export class Scene {
       limits: plan.config.limits,
       heard: (kind) => {
         if (kind === 'data-in-doubt') this.#doubt();
-        if (kind === 'drive-failed') this.oracle.copyLost();
+        hear(this, kind);
       },
     });
   }
@@ -448,7 +360,8 @@ export class Scene {
 
   /**
    * No member of a frozen volume changes, but for the drive that is coming back; nor does one that failed before the freeze
-   * count: it is on record as stale, and what it was given before may take effect late.
+   * count: it is on record as stale, and what it was given before may take effect late. So may what a drive was given that
+   * came back as another one, and was not taken.
    */
   #frozenStays(medium: SimMedium, offset: number): void {
     if (this.forkDepth > 0 || !this.server.running || this.core.mode !== 'frozen') return;
@@ -456,6 +369,7 @@ export class Scene {
     const member = members.slots.find(({ path }) => path === medium.path);
     if (member === undefined || member.layout === null) return;
     if (offset < member.layout.dataOffset || member.state === 'returning') return;
+    if (member.state === 'away' && this.changed.has(medium.path)) return;
     const isOut = member.state === 'failed' || member.state === 'missing';
     if (isOut && window !== null && member.eventsAtChange < window.frozenEvents) return;
     throw new Objection(
@@ -477,7 +391,7 @@ export class Scene {
     medium.pace = (slowness) =>
       slowness < hopelessSlowness(this.plan.config) || mayFail() ? slowness : 1;
     medium.onStrike = (_, fault, operation) => {
-      this.coverage.struck(fault, this.state);
+      countFault(this, medium.path, fault, operation);
       this.#noteRefusal(medium, fault, operation);
       const isSeen = this.forkDepth > 0 || (this.server.running && !this.core.stopping);
       if (!isSeen && this.fatal.has(fault)) this.#struckUnseen.add(medium.path);

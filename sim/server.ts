@@ -70,6 +70,8 @@ export class Server {
       kernels: pool.kernels,
       random: (length) => random.bytes(length),
       openDrive: async (path): Promise<Outcome<Drive>> => {
+        // What is left of a process that is gone opens nothing.
+        if (!this.alive) return new Promise(() => {});
         const medium = machine.media.get(path);
         if (!medium || medium.isVanished) return refuse('drive-path-missing', { path });
         if (medium.isOpen) return refuse('drive-busy', { path, why: 'it is open' });

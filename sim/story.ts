@@ -9,7 +9,9 @@ export function storyOf(plan: Plan, failure: Failure | null): string {
   const lines = [
     `seed ${seed}: RAID ${config.level} of ${config.members} drives${chunk}, ${config.legs} log legs`,
     `faults: ${promise === 'covered' ? 'only what the promises cover' : 'also more than the promises cover'}`,
-    ...steps.map((step, i) => `  ${String(i).padStart(3)}  ${after(step)}${sayStep(step)}`),
+    ...steps.map(
+      (step, i) => `  ${String(i).padStart(3)}  ${after(step)}${once(step)}${sayStep(step)}`,
+    ),
   ];
   if (failure !== null) lines.push(`  then ${failure.checker}: ${failure.message}`);
   return lines.join('\n');
@@ -17,6 +19,9 @@ export function storyOf(plan: Plan, failure: Failure | null): string {
 
 const after = ({ waitUs }: Step): string =>
   waitUs < 1000 ? '' : `${(waitUs / 1000).toFixed(waitUs < 100_000 ? 1 : 0)} ms later: `;
+
+const once = ({ when }: Step): string =>
+  when === undefined ? '' : `once it is ${when.stage}, ${when.operations} operations on: `;
 
 function sayStep(step: Step): string {
   switch (step.do) {
@@ -39,8 +44,9 @@ function sayStep(step: Step): string {
       return `extend the window by ${step.byMs / 1000} s`;
     case 'fail':
     case 'remove':
-    case 'replace':
       return `${step.do} the drive in slot ${step.slot}`;
+    case 'replace':
+      return `replace the drive in slot ${step.slot}${step.with === undefined ? '' : ` by ${step.with}`}`;
     case 'add-spare':
       return 'add a spare';
     case 'add-back':
@@ -66,7 +72,7 @@ function sayStep(step: Step): string {
     case 'reappear':
       return `${step.path} is back: ${step.as}`;
     case 'snapshot':
-      return `the contents of ${step.path} are copied`;
+      return `the contents of ${step.path ?? 'all drives'} are copied`;
     case 'hang':
       return `${step.path} hangs`;
     case 'slow':
@@ -75,6 +81,10 @@ function sayStep(step: Step): string {
       return `${step.path} takes no more writes`;
     case 'mend':
       return `${step.path} is well again`;
+    case 'clock-jump':
+      return `the clock is set ${step.byMs < 0 ? 'back' : 'forward'} by ${Math.abs(step.byMs) / 1000} s`;
+    case 'stall':
+      return `the server gets no turn for ${step.forMs / 1000} s`;
     case 'check':
       return 'everything comes to rest and is looked at';
   }

@@ -2,6 +2,7 @@
 
 import { harmOf } from './budget.ts';
 import type { LabelWatch } from './checks.ts';
+import { countLeg } from './leg-classes.ts';
 import type { Action } from './plan.ts';
 import type { Scene } from './scene.ts';
 
@@ -17,6 +18,7 @@ export function strikeDrive(scene: Scene, step: Trouble): void {
       return;
     case 'rot': {
       scene.coverage.hit('F-8 bit rot', state);
+      countLeg(scene, step.path, 'damaged');
       const bytes = medium.bytes.slice(step.offset, step.offset + step.lengthBytes);
       medium.overwrite(
         step.offset,
@@ -28,25 +30,53 @@ export function strikeDrive(scene: Scene, step: Trouble): void {
     }
     case 'vanish':
       scene.coverage.hit('F-14 vanishes', state);
+      countLeg(scene, step.path, 'fails');
       scene.vanishedAtUs.set(step.path, scene.world.nowUs);
       return medium.vanish();
     case 'hang':
       scene.coverage.hit('F-10 hangs', state);
+      countLeg(scene, step.path, 'slow');
       return medium.hang();
     case 'slow':
       scene.coverage.hit('F-9 slow', state);
+      countLeg(scene, step.path, 'slow');
       return medium.slow(step.factor);
     case 'read-only':
       scene.coverage.hit('F-21 read-only', state);
+      countLeg(scene, step.path, 'fails');
       return medium.setReadOnly();
+  }
+}
+
+/** What befalls the server and no drive. */
+export function upset(scene: Scene, step: Extract<Action, { do: 'clock-jump' | 'stall' }>): void {
+  const { world, coverage, state } = scene;
+  if (step.do === 'stall') {
+    coverage.hit('C-5 the process stands still', state);
+    world.stall(step.forMs * 1000);
+  } else {
+    coverage.hit('C-7 the clock jumps', state);
+    world.setClock(step.byMs);
+  }
+}
+
+/** Contents that a drive may be rolled back to; null: those of all members and legs. */
+export function keepImages(scene: Scene, path: string | null): void {
+  const { slots, legs } = scene.standing();
+  const paths = path === null ? [...slots, ...legs].map((each) => each.path) : [path];
+  for (const each of paths) {
+    const medium = scene.machine.media.get(each);
+    if (medium !== undefined) scene.snapshots.set(each, medium.image());
   }
 }
 
 const returns = {
   same: 'F-15 is back, the same',
+  stale: 'F-16 is back, stale',
   snapshot: 'F-16 is back, rolled back',
   blank: 'O-6 is back, blank',
   smaller: 'F-19 is back, smaller',
+  larger: 'F-19 is back, larger',
   cloned: 'F-18 is back, and its clone',
 } as const;
 
@@ -57,21 +87,48 @@ export function reappear(
 ): void {
   const medium = scene.machine.media.get(path);
   if (medium === undefined || !medium.isVanished || scene.dead.has(path)) return;
-  scene.coverage.hit(returns[as], scene.state);
+  // Of one that nobody knows to have been out no record says what it lacks: it is silently wrong.
+  const isUnnoticed = scene
+    .standing()
+    .slots.some((slot) => slot.path === path && slot.state === 'online');
+  if (as === 'snapshot' && isUnnoticed && scene.plan.promise === 'covered') {
+    scene.coverage.count('faults not covered at their moment');
+    return;
+  }
+  const image = as === 'snapshot' ? (scene.snapshots.get(path) ?? null) : null;
+  const kind = as === 'snapshot' && image === null ? 'blank' : as;
+  const title = kind === 'same' && isStale(scene, path) ? 'stale' : kind;
+  scene.coverage.hit(returns[title], scene.state);
+  if (title === 'stale' || title === 'snapshot') countLeg(scene, path, 'stale');
   if (as === 'snapshot' || as === 'blank') {
-    medium.restore(as === 'blank' ? null : (scene.snapshots.get(path) ?? null));
+    medium.restore(image);
     labels.forget(path);
     scene.changed.add(path);
+    scene.rolledBack.delete(path);
+    if (image !== null) scene.rolledBack.add(path);
   }
   // An open handle is one of the drive that was pulled out. The same one, as it was, may be reached by it again.
   if (as !== 'same' && as !== 'cloned') medium.sever();
   if (as === 'smaller') medium.resize(medium.sizeBytes / 2);
+  if (as === 'larger') medium.resize(medium.bytes.length);
   if (as === 'cloned') {
-    const isLeg = scene.machine.logPaths.includes(path);
+    const isLeg = scene.machine.isLeg(path);
     const clone = isLeg ? scene.addLeg() : scene.addDrive();
     clone.restore(medium.image());
     scene.clones.set(clone.path, path);
   }
   scene.vanishedAtUs.delete(path);
   medium.reappear();
+}
+
+/** The volume has gone on without it: it is as it was, and that is no longer how it should be. */
+function isStale(scene: Scene, path: string): boolean {
+  const { slots, legs } = scene.standing();
+  const { state } = [...slots, ...legs].find((each) => each.path === path) ?? { state: 'none' };
+  if (state === 'online' || state === 'away' || state === 'returning') return false;
+  if (!scene.server.running) return true;
+  const { members, window, mode } = scene.core;
+  const member = members.slots.find((each) => each.path === path);
+  const isFrozen = mode === 'frozen' && member !== undefined && window !== null;
+  return !isFrozen || member.eventsAtChange < window.frozenEvents;
 }

@@ -17,7 +17,7 @@ import { mix, streamOf } from './streams.ts';
 import { Trace } from './trace.ts';
 
 interface Event {
-  readonly atUs: number;
+  atUs: number;
   readonly tie: number;
   readonly order: number;
   run: (() => void) | null;
@@ -44,6 +44,8 @@ export class World {
   /** Asked after each event, until it holds. */
   #awaited: { readonly holds: () => boolean; readonly resolve: () => void } | null = null;
   #order = 0;
+  /** By how much the time of day has been set forward. */
+  #clockSetMs = 0;
   readonly #heap: Event[] = [];
 
   constructor(seed: number, nowUs = 0, trace = new Trace()) {
@@ -141,11 +143,28 @@ export class World {
     return null;
   }
 
+  setClock(byMs: number): void {
+    this.#clockSetMs += byMs;
+  }
+
+  /**
+   * The process gets no turn for so long. What would have happened meanwhile happens at the end of it, in the order of the
+   * ties: a timer may be ahead of the answer of a drive that came long before it.
+   */
+  stall(forUs: number): void {
+    this.nowUs += forUs;
+    const waiting = this.#heap.splice(0);
+    for (const event of waiting) {
+      event.atUs = Math.max(event.atUs, this.nowUs);
+      this.#push(event);
+    }
+  }
+
   /** What the engine sees. `alive`: timers of a process that is gone do not fire. */
   clock(alive: () => boolean): Clock {
     return {
       nowMs: () => this.nowUs / 1000,
-      wallMs: () => Math.floor(WALL_START_MS + this.nowUs / 1000),
+      wallMs: () => Math.floor(WALL_START_MS + this.#clockSetMs + this.nowUs / 1000),
       after: (delayMs, run) =>
         // A rest of a microsecond is one: who waits for it would find that no time has passed, and wait again, for ever.
         this.after(delayMs > 0 ? Math.max(1, delayMs * 1000) : 0, () => {

@@ -68,9 +68,6 @@ export const limitsOfTheMethod: readonly string[] = [
   '- Drives here are image files and drives in memory. Volatile caches are modelled, not real; no real drive lost power.',
   '- Blocks have no checksums on the members. A drive that silently returns wrong data outside a window is found by a scrub,',
   '  as a mismatch, and not at the read; RAID 3 checks parity on reads.',
-  '- Known, beyond the promises: when every leg of the log is out, a write that was answered with an error may be there after',
-  '  the next start, although a read in between showed what was before. No label says where the log had ended',
-  '  (`npm run sim -- --seed 7700009`).',
   '- The instant of a kill or of a system call in the built server is not repeatable from a seed; the simulator is.',
   '- One host architecture, one kernel, one version of Node: those of the table above.',
 ];

@@ -16,6 +16,16 @@ modprobe raid1
 modprobe raid456
 # `mdadm --wait` looks only every few seconds.
 settle() { until [ "$(cat $sys/sync_action)" = idle ]; do sleep 0.05; done; }
+# Behind a resync md says idle a moment before it takes the next word.
+check() {
+  for ((tries = 0; tries < 200; tries++)); do
+    if echo check 2> /dev/null > $sys/sync_action; then return 0; fi
+    sleep 0.05
+    settle
+  done
+  echo "md$group takes no check: $(cat $sys/sync_action)" >&2
+  return 1
+}
 letters=abcdefghijklmnop
 next=0
 group=0
@@ -45,7 +55,7 @@ for count in "$@"; do
         oflag=direct conv=notrunc status=none
     done
   fi
-  echo check > $sys/sync_action
+  check
   settle
   echo "mismatches-$group=$(cat $sys/mismatch_cnt)"
   echo "state-$group=$(cat $sys/array_state) $(cat $sys/degraded)"

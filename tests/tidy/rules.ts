@@ -20,12 +20,7 @@ const commentColumnsMax = 125;
  * is added without a reason beside it.
  */
 export const longFiles: Readonly<Record<string, number>> = {
-  // One handler an operation.
-  'src/control/control-plane.ts': 600,
   'src/core/overlay.ts': 450,
-  'src/engine/assemble.ts': 500,
-  'src/engine/jobs.ts': 450,
-  'src/engine/window-runner.ts': 500,
   'src/io/uring.ts': 450,
 };
 
