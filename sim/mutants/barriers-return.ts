@@ -129,4 +129,23 @@ export const returnBarriers: readonly Mutant[] = [
       ),
     ],
   },
+  {
+    name: 'images-released-before-labels',
+    trap: 'B45',
+    harm: 'A start without lost images dies when they are released and no label says so: the next one takes parity for whole.',
+    patches: [
+      {
+        file: 'src/engine/assemble.js',
+        find: 'if (!v.halted)\n        await v.metadata.commit(); // 6',
+        replace:
+          'await releaseFound(v);\n    if (!v.halted)\n        await v.metadata.commit(); // 6',
+      },
+    ],
+    killers: [
+      unit(
+        'engine/lost-images',
+        'power fails in a start of an optimal volume that has lost images: their stripes are made to add up by the next one',
+      ),
+    ],
+  },
 ];

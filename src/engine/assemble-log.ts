@@ -175,11 +175,7 @@ async function redoPending(
     const reason = `${lost} stripe images are on no leg, or cannot be read: what they covered may be half written`;
     return refuse('log-damaged', { volume: v.name, reason });
   }
-  if (log.stripes.pendingSegments === 0) {
-    // Told, or of no matter: no later start asks for it again.
-    if (!log.stripes.isSettled) await log.stripes.releaseAll();
-    return done(undefined);
-  }
+  if (log.stripes.pendingSegments === 0) return done(undefined);
   if (v.mode === 'frozen')
     return refuse('log-damaged', { volume: v.name, reason: 'stripe images in a frozen volume' });
   const errno = await log.stripes.redo(async (images) => {
@@ -197,6 +193,14 @@ async function redoPending(
   if (errno !== OK)
     return refuse('io-error', { what: 'the stripes that a crash left half-written' });
   if ((await v.flushMembers()) !== OK) return refuse('io-error', { what: 'the members' });
-  await log.stripes.releaseAll();
   return done(undefined);
+}
+
+/**
+ * After step 6: what the start found in the journal is redone, told, or of no matter, and no later start asks for it again.
+ * Only when the labels say what is in doubt: a journal that is empty beside a label that calls it whole would vouch for
+ * stripes whose images are lost. Until then nothing is written to a stripe, so to redo it once more changes nothing.
+ */
+export async function releaseFound({ log, halted }: VolumeCore): Promise<void> {
+  if (!halted && log !== null && !log.stripes.isSettled) await log.stripes.releaseAll();
 }

@@ -4,7 +4,8 @@
  *
  *   1 open and read every drive and leg      4 log opened, its overlay and un-released stripe images recovered
  *   2 decide                                 5 stripe images redone: degraded stripes add up again
- *   3 members in their states                6 labels rolled forward   7 resync, rebuild, replay go on
+ *   3 members in their states                6 labels rolled forward, then the images released
+ *                                            7 resync, rebuild, replay go on
  *
  * Step 3 is assemble-core.ts, 4 and 5 are assemble-log.ts.
  */
@@ -15,7 +16,7 @@ import type { FoundDrive } from '../core/assembly-identity.ts';
 import type { Label } from '../core/format/label.ts';
 import { done, type Outcome, type Problem, refuse } from '../core/problems.ts';
 import { coreFrom, type Opened } from './assemble-core.ts';
-import { completeFreeze, openLog, redoStripes } from './assemble-log.ts';
+import { completeFreeze, openLog, redoStripes, releaseFound } from './assemble-log.ts';
 import { catchUp } from './catch-up.ts';
 import type {
   AssembleRequest,
@@ -94,6 +95,7 @@ async function assemble(
   // Halted: one that cannot be done without took no write. The others must not get ahead of it, start after start.
   if (!v.halted) await v.metadata.commit(); // 6
   await v.members.settled();
+  await releaseFound(v);
   goOn(v, volume, decision); // 7
   volume.start();
   v.emit('volume-assembled', 'info', `Volume ${v.name} was assembled`, {
