@@ -3,7 +3,7 @@
  * the stripes that a crash left half-written.
  */
 
-import { EIO, OK } from '../base/errno.ts';
+import { EIO, type Errno, OK } from '../base/errno.ts';
 import { SECTOR_BYTES } from '../base/units.ts';
 import type { AssemblyDecision } from '../core/assembly.ts';
 import { LABEL_LEGS_MAX, type Label } from '../core/format/label.ts';
@@ -178,7 +178,19 @@ async function redoPending(
   if (log.stripes.pendingSegments === 0) return done(undefined);
   if (v.mode === 'frozen')
     return refuse('log-damaged', { volume: v.name, reason: 'stripe images in a frozen volume' });
-  const errno = await log.stripes.redo(async (images) => {
+  // What is lost may be newer than what is left of the same place, and may be on the members, answered and flushed. With all
+  // members there data needs no image, and the resync makes parity from it: nothing older is written over it. Degraded, what
+  // an absent member held is made with that parity, so all that is left of it counts; that takes force, and is an alarm.
+  const errno = lost > 0 && !v.degraded ? OK : await redo(v, log);
+  await v.members.settled();
+  if (errno !== OK)
+    return refuse('io-error', { what: 'the stripes that a crash left half-written' });
+  if ((await v.flushMembers()) !== OK) return refuse('io-error', { what: 'the members' });
+  return done(undefined);
+}
+
+function redo(v: VolumeCore, log: LogStore): Promise<Errno> {
+  return log.stripes.redo(async (images) => {
     for (const image of images) {
       const member = v.members.at(image.slot);
       if (member.drive === null || (member.state !== 'online' && member.state !== 'rebuilding'))
@@ -189,11 +201,6 @@ async function redoPending(
     }
     return v.halted ? EIO : OK;
   });
-  await v.members.settled();
-  if (errno !== OK)
-    return refuse('io-error', { what: 'the stripes that a crash left half-written' });
-  if ((await v.flushMembers()) !== OK) return refuse('io-error', { what: 'the members' });
-  return done(undefined);
 }
 
 /**

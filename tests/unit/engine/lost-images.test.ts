@@ -1,6 +1,7 @@
 /**
  * Images of the stripe log that were durable and are whole on no leg any more. What they covered is in doubt, and that stays
- * on record: a start that dies before its labels say it leaves the log as it has found it.
+ * on record: a start that dies before its labels say it leaves the log as it has found it. What is older than they are is
+ * not written over what they had brought to the members.
  */
 
 import assert from 'node:assert/strict';
@@ -135,3 +136,28 @@ test('power fails in a start of an optimal volume that has lost images: their st
     scene.addsUp(where);
   });
 });
+
+const lives = {
+  'a kill': async (scene: Scene): Promise<void> => scene.crash(false),
+  'a power cut': async (scene: Scene): Promise<void> => scene.crash(true, scene.world.random.next),
+  'a kill when all bits were clear': async (scene: Scene): Promise<void> => {
+    for (let i = 0; i < 100 && !scene.core.metadata.clean; i++) await scene.world.pass(1_000);
+    assert.ok(scene.core.metadata.clean);
+    scene.crash(false);
+  },
+};
+
+for (const [what, end] of Object.entries(lives)) {
+  test(`the newest image of a place is lost, and ${what}: the one before is not written over what hosts were promised`, async () => {
+    const scene = await full(820);
+    const { world } = scene;
+    const segments = await write(scene, [STRIPE, STRIPE, 5]);
+    await scene.flush();
+    await end(scene);
+    lose(scene, segments[1]);
+    await world.assemble();
+    await scene.check('started');
+    for (let i = 0; i < 100 && scene.core.resync !== null; i++) await world.pass(100);
+    await scene.settle('in sync');
+  });
+}
