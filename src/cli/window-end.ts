@@ -4,11 +4,8 @@ import type { VolumeStatus, WindowReport } from '../core/status.ts';
 import { follow } from './follow.ts';
 import type { Session } from './session.ts';
 
-const over = (status: VolumeStatus, id: string): boolean =>
-  status.window === null ||
-  status.window.id !== id ||
-  status.window.state === 'closed' ||
-  status.window.state === 'aborted';
+/** A window that is closed and still in the status is one whose volume is not direct yet. */
+const over = ({ window }: VolumeStatus, id: string): boolean => window?.id !== id;
 
 export async function awaitEndOfWindow(
   session: Session,

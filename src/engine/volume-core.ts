@@ -110,6 +110,8 @@ export class VolumeCore {
   /** Leg and member share one file system: allowed, said in status. */
   legSharesFileSystem = false;
   window: WindowFacts | null = null;
+  /** Off the record, the mode not changed yet: the status still tells of it, for what its end allows would be refused. */
+  windowEnding: WindowFacts | null = null;
   /** Replay: stripes below are on the members, durably. */
   cursor = 0 as StripeIndex;
   /** Replay: writes below this stripe wait until the cursor has passed. */

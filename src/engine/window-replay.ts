@@ -136,6 +136,7 @@ export class WindowReplay {
         closedAt: new Date(v.environment.clock.wallMs()).toISOString(),
       };
       v.window = null;
+      v.windowEnding = window;
       v.metadata.newGeneration();
       // A leg that failed last is out as well from here on: what follows is not in it.
       refreshLogRecord(v);
@@ -146,6 +147,7 @@ export class WindowReplay {
       if (!v.degraded) await v.log?.stripes.releaseAll();
       if (!v.halted) v.mode = 'direct';
     } finally {
+      v.windowEnding = null;
       v.overlayReads.open();
       v.gate.open();
       v.changed.raise();

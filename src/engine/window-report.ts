@@ -11,7 +11,7 @@ const iso = (wallMs: number): string => new Date(wallMs).toISOString();
 const deadlineOf = (window: WindowFacts): string => iso(window.openedWallMs + window.maxMs);
 
 export function loggedBytesOf(v: VolumeCore): number {
-  if (v.window === null || v.log === null) return 0;
+  if ((v.window ?? v.windowEnding) === null || v.log === null) return 0;
   return v.log.status().usedBytes;
 }
 
@@ -36,7 +36,7 @@ export function reportOf(v: VolumeCore): WindowReport {
 }
 
 export function windowStatusOf(v: VolumeCore): WindowStatus | null {
-  const window = v.window;
+  const window = v.window ?? v.windowEnding;
   if (window === null) return null;
   const absent = v.members.slots
     .filter((member) => member.state !== 'online')

@@ -49,7 +49,11 @@ export async function lookAtWindow(
   const { window } = status;
   if (window !== null && (windowId === null || window.id === windowId)) {
     const { state } = window;
-    if (state === 'closed' || state === 'aborted') return { state: 'replaying', ...numbersOf() };
+    // On record as ended, and the volume is not direct yet: it has its member back, or goes on without it.
+    if (state === 'closed' || state === 'aborted') {
+      const last = report?.outcome === 'thawed' ? 'thawing' : 'replaying';
+      return { state: last, ...numbersOf() };
+    }
     const going = state === 'freezing' ? 'open' : state;
     return { state: going, ...numbersOf() };
   }

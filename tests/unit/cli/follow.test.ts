@@ -6,6 +6,7 @@ import { done, refuse } from '../../../src/core/problems.ts';
 import type { RunReport } from '../../../src/core/run-report.ts';
 import type { JobStatus, VolumeStatus } from '../../../src/core/status.ts';
 import { optimalStatus, sampleReport, sampleRun, sampleStatus } from '../api/samples.ts';
+import type { FakeControl } from '../http/fake-control.ts';
 import { sceneWith } from './scene.ts';
 
 const MIB = 2 ** 20;
@@ -32,15 +33,21 @@ const closed = sampleReport({
   replayedBytes: 4096,
 });
 
+/** What `volumeStatus` answers in turn, the last one from then on. */
+function answerInTurn(control: FakeControl, ...statuses: VolumeStatus[]): FakeControl {
+  return control.answer('volumeStatus', () =>
+    done({
+      apiVersion: 'locum/v1',
+      volumes: [statuses.length > 1 ? statuses.shift() : statuses[0]],
+    }),
+  );
+}
+
 test('window close --wait follows the replay to the end of the window', async (t) => {
   const { control, locum } = await sceneWith(t);
   const steps = [replaying(replay()), replaying(replay({ doneBytes: 80 * MIB })), optimalStatus()];
-  control
-    .reply('windowClose', { window: sampleReport({ state: 'replaying', verify }) })
-    .answer('volumeStatus', () =>
-      done({ apiVersion: 'locum/v1', volumes: [steps.length > 1 ? steps.shift() : steps[0]] }),
-    )
-    .reply('windowHistory', { windows: [closed] });
+  control.reply('windowClose', { window: sampleReport({ state: 'replaying', verify }) });
+  answerInTurn(control, ...steps).reply('windowHistory', { windows: [closed] });
   const { code, out, err } = await locum('window', 'close', 'v1', '--wait');
   assert.equal(code, 0, err);
   assert.equal(
@@ -52,16 +59,32 @@ test('window close --wait follows the replay to the end of the window', async (t
   );
 });
 
+test('window close and abort --wait: a closed window whose volume still says replaying is not the end', async (t) => {
+  const { control, locum } = await sceneWith(t);
+  for (const [word, operation, state] of [
+    ['close', 'windowClose', 'closed'],
+    ['abort', 'windowAbort', 'aborted'],
+  ] as const) {
+    const status = sampleStatus({ state: 'replaying', jobs: [] });
+    const ending: VolumeStatus = { ...status, window: { ...status.window!, state } };
+    control.reply(operation, { window: sampleReport({ state: 'replaying' }) });
+    answerInTurn(control, ending, ending, optimalStatus()).reply('windowHistory', {
+      windows: [closed],
+    });
+    control.asked.length = 0;
+    const { code, err } = await locum('window', word, 'v1', '--wait');
+    assert.equal(code, 0, err);
+    const looks = control.asked.filter(({ name }) => name === 'volumeStatus');
+    assert.equal(looks.length, 3, word);
+  }
+});
+
 test('on a terminal the line is redrawn, and gone at the end', async (t) => {
   const { control, terminal, locum } = await sceneWith(t);
   terminal.interactive = true;
+  control.reply('windowAbort', { window: sampleReport({ state: 'replaying' }) });
   const steps = [replaying(replay()), optimalStatus()];
-  control
-    .reply('windowAbort', { window: sampleReport({ state: 'replaying' }) })
-    .answer('volumeStatus', () =>
-      done({ apiVersion: 'locum/v1', volumes: [steps.length > 1 ? steps.shift() : steps[0]] }),
-    )
-    .reply('windowHistory', { windows: [closed] });
+  answerInTurn(control, ...steps).reply('windowHistory', { windows: [closed] });
   const { out } = await locum('window', 'abort', 'v1', '--wait');
   assert.match(out, /25\.0%.*left\r\u001b\[K/);
   assert.match(out, /replayed\.\n$/);

@@ -34,7 +34,7 @@ for (const level of [1, 5]) {
   });
 }
 
-test('while a window ends the state says so until a scrub may begin', async () => {
+test('while a window ends the state says so, and the window stays in the status, until a scrub may begin', async () => {
   const scene = await Scene.make(5, { seed: 331, operationMs: 1 });
   const { world } = scene;
   await scene.put(0, 64);
@@ -44,10 +44,14 @@ test('while a window ends the state says so until a scrub may begin', async () =
   closing.catch(() => {});
   let momentsBetween = 0;
   for (let i = 0; i < 60_000 && scene.state !== 'optimal'; i++) {
-    if (scene.core.window === null) momentsBetween++;
+    if (scene.core.window === null) {
+      momentsBetween++;
+      assert.equal(world.v.status().window?.state, 'closed');
+    }
     await world.pass(1);
   }
   assert.ok(momentsBetween > 0, 'the moment between the record and the change of mode was seen');
+  assert.equal(world.v.status().window, null);
   const begun = await world.v.startScrub(false);
   assert.ok(begun.ok, JSON.stringify(begun));
 });
