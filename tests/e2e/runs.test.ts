@@ -24,6 +24,8 @@ import {
 } from './fixture.ts';
 
 const MEMBER_BYTES = 8 * mebi;
+/** What is done in the middle of a tool's work is done in time on a slow machine as well. */
+const SLOW_MS = 6_000;
 const onDrive = ['window', 'run', volume, '1', '--for'];
 
 async function firmware(scene: Scene, revision: string): Promise<string> {
@@ -61,6 +63,18 @@ async function untilRun(scene: Scene, what: string, is: (run: RunReport) => bool
     await sleep(100);
   }
   assert.fail(`the run is not ${what}: ${JSON.stringify(await lastRun(scene), null, 1)}`);
+}
+
+/** A server that is killed before it has begun its tool has nothing to go on with. */
+async function untilToolAtWork(scene: Scene): Promise<void> {
+  const { id } = await untilRun(scene, 'staging', ({ step }) => step === 'stage');
+  const path = join(scene.locum.state, 'runs', `${id}.json`);
+  for (let round = 0; round < 600; round++) {
+    const record = JSON.parse(await readFile(path, 'utf8')) as { process: object | null };
+    if (record.process !== null) return;
+    await sleep(100);
+  }
+  assert.fail(`no tool is on record: ${JSON.stringify(await lastRun(scene), null, 1)}`);
 }
 
 const ended = (scene: Scene): Promise<RunReport> =>
@@ -119,7 +133,7 @@ test('firmware: flashed under load, on record; the same image again is not appli
 test('another drive fails while the drive is being flashed: the activation is left out', async (t) => {
   const scene = await quickIn(t, { logBytes: 64 * mebi });
   const { locum, drives } = scene;
-  await sidecar(drives[1]!, { faults: [{ at: 'stage', kind: 'slow', ms: 2000 }] });
+  await sidecar(drives[1]!, { faults: [{ at: 'stage', kind: 'slow', ms: SLOW_MS }] });
   const image = await firmware(scene, '2.0');
   await underLoad(scene, async () => {
     await locum.must(...onDrive, 'firmware', '--image', image, '--detach');
@@ -138,10 +152,10 @@ test('another drive fails while the drive is being flashed: the activation is le
 test('kill -9 of the server while the drive is being flashed: the tool ends, the run goes on', async (t) => {
   const scene = await quickIn(t);
   const { locum, drives } = scene;
-  await sidecar(drives[1]!, { faults: [{ at: 'stage', kind: 'slow', ms: 2000 }] });
+  await sidecar(drives[1]!, { faults: [{ at: 'stage', kind: 'slow', ms: SLOW_MS }] });
   const image = await firmware(scene, '2.0');
   await locum.must(...onDrive, 'firmware', '--image', image, '--detach');
-  await untilRun(scene, 'staging', ({ step }) => step === 'stage');
+  await untilToolAtWork(scene);
   await stillServes(scene);
   await locum.stop('SIGKILL');
   await locum.start();
@@ -179,7 +193,7 @@ test('a tool that floods is cut short, one that hangs is ended; another drive th
   const { locum, drives } = scene;
   const image = await firmware(scene, '2.0');
   const run = [...onDrive, 'firmware', '--image', image];
-  await sidecar(drives[1]!, { faults: [{ at: 'stage', kind: 'flood', ms: 1_000, times: 1 }] });
+  await sidecar(drives[1]!, { faults: [{ at: 'stage', kind: 'flood', ms: 2_000, times: 1 }] });
   await locum.must(...run, '--detach');
   await untilRun(scene, 'staging', ({ step }) => step === 'stage');
   await stillServes(scene);
@@ -198,7 +212,8 @@ test('a tool that floods is cut short, one that hangs is ended; another drive th
     firmware: '1.0',
     faults: [{ at: 'stage', kind: 'hang', times: 1 }],
   });
-  const hung = await locum.run(...run, '--command-limit', '1s');
+  // The read test afterwards has as long.
+  const hung = await locum.run(...run, '--command-limit', '5s');
   assert.equal(hung.code, exitCode.failed, `${hung.stdout}${hung.stderr}`);
   assert.match(hung.stderr, /task failed/);
   await stillServes(scene);
