@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import test from 'node:test';
+import type { VolumeStatus } from '../../src/core/status.ts';
 import { exitCode } from '../support/locum.ts';
 import { blankImage, mebi, refusedWith, stillServes, volume, volumeIn } from './fixture.ts';
 
@@ -127,7 +128,8 @@ test('a window that expires thaws: degraded, and the drive comes back with a sho
   const { locum } = scene;
   await locum.must('window', 'open', volume, '1', '--for', 'firmware', '--max', '2s');
   await stillServes(scene);
-  const status = await locum.until(volume, 'thawed', (it) => it.window === null, 20_000);
+  const isOver = (it: VolumeStatus): boolean => it.window === null && it.state !== 'replaying';
+  const status = await locum.until(volume, 'thawed', isOver);
   assert.equal(status.state, 'degraded');
   await stillServes(scene);
   await locum.must('drive', 'add', volume, scene.drives[1] ?? '', '--wait');

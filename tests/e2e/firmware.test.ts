@@ -204,7 +204,7 @@ test('degraded from the start; then another drive fails while one is flashed: ha
   await isOptimal();
 
   const later = ['firmware', 'update', volume, '--all', '--image', firmware(stage, '2.2')];
-  simulate(drives[1]!, { firmware: NEW, activationMs: 500 });
+  simulate(drives[1]!, { firmware: NEW, activationMs: 2_000 });
   await locum.must(...later, '--soak', '0s', '--detach');
   const isAway = ({ state, step }: RolloutDrive): boolean =>
     state === 'running' && ['stage', 'activate', 'identify'].includes(step);

@@ -9,6 +9,7 @@ import { rename, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { VolumeStatus } from '../../src/core/status.ts';
 import { exitCode } from '../support/locum.ts';
 import { commandFlags, listExports, NbdClient, NbdError } from '../support/nbd-client.ts';
 import { bothKinds, mebi, refusedWith, stillServes, volume, volumeIn } from './fixture.ts';
@@ -112,7 +113,8 @@ for (const io of bothKinds) {
     for (let offset = 0; offset < 40 * mebi; offset += block.length) {
       await client.write(offset, block);
     }
-    const status = await locum.until(volume, 'out of its window', (it) => it.window === null);
+    const isOver = (it: VolumeStatus): boolean => it.window === null && it.state !== 'replaying';
+    const status = await locum.until(volume, 'out of its window', isOver);
     assert.equal(status.state, 'degraded');
     assert.equal(status.drives[1]?.state === 'online', false);
     assert.ok((await client.read(36 * mebi, block.length)).equals(block));

@@ -70,7 +70,7 @@ for (const io of bothKinds) {
 
       if (level !== 1) await killAndRestart(scene);
       const before = writer.acknowledgedWrites;
-      await sleep(500);
+      for (let i = 0; i < 600 && writer.acknowledgedWrites === before; i++) await sleep(100);
       assert.ok(writer.acknowledgedWrites > before, 'writing goes on after the restart');
 
       const reader = await locum.connect(volume);

@@ -172,7 +172,7 @@ export class BackgroundWriter {
   }
 
   async #reconnect(): Promise<NbdClient> {
-    const limitMs = performance.now() + 30_000;
+    const limitMs = performance.now() + 60_000;
     for (;;) {
       try {
         this.#client = await this.#options.connect();

@@ -111,7 +111,7 @@ export class ServerProcess {
     options: { env?: NodeJS.ProcessEnv; timeoutMs?: number } = {},
   ): Promise<ServerProcess> {
     const server = new ServerProcess(program, args, options.env ?? process.env);
-    const limitMs = performance.now() + (options.timeoutMs ?? 30_000);
+    const limitMs = performance.now() + (options.timeoutMs ?? 60_000);
     while (!(await answers(socketPath))) {
       if (!server.alive) throw new Error(`${program} did not start: ${server.output.trim()}`);
       if (performance.now() > limitMs) {
@@ -163,11 +163,11 @@ export class ServerProcess {
     return this.#exitCode;
   }
 
-  /** Sends the signal and waits for the end; a server that ignores SIGTERM for 20 s is killed. */
+  /** Sends the signal and waits for the end; a server that ignores SIGTERM for 40 s is killed. */
   async stop(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
     if (!this.alive) return;
     this.#child.kill(signal);
-    const impatient = setTimeout(() => this.#child.kill('SIGKILL'), 20_000);
+    const impatient = setTimeout(() => this.#child.kill('SIGKILL'), 40_000);
     await this.#ended;
     clearTimeout(impatient);
   }
