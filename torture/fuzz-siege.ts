@@ -66,6 +66,7 @@ class Besieged {
     const { seed, say, io } = this.#siege;
     const before = this.#yard.census();
     const good = await GoodClients.start(this.#yard, seed);
+    this.#descriptors = this.#yard.census().descriptors;
     for (const kind of this.#kinds()) await this.#wave(kind, good);
     await this.#fuzz();
     for (const wrong of await good.stop()) this.#fail(wrong);
@@ -82,6 +83,8 @@ class Besieged {
   }
 
   #rssBytes = 0;
+  /** That are open with good clients alone. */
+  #descriptors = 0;
 
   #kinds(): readonly (() => Promise<rough.Rough>)[] {
     const yard = this.#yard;
@@ -93,7 +96,10 @@ class Besieged {
       () => rough.idle(yard, idle),
       () => rough.addressFlood(yard, LIMITS.connectionsPerAddress),
       () => rough.resets(yard, resets),
-      ...Array.from({ length: deaths }, (_, round) => () => rough.diesWriting(yard, round)),
+      ...Array.from(
+        { length: deaths },
+        (_, round) => () => rough.diesWriting(yard, round, this.#descriptors),
+      ),
       () => rough.flushElsewhere(yard),
     ];
   }

@@ -97,24 +97,11 @@ export class Checker {
   async settle(): Promise<{ status: VolumeStatus; mismatches: number }> {
     const status = await this.#quiet();
     if (status.state !== 'optimal') return { status, mismatches: 0 };
-    await this.#startScrub();
+    await this.#api.must('scrubStart', { volume: this.#volume, body: {} });
     for (;;) {
       const { job } = await this.#api.must('scrubStatus', { volume: this.#volume });
       if (job.state !== 'running' && job.state !== 'paused') {
         return { status, mismatches: job.mismatches };
-      }
-      await sleep(20);
-    }
-  }
-
-  /** The end of a window is told a moment before the last of it is over. */
-  async #startScrub(): Promise<void> {
-    const limitMs = performance.now() + 10_000;
-    for (;;) {
-      const begun = await this.#api.call('scrubStart', { volume: this.#volume, body: {} });
-      if (begun.ok) return;
-      if (begun.code !== 'volume-wrong-state' || performance.now() > limitMs) {
-        throw new Error(`no scrub can be started: ${begun.code}: ${begun.message}`);
       }
       await sleep(20);
     }

@@ -93,7 +93,10 @@ export const stories: readonly Story[] = [
       closing.catch(() => undefined);
       await life.killAndRestart('replaying', 'maybe');
       await closing.catch(() => undefined);
-      const status = await life.until('on its feet', (it) => it.window?.state !== 'replaying');
+      const status = await life.until(
+        'on its feet',
+        ({ window }) => window === null || window.state === 'open',
+      );
       if (status.window !== null) await life.closeWindow();
       await life.load(100);
     },

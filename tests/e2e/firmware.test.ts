@@ -268,7 +268,8 @@ test('killed, each time at another step: it goes on where it was, and every driv
 });
 
 test('pause, a restart, resume and stop; Ctrl-C detaches', async (t) => {
-  const stage = await stageIn(t);
+  // So that some are left when a slow machine has said stop.
+  const stage = await stageIn(t, { activationMs: 1_000 });
   const { locum } = stage;
   const words = ['firmware', 'update', volume, '--all', '--image', stage.image, '--soak', '0s'];
   const followed = spawn(locumPath, words, { env: locum.environment() });

@@ -16,7 +16,7 @@ test('drives that hang, fail, fill up or come back changed: nothing acknowledged
   t.diagnostic(`LOCUM_SEED=${seed}`);
   const folder = await shortFolder();
   const say = (line: string): void => t.diagnostic(line);
-  const options = { seed, seconds: 240, directory: folder.path, say };
+  const options = { seed, seconds: 900, directory: folder.path, say };
   const result = await runDrives(options, 6);
   for (const [name, count] of Object.entries(result.counts)) t.diagnostic(`${name}: ${count}`);
   assert.deepEqual(result.failures, []);

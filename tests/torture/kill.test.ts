@@ -13,7 +13,7 @@ test('twenty kills under load: nothing acknowledged is lost, and the kernel agre
   t.diagnostic(`LOCUM_SEED=${seed}`);
   const folder = await shortFolder();
   const result = await killUnderLoad(
-    { seed, seconds: 240, directory: folder.path, say: (line) => t.diagnostic(line) },
+    { seed, seconds: 900, directory: folder.path, say: (line) => t.diagnostic(line) },
     { livesMax: 4, cyclesOfLife: 5 },
   );
   for (const [name, count] of Object.entries(result.counts)) t.diagnostic(`${name}: ${count}`);

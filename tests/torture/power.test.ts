@@ -19,7 +19,7 @@ test('sixty power cuts of a recorded server: what was durable is there', async (
   const seed = Number(process.env['LOCUM_SEED'] ?? Date.now() % 1_000_000);
   t.diagnostic(`LOCUM_SEED=${seed}`);
   const say = (line: string): void => t.diagnostic(line);
-  const options = { seed, seconds: 240, directory: '', say };
+  const options = { seed, seconds: 900, directory: '', say };
   const result = await runPower(options, { livesMax: 4, cutsOfLife: 15 });
   for (const [name, count] of Object.entries(result.counts)) t.diagnostic(`${name}: ${count}`);
   assert.deepEqual(result.failures, []);

@@ -16,7 +16,7 @@ test('the N-th system call fails or is the last: nothing acknowledged is lost', 
   t.diagnostic(`LOCUM_SEED=${seed}`);
   const folder = await shortFolder();
   const say = (line: string): void => t.diagnostic(line);
-  const options = { seed, seconds: 240, directory: folder.path, say };
+  const options = { seed, seconds: 900, directory: folder.path, say };
   const result = await runSyscalls(options, { casesMax: 12, nthMax: 60 });
   for (const [name, count] of Object.entries(result.counts)) t.diagnostic(`${name}: ${count}`);
   assert.deepEqual(result.failures, []);

@@ -22,7 +22,7 @@ import { mustRun } from '../../support/processes.ts';
 const labFolder = '/run/lab';
 const toolsPath = join(labFolder, 'bin');
 const factoryRevision = '0191';
-const patienceMs = 60_000;
+const patienceMs = 240_000;
 
 /** What a disk does at its next download; the tool says what each word means. */
 export type Behaviour =
