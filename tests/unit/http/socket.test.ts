@@ -104,7 +104,7 @@ test('events are streamed with their numbers, and the subscription ends with the
 });
 
 async function waitFor(is: () => boolean): Promise<void> {
-  for (let round = 0; round < 500; round += 1) {
+  for (let round = 0; round < 6_000; round += 1) {
     if (is()) return;
     await delay(10);
   }

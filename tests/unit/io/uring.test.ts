@@ -247,7 +247,7 @@ test('an exception in a handler ends the process, it is not swallowed', (t) => {
     const { Ring } = await import('${source}');
     const ring = new Ring();
     ring.prepDatasync(9999, { complete() { throw new Error('a bug'); } });
-    setTimeout(() => process.exit(0), 2000);
+    setTimeout(() => process.exit(0), 20_000);
   `;
   const child = spawnSync(process.execPath, ['--input-type=module', '-e', code], {
     encoding: 'utf8',

@@ -458,7 +458,7 @@ export async function scene(t: TestContext, shelf = new Shelf()) {
     is: (report: RolloutReport) => boolean,
     what: string,
   ): Promise<RolloutReport> => {
-    for (let tries = 0; tries < 5_000; tries += 1) {
+    for (let tries = 0; tries < 25_000; tries += 1) {
       const report = all.current.get(id);
       if (report.ok && is(report.value)) return report.value;
       await delay(2);

@@ -292,7 +292,7 @@ export class Machine {
   }
 
   async untilStatus(volume: string, is: (status: VolumeStatus) => boolean): Promise<VolumeStatus> {
-    for (let round = 0; round < 2_000; round++) {
+    for (let round = 0; round < 12_000; round++) {
       const status = await this.status(volume);
       if (is(status)) return status;
       await delay(5);
@@ -442,7 +442,7 @@ export class Machine {
   }
 
   async untilRun(id: string, is: (run: RunReport) => boolean): Promise<RunReport> {
-    for (let round = 0; round < 4_000; round++) {
+    for (let round = 0; round < 20_000; round++) {
       const run = this.control.runs.get(id);
       assert.ok(run, 'the run is on record');
       if (is(run)) return run;
