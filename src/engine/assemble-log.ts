@@ -142,7 +142,8 @@ export async function redoStripes(
   else if (isUncovered && decision.unclean && !decision.level.mirrored) v.resync = doubtBelow(v);
   const redone = await redoPending(v, decision, lost, force);
   if (!redone.ok) return redone;
-  if (decision.unclean) await log?.excludeMissing();
+  // Of a mirror nothing is in the log outside a window: a leg that is back has missed nothing.
+  if (decision.unclean && !decision.level.mirrored) await log?.excludeMissing();
   v.stripeLogFound = null;
   v.parityUnknown = decision.unclean && !whole && v.resync === null && v.mode !== 'frozen';
   // A member that failed in the redo has said so itself.

@@ -36,3 +36,22 @@ for (const level of [3, 5]) {
     });
   }
 }
+
+test('RAID 1: a leg that a start after a crash went without has missed nothing, and is taken back', async () => {
+  const scene = await Scene.make(1, { seed: 31, operationMs: 1 });
+  const { world } = scene;
+  await scene.put(0, scene.model.sectors);
+  scene.begin(0, 12);
+  await world.pass(1);
+  scene.crash(true, world.random.next);
+  world.at('leg1').vanish();
+  await world.assemble();
+  assert.notEqual(scene.core.resync, null, 'it was a crash');
+  assert.equal(scene.core.log?.legStates[1], 'missing');
+  await scene.check('without the leg');
+  scene.crash(false);
+  world.at('leg1').reappear();
+  await world.assemble();
+  assert.equal(scene.core.log?.legStates[1], 'online');
+  await scene.check('with the leg again');
+});
