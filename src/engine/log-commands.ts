@@ -146,7 +146,7 @@ function findLeg(v: VolumeCore, log: LogStore, leg: string): Outcome<number> {
   return refuse('leg-unknown', { leg, volume: v.name, known });
 }
 
-/** Each once: a drive that came back blank may have the slot of another, while its own still says where it was. */
+/** Each once: names of drives change, and a slot without its drive may still say what is another one's by now. */
 const memberPaths = (v: VolumeCore): string[] => {
   const paths = [...v.members.slots, ...v.members.spares].map(({ path }) => path);
   return [...new Set(paths)].filter((path) => path !== '');
