@@ -105,12 +105,15 @@ function unsettledAlarm(
       : facts.window !== null && facts.frozen
         ? `The replay ends that. ${bringBack(facts, facts.window.path)}`
         : `The replay ends that by itself: ${commands.watch(facts)}`;
+  const [which, them, where] =
+    places === 1
+      ? [`a write at byte ${offset}`, 'it', 'that place']
+      : [`${places} writes, the first at byte ${offset}`, 'them', 'those places'];
   add(
     'writes-unsettled',
     'critical',
-    `The log was lost in the middle of ${count(places, 'write')}, the first at byte ${offset} of the volume: the next start ` +
-      'may find them in it, or not. Reads of those places wait, and then fail, rather than show what may change again; all ' +
-      `the rest is served. ${next}`,
+    `The log was lost in the middle of ${which} of the volume: the next start may find ${them} in the log, or not. ` +
+      `Reads of ${where} wait, and then fail, rather than show what may change again; all the rest is served. ${next}`,
   );
 }
 
