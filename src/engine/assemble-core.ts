@@ -20,6 +20,7 @@ import { type Member, Members } from './members.ts';
 import { Metadata } from './metadata.ts';
 import { recoveryFor } from './sweep-job.ts';
 import { VolumeCore, type WindowFacts } from './volume-core.ts';
+import { nothingSeenYet } from './window-state.ts';
 
 /** What was found at the given paths, open. */
 export interface Opened {
@@ -226,13 +227,7 @@ function restoreWindow(v: VolumeCore, decision: AssemblyDecision): void {
     frozenEvents: window.frozenEvents,
     blockBytes: null,
     outcome: window.outcome,
-    verify: null,
-    secondFailures: [],
-    recall: false,
-    replayedBytes: 0,
-    replayTotalBytes: 0,
-    heldReads: 0,
-    expired: false,
+    ...nothingSeenYet(),
   };
   v.window = facts;
   v.cursor = window.cursorStripe as StripeIndex;

@@ -22,7 +22,7 @@ import { startRebuildOfSpare } from './rebuild.ts';
 import type { VolumeCore, WindowFacts } from './volume-core.ts';
 import { planWindow } from './window-plan.ts';
 import { reportOf } from './window-report.ts';
-import { tellWindow } from './window-state.ts';
+import { nothingSeenYet, tellWindow } from './window-state.ts';
 
 /** Null when nothing is against it at this moment. */
 export function refusedByPlan(v: VolumeCore, request: WindowRequest): Outcome<never> | null {
@@ -151,13 +151,7 @@ function factsOf(
     frozenEvents: 0,
     blockBytes: member.drive?.blockBytes ?? null,
     outcome: 'none',
-    verify: null,
-    secondFailures: [],
-    recall: false,
-    replayedBytes: 0,
-    replayTotalBytes: 0,
-    heldReads: 0,
-    expired: false,
+    ...nothingSeenYet(),
   };
 }
 

@@ -53,6 +53,28 @@ export function tellWindow(v: VolumeCore, event: WindowEvent): readonly WindowEf
   return decision.effects;
 }
 
+type Seen = Pick<
+  WindowFacts,
+  | 'verify'
+  | 'secondFailures'
+  | 'recall'
+  | 'replayedBytes'
+  | 'replayTotalBytes'
+  | 'heldReads'
+  | 'expired'
+>;
+
+/** What a server sees of a window itself, and on no record: at the freeze, and again after each start. */
+export const nothingSeenYet = (): Seen => ({
+  verify: null,
+  secondFailures: [],
+  recall: false,
+  replayedBytes: 0,
+  replayTotalBytes: 0,
+  heldReads: 0,
+  expired: false,
+});
+
 /** The drive of the window, for people: after a start nobody may know where it was. */
 export const driveOf = ({ path, slot }: WindowFacts): string => path || `slot ${slot}`;
 

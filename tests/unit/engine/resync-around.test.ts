@@ -33,6 +33,17 @@ async function untilSaid(scene: Scene, kind: string): Promise<void> {
   assert.ok(scene.said(kind), scene.recent);
 }
 
+/** A resync that waits for a host to write what two drives cannot read. */
+async function waitingForHost(seed: number): Promise<Scene> {
+  const scene = await Scene.make(5, { seed, memberBytes: MIB + 512 * KIB, legs: 0 });
+  await scene.put(0, scene.model.sectors);
+  scene.crash(false);
+  for (const path of ['d0', 'd1']) failAt(scene, path, BAD_AT, 2 * SECTOR);
+  await scene.world.assemble();
+  await untilSaid(scene, 'resync-incomplete');
+  return scene;
+}
+
 /** Writes all of each stripe in which something is lost. */
 async function writeAnew(scene: Scene): Promise<void> {
   const { geometry } = scene.core;
@@ -103,13 +114,8 @@ test('many bad sectors before parity can be believed: no drive is given up for t
 });
 
 test('a resync that waits for a host keeps its own place in doubt over starts, and nothing that was written meanwhile', async () => {
-  const scene = await Scene.make(5, { seed: 561, memberBytes: MIB + 512 * KIB, legs: 0 });
+  const scene = await waitingForHost(561);
   const { world } = scene;
-  await scene.put(0, scene.model.sectors);
-  scene.crash(false);
-  for (const path of ['d0', 'd1']) failAt(scene, path, BAD_AT, 2 * SECTOR);
-  await world.assemble();
-  await untilSaid(scene, 'resync-incomplete');
   const { geometry } = scene.core;
   const half = geometry.stripeStart(Math.floor(geometry.stripeCount / 2) as StripeIndex) / SECTOR;
   for (const power of [false, true]) {
@@ -134,13 +140,8 @@ test('a resync that waits for a host keeps its own place in doubt over starts, a
 });
 
 test('a drive is lost while a resync waits for a host: the alarm is of what that waits for, not of what was written since', async () => {
-  const scene = await Scene.make(5, { seed: 562, memberBytes: MIB + 512 * KIB, legs: 0 });
+  const scene = await waitingForHost(562);
   const { world } = scene;
-  await scene.put(0, scene.model.sectors);
-  scene.crash(false);
-  for (const path of ['d0', 'd1']) failAt(scene, path, BAD_AT, 2 * SECTOR);
-  await world.assemble();
-  await untilSaid(scene, 'resync-incomplete');
   await world.pass(120_000);
   await scene.put(scene.model.sectors / 2, 256);
   assert.ok(scene.core.intent.bits.setCount > 1);
