@@ -13,7 +13,7 @@ import { Metadata } from '../../src/engine/metadata.ts';
 import { Ticker } from '../../src/engine/ticker.ts';
 import { Volume } from '../../src/engine/volume.ts';
 import { BufferPool } from '../../src/io/buffer-pool.ts';
-import { smallPlan, withoutProbes } from './small-plan.ts';
+import { openWindow, smallPlan, withoutProbes } from './small-plan.ts';
 
 const run = (steps: Step[]): Promise<RunResult> =>
   runPlan(smallPlan(steps, { latency: 'constant', latencyUs: 50 }), withoutProbes);
@@ -91,15 +91,7 @@ test('members whose labels do not say the same are objected to', async (t) => {
 test('two members out in a window is a state of its own', async () => {
   const { failure, coverage } = await run([
     write,
-    {
-      waitUs: 0,
-      do: 'open-window',
-      slot: 0,
-      purpose: 'firmware',
-      maxMs: 3_600_000,
-      onDoubleAbsence: 'wait',
-      waitMs: 500,
-    },
+    openWindow,
     { waitUs: 1_000_000, do: 'fail', slot: 1 },
     { waitUs: 1_000_000, do: 'kill', afterOperations: 0, downUs: 0 },
   ]);

@@ -4,6 +4,16 @@ import type { Plan, Step } from '../../sim/plan.ts';
 
 const KIB = 1024;
 
+export const openWindow: Step = {
+  waitUs: 0,
+  do: 'open-window',
+  slot: 0,
+  purpose: 'firmware',
+  maxMs: 3_600_000,
+  onDoubleAbsence: 'wait',
+  waitMs: 500,
+};
+
 export const withoutProbes = {
   eventsPerProbe: 0,
   probesAtRest: false,
