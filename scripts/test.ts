@@ -13,7 +13,7 @@
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { Transform, type TransformCallback } from 'node:stream';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
@@ -31,12 +31,23 @@ const notMatching = 'test name does not match pattern';
 
 interface TestEvent {
   type: string;
-  data: { nesting: number; name?: string; message?: string; skip?: string | boolean };
+  data: {
+    nesting: number;
+    name?: string;
+    message?: string;
+    skip?: string | boolean;
+    file?: string;
+    details?: { duration_ms?: number };
+  };
 }
 
-/** Passes the runner's events on, and tells of what was skipped when the closing lines begin. */
-class TellSkipped extends Transform {
+/** So many of the files that took longest are named: where the time of a run goes is not to be guessed. */
+const longestFiles = 12;
+
+/** Passes the runner's events on, and tells of what was skipped, and what took long, when the closing lines begin. */
+class TellMore extends Transform {
   readonly #skipped = new Map<string, string[]>();
+  readonly #msOf = new Map<string, number>();
   readonly #notes: readonly string[];
   #told = false;
 
@@ -57,15 +68,27 @@ class TellSkipped extends Transform {
         typeof data.skip === 'string' && data.skip !== '' ? data.skip : 'no reason given';
       this.#skipped.set(reason, [...(this.#skipped.get(reason) ?? []), data.name ?? '?']);
     }
+    const { file, details } = data;
+    if ((type === 'test:pass' || type === 'test:fail') && data.nesting === 0 && file !== undefined)
+      this.#msOf.set(file, (this.#msOf.get(file) ?? 0) + (details?.duration_ms ?? 0));
     const closing = type === 'test:diagnostic' && data.nesting === 0;
     if (closing && !this.#told && /^tests \d+$/.test(data.message ?? '')) {
       this.#told = true;
       for (const [reason, names] of this.#skipped)
         this.#say(`not run: ${names.join('; ')} (${reason})`);
+      this.#say(`took longest: ${this.#longest()}`);
       for (const note of this.#notes) this.#say(note);
     }
     this.push(event);
     done();
+  }
+
+  #longest(): string {
+    return [...this.#msOf]
+      .sort(([, a], [, b]) => b - a)
+      .slice(0, longestFiles)
+      .map(([file, ms]) => `${relative('dist/tests', file)} ${Math.round(ms / 1000)} s`)
+      .join(', ');
   }
 
   #say(message: string): void {
@@ -122,4 +145,4 @@ const events = run({
 events.on('test:fail', () => {
   process.exitCode = 1;
 });
-events.pipe(new TellSkipped(notes)).pipe(new spec()).pipe(process.stdout);
+events.pipe(new TellMore(notes)).pipe(new spec()).pipe(process.stdout);
