@@ -138,7 +138,7 @@ export const memberTraps: readonly Mutant[] = [
         file: 'src/io/deadline-drive.js',
         find: 'if (operation.expired) {\n            this.#unpin(operation);',
         replace:
-          'if (operation.expired) {\n            this.#unpin(operation);\n            this.#fenced = errno !== 0;',
+          'if (operation.expired) {\n            this.#unpin(operation);\n            this.#fenced = errno !== 0;\n            if (errno === 0) this.#refusal = 0;',
       },
     ],
     killers: [directed('members', 'T8: the late answer of a hung write changes nothing')],
