@@ -12,6 +12,7 @@
  *        or remembers, with a number that it has not come to, of one that is in  → history-split
  *   @H7  of the same window, and with more of its log than the newest label       → history-split
  *   @H3  recorded as out, yet with more events than when it went                  → history-split
+ *   @H8  recorded as out by those that it records as out itself: each went on     → history-split
  *   @H4  not recorded as out, an old label, and the highest events of all         → history-split
  *   @H5  md only: calls every member that is in sync faulty (both went on alone)  → history-split
  *   @H6  same events, another geometry                                            → members-disagree
@@ -254,6 +255,8 @@ function splitByLabel(member: Member, newest: Labelled, members: readonly Member
   // well, and one that the table does not know was replaced: it is left out below, whatever it did since.
   if (!known && !recordedOut && record !== undefined)
     return `the others do not know its generation ${own.generation} (@H2)`;
+  if (recordedOut && wentOnApart(own, truth))
+    return `it went on without those that went on without it (@H8)`;
   // A crash in the middle of a return leaves a superblock ahead of its label, which is still that of the freeze.
   const { window } = truth;
   const ofFreeze = window !== null && own.window?.token === window.token;
@@ -274,6 +277,28 @@ function splitByLabel(member: Member, newest: Labelled, members: readonly Member
     }
   }
   return null;
+}
+
+/**
+ * A drive of a generation that nobody here knows, although one before it is known: the list of generations goes back further
+ * than that, and the history of the drive has branched off. On its own record nobody is in use of those that are here: it
+ * went on without them. However few events that took, the two are no more one history.
+ */
+export function wentOnApart(
+  own: Pick<Label, 'generation' | 'history' | 'members'>,
+  here: {
+    readonly generation: Uuid;
+    readonly history: readonly Uuid[];
+    readonly members: readonly Pick<LabelMember, 'uuid' | 'state'>[];
+  },
+): boolean {
+  const isKnown = (generation: Uuid): boolean =>
+    generation === here.generation || here.history.includes(generation);
+  if (isKnown(own.generation) || !own.history.some(isKnown)) return false;
+  const inUse = here.members.filter(({ state }) => state === 'online');
+  return own.members.every(
+    ({ uuid, state }) => out.has(state) || !inUse.some((member) => member.uuid === uuid),
+  );
 }
 
 const logEnd = ({ log }: Label): number => log?.lastSequence ?? 0;

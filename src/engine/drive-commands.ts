@@ -7,7 +7,9 @@
 
 import { OK } from '../base/errno.ts';
 import { BLOCK_BYTES, type DriveOffset, roundUp } from '../base/units.ts';
+import { wentOnApart } from '../core/assembly-identity.ts';
 import { isUsedSince } from '../core/assembly-slots.ts';
+import type { LabelResult } from '../core/format/label.ts';
 import { decideDrive } from '../core/machines/drive.ts';
 import { done, type Outcome, refuse } from '../core/problems.ts';
 import type { VerifyMode } from '../core/status.ts';
@@ -99,7 +101,7 @@ async function addOpened(
     v.mode === 'direct' &&
     former !== undefined &&
     superblock !== null &&
-    isUsedSince(superblock, former.eventsAtChange);
+    (isUsedSince(superblock, former.eventsAtChange) || isApart(v, metadata.label));
   if (
     former !== undefined &&
     superblock !== null &&
@@ -143,6 +145,15 @@ async function addOpened(
   await startRebuildOfSpare(v);
   return done(spare);
 }
+
+/** Few events may be all that it took to use it elsewhere; its label says without whom. */
+const isApart = ({ metadata, members }: VolumeCore, label: LabelResult): boolean =>
+  label.kind === 'label' &&
+  wentOnApart(label.value, {
+    generation: metadata.generation,
+    history: metadata.history,
+    members: members.slots,
+  });
 
 /** A former member: current (frozen generation), or brought up to date with what it missed (trust.ts). */
 async function comeBack(

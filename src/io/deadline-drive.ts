@@ -13,7 +13,7 @@
  */
 
 import { assert } from '../base/assert.ts';
-import { EBADF, type Errno, ETIMEDOUT, OK } from '../base/errno.ts';
+import { type Errno, ETIMEDOUT } from '../base/errno.ts';
 import type { Address, DriveOffset } from '../base/units.ts';
 import type { Buffers } from './buffers.ts';
 import type { Clock } from './clock.ts';
@@ -64,8 +64,6 @@ export class DeadlineDrive implements Drive {
   /** Takes back the check that is due next. */
   #cancelCheck = (): void => {};
   #fenced = false;
-  /** What every new operation is answered at once: the drive is fenced, or has been closed. OK: it is in use. */
-  #refusal: Errno = OK;
   #closed: Promise<void> | null = null;
   #released: (() => void) | null = null;
   readonly #check = (): void => this.#checkAll();
@@ -87,7 +85,7 @@ export class DeadlineDrive implements Drive {
   }
 
   read(offset: DriveOffset, address: Address, lengthBytes: number): Promise<Errno> {
-    if (this.#refusal !== OK) return Promise.resolve(this.#refusal);
+    if (this.#fenced) return timedOut();
     const promise = newPromise();
     const done = this.#guard(lastSettle(), address, null);
     if (this.#direct) this.#direct.readDirect(offset, address, lengthBytes, done);
@@ -96,7 +94,7 @@ export class DeadlineDrive implements Drive {
   }
 
   write(offset: DriveOffset, address: Address, lengthBytes: number): Promise<Errno> {
-    if (this.#refusal !== OK) return Promise.resolve(this.#refusal);
+    if (this.#fenced) return timedOut();
     const promise = newPromise();
     const done = this.#guard(lastSettle(), address, null);
     if (this.#direct) this.#direct.writeDirect(offset, address, lengthBytes, done);
@@ -105,7 +103,7 @@ export class DeadlineDrive implements Drive {
   }
 
   writeParts(offset: DriveOffset, parts: readonly Part[]): Promise<Errno> {
-    if (this.#refusal !== OK) return Promise.resolve(this.#refusal);
+    if (this.#fenced) return timedOut();
     const promise = newPromise();
     const done = this.#guard(lastSettle(), 0 as Address, parts);
     if (this.#direct) this.#direct.writePartsDirect(offset, parts, done);
@@ -114,17 +112,17 @@ export class DeadlineDrive implements Drive {
   }
 
   flush(): Promise<Errno> {
-    if (this.#refusal !== OK) return Promise.resolve(this.#refusal);
+    if (this.#fenced) return timedOut();
     return this.#guarded(this.#inner.flush());
   }
 
   punch(offset: DriveOffset, lengthBytes: number): Promise<Errno> {
-    if (this.#refusal !== OK) return Promise.resolve(this.#refusal);
+    if (this.#fenced) return timedOut();
     return this.#guarded(this.#inner.punch(offset, lengthBytes));
   }
 
   probe(): Promise<Errno> {
-    if (this.#refusal !== OK) return Promise.resolve(this.#refusal);
+    if (this.#fenced) return timedOut();
     return this.#guarded(this.#inner.probe());
   }
 
@@ -134,7 +132,6 @@ export class DeadlineDrive implements Drive {
    * with the drive.
    */
   close(): Promise<void> {
-    if (this.#refusal === OK) this.#refusal = EBADF;
     this.#closed ??= this.#fenced ? Promise.resolve() : this.#close();
     return this.#closed;
   }
@@ -192,7 +189,6 @@ export class DeadlineDrive implements Drive {
   #fence(): void {
     assert(!this.#fenced, 'a drive is fenced once');
     this.#fenced = true;
-    this.#refusal = ETIMEDOUT;
     const expired = this.#inFlight.splice(0);
     for (const operation of expired) {
       operation.expired = true;
@@ -224,3 +220,5 @@ export class DeadlineDrive implements Drive {
     for (const part of operation.parts ?? []) this.#buffers.unpin(part.address);
   }
 }
+
+const timedOut = (): Promise<Errno> => Promise.resolve(ETIMEDOUT);

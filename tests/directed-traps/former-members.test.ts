@@ -82,6 +82,53 @@ test('a drive that was used elsewhere since comes back: refused, and rebuilt whe
   scene.addsUp('rebuilt');
 });
 
+/** d1 is pulled out, the volume goes on without it; another server starts it, writes, and ends at once. */
+async function onTwoHosts(seed: number, ends: 'killed' | 'stopped'): Promise<Scene> {
+  const scene = await Scene.make(1, { seed });
+  const { world } = scene;
+  await scene.fill(12);
+  await scene.flush();
+  world.at('d1').vanish();
+  await world.pass(2_500);
+  await scene.fill(12);
+  await scene.flush();
+  const elsewhere = new World({ seed: seed + 1, members: 0, legs: 0 });
+  elsewhere.media.set('d1', world.at('d1').clone());
+  elsewhere.drivePaths.push('d1');
+  assert.ok((await elsewhere.tryAssemble(true)).ok);
+  assert.equal(await elsewhere.until(elsewhere.write(0, new Uint8Array(64 * KIB).fill(9))), 0);
+  if (ends === 'stopped') assert.ok((await elsewhere.until(elsewhere.v.stop())).ok);
+  world.at('d1').restore(elsewhere.at('d1').snapshot());
+  world.at('d1').reappear();
+  return scene;
+}
+
+test('a mirror went on on two hosts, on neither long enough for its events to tell: added again it is refused', async () => {
+  const scene = await onTwoHosts(36, 'killed');
+  const { world } = scene;
+  const added = await world.until(world.v.addDrive('d1', false, false));
+  assert.equal(added.ok ? 'taken' : added.problem.code, 'drive-has-data');
+  const forced = await world.until(world.v.addDrive('d1', false, true));
+  assert.ok(forced.ok, JSON.stringify(forced));
+  await scene.until('optimal');
+  await scene.check('rebuilt');
+  scene.addsUp('rebuilt');
+});
+
+test('a mirror went on on two hosts, on neither long enough for its events to tell: no start takes both', async () => {
+  const scene = await onTwoHosts(38, 'stopped');
+  const { world } = scene;
+  scene.crash(false);
+  const both = await world.until(world.tryAssemble(false));
+  assert.equal(both.ok ? 'started' : both.problem.code, 'history-split');
+  const forced = await world.until(world.tryAssemble(true));
+  assert.equal(forced.ok ? 'started' : forced.problem.code, 'history-split');
+  world.drivePaths.splice(world.drivePaths.indexOf('d1'), 1);
+  const one = await world.until(world.tryAssemble(false));
+  assert.ok(one.ok, JSON.stringify(one));
+  await scene.check('with the one that was here');
+});
+
 test('a spare that fails just as it takes the slot comes back: it is rebuilt, not resynced', async () => {
   for (const level of [1, 5]) {
     const scene = await Scene.make(level, { seed: 34, operationMs: 1 });

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type SlotFacts, slotCases } from '../../../src/core/assembly-slots.ts';
-import type { StripeLogWord } from '../../../src/core/format/label.ts';
+import type { Label, StripeLogWord } from '../../../src/core/format/label.ts';
 import {
   FEATURE_RECOVERY_OFFSET,
   ROLE_FAULTY,
@@ -275,6 +275,55 @@ test('@H2 both halves of a mirror were forced to start apart', () => {
     [1],
   );
   assert.match(splitReason(world), /@H2/);
+});
+
+/** Slot 0 failed here; elsewhere it was started without the others. Either may have counted further. */
+function onTwoHosts(here: number, elsewhere: number): World {
+  const world = volume({ level: 1, members: 2 });
+  leave(world, 0, 'failed', here);
+  for (let n = 0; n < here; n++) relabel(world, () => {}, [1]);
+  const { superblock, label } = world.drives[0]!;
+  superblock.events += elsewhere;
+  superblock.roles[1] = ROLE_FAULTY;
+  label!.sequence += elsewhere;
+  label!.history = [label!.generation];
+  label!.generation = uuid(556);
+  record(label!, 1, { state: 'missing', eventsAtChange: 50 });
+  return world;
+}
+
+test('@H8 both halves of a mirror went on, each with no more events than a crash may leave', () => {
+  for (const [here, elsewhere] of [
+    [0, 2],
+    [1, 1],
+    [3, 1],
+  ] as const)
+    assert.match(splitReason(onTwoHosts(here, elsewhere)), /@H8/);
+});
+
+test('@H8 those that went on without it have all been replaced since', () => {
+  const world = onTwoHosts(3, 1);
+  record(world.drives[0]!.label!, 1, { uuid: uuid(150) });
+  assert.match(splitReason(world), /@H8/);
+});
+
+test('@H8 not: one that is in use here was so there, or its generation is known, or may be forgotten', () => {
+  const changes: ((label: Label, world: World) => void)[] = [
+    (label) => record(label, 1, { state: 'online' }),
+    (label, { drives }) => drives[1]!.label!.history.push(label.generation),
+    (label, { drives }) => {
+      label.generation = drives[1]!.label!.generation;
+    },
+    // As one that left long ago, while those were out that are in use now: a label remembers only so much.
+    (label) => {
+      label.history = [uuid(557)];
+    },
+  ];
+  for (const change of changes) {
+    const world = onTwoHosts(3, 1);
+    change(world.drives[0]!.label!, world);
+    assert.match(verdicts(assembled(world)), /^failed in-sync$/);
+  }
 });
 
 test('@H3 a member that left was used since', () => {
