@@ -10,6 +10,7 @@
 import { EBADF, ESTALE } from '../src/base/errno.ts';
 import type { DriveFault } from './faults.ts';
 import { crashAction, faultAction, returns } from './generate-faults.ts';
+import { otherDrive } from './generate-others.ts';
 import type { Action, Config, Step, When } from './plan.ts';
 import { asRole, type Role } from './roles.ts';
 import type { Stage } from './stages.ts';
@@ -18,9 +19,9 @@ import { Stream } from './streams.ts';
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 
-type Told = Action & { readonly when?: When };
+export type Told = Action & { readonly when?: When };
 
-interface Part {
+export interface Part {
   /** Moments of the plan after the part before. */
   readonly after: number;
   readonly step: Told;
@@ -31,6 +32,7 @@ export class Acts {
   readonly #config: Config;
   readonly #draw: Stream;
   readonly #rare: Stream;
+  readonly #other: Stream;
   /** How often a story begins at a moment of the plan. */
   readonly #often: number;
   readonly #due = new Map<number, Step[]>();
@@ -39,23 +41,28 @@ export class Acts {
     this.#config = config;
     this.#draw = new Stream(seed, 'acts');
     this.#rare = new Stream(seed, 'rare acts');
+    this.#other = new Stream(seed, 'other drives');
     this.#often = this.#draw.pick([0, 0.02, 0.05, 0.1]);
   }
 
   /** What stories have for this moment of the plan; asked in order. */
   at(moment: number): Step[] {
-    if (this.#draw.chance(this.#often)) {
-      let when = moment;
-      for (const { after, step, waitUs = 0 } of this.#story()) {
-        when += after;
-        const due = this.#due.get(when) ?? [];
-        this.#due.set(when, due);
-        due.push({ waitUs, ...step });
-      }
-    }
+    if (this.#draw.chance(this.#often)) this.#tell(moment, this.#story());
+    if (this.#other.chance(this.#often / 6))
+      this.#tell(moment, otherDrive(this.#other, this.#config));
     const steps = this.#due.get(moment) ?? [];
     this.#due.delete(moment);
     return this.#rare.chance(this.#often / 10) ? [...steps, this.#rarely()] : steps;
+  }
+
+  #tell(moment: number, story: readonly Part[]): void {
+    let when = moment;
+    for (const { after, step, waitUs = 0 } of story) {
+      when += after;
+      const due = this.#due.get(when) ?? [];
+      this.#due.set(when, due);
+      due.push({ waitUs, ...step });
+    }
   }
 
   #story(): readonly Part[] {

@@ -39,6 +39,7 @@ export interface Pending {
 /** Everything about a drive but its contents. */
 interface Condition {
   sizeBytes: number;
+  blockBytes: number;
   /** Operations completed. */
   operations: number;
   vanished: boolean;
@@ -73,7 +74,6 @@ interface Mark {
 
 const GRANULE_BYTES = 64 * 1024;
 const PAGE_BYTES = 4096;
-const GRANULE_PAGES = GRANULE_BYTES / PAGE_BYTES;
 /** As much larger a drive may be when it is back. */
 const GROWTH_BYTES = 64 * 1024;
 
@@ -83,7 +83,6 @@ export type Image = ReadonlyMap<number, Uint8Array>;
 export class SimMedium {
   readonly path: string;
   readonly index: number;
-  readonly blockBytes: number;
   readonly bytes: Uint8Array;
   readonly stable: Uint8Array;
   /** Asked before a fault strikes. */
@@ -97,6 +96,7 @@ export class SimMedium {
   #now: Condition;
   readonly #marks: Mark[] = [];
   readonly #madeBytes: number;
+  readonly #madeBlockBytes: number;
   /** One byte for each granule that was ever written. */
   readonly #touched: Uint8Array;
   /** One byte for each page of 4 KiB that has changed since a checker last looked at it and cleared the byte. */
@@ -111,8 +111,8 @@ export class SimMedium {
   constructor(path: string, index: number, sizeBytes: number, blockBytes = SECTOR_BYTES) {
     this.path = path;
     this.index = index;
-    this.blockBytes = blockBytes;
     this.#madeBytes = sizeBytes;
+    this.#madeBlockBytes = blockBytes;
     const roomBytes = sizeBytes + GROWTH_BYTES;
     this.bytes = takeZeroes(roomBytes);
     this.stable = takeZeroes(roomBytes);
@@ -121,6 +121,7 @@ export class SimMedium {
     this.changedForContents = new Uint8Array(this.changedPages.length);
     this.#now = {
       sizeBytes,
+      blockBytes,
       operations: 0,
       vanished: false,
       readOnly: false,
@@ -138,6 +139,10 @@ export class SimMedium {
 
   get sizeBytes(): number {
     return this.#now.sizeBytes;
+  }
+
+  get blockBytes(): number {
+    return this.#now.blockBytes;
   }
 
   get operations(): number {
@@ -248,13 +253,6 @@ export class SimMedium {
     this.#now.vanished = false;
   }
 
-  /** What was asked while it was slow keeps it open for hours, though it is quick by now: out, and in again. */
-  replug(): void {
-    if (this.#now.vanished) return;
-    this.pullOut();
-    this.reappear();
-  }
-
   /** Somebody has not noticed yet. */
   get isSevered(): boolean {
     return this.#now.severed.size > 0;
@@ -289,6 +287,15 @@ export class SimMedium {
   resize(sizeBytes: number): void {
     assert(sizeBytes <= this.bytes.length, 'a drive grows only into what was kept back');
     this.#now.sizeBytes = sizeBytes;
+  }
+
+  /** The other of the two that there are, or as it was made; contents stay where they are. True: that was a change. */
+  setBlocks(asMade: boolean): boolean {
+    const made = this.#madeBlockBytes;
+    const other = made === SECTOR_BYTES ? PAGE_BYTES : SECTOR_BYTES;
+    const before = this.#now.blockBytes;
+    this.#now.blockBytes = asMade ? made : other;
+    return this.#now.blockBytes !== before;
   }
 
   image(): Image {
@@ -451,9 +458,11 @@ export class SimMedium {
     const lastPage = Math.floor(end / PAGE_BYTES);
     for (let page = Math.floor(offset / PAGE_BYTES); page <= lastPage; page++) {
       this.changedPages[page] = 1;
-      this.#touched[Math.floor(page / GRANULE_PAGES)] = 1;
       if (mark === undefined) this.changedForContents[page] = 1;
     }
+    const last = Math.floor(end / GRANULE_BYTES);
+    for (let granule = Math.floor(offset / GRANULE_BYTES); granule <= last; granule++)
+      this.#touched[granule] = 1;
   }
 
   /** Nobody will look at this drive again: what it was made of is used for others. */

@@ -3,6 +3,7 @@
  */
 
 export type Checker =
+  | 'identity'
   | 'data'
   | 'answer'
   | 'frozen members'

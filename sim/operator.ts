@@ -4,7 +4,17 @@
  */
 
 import type { Outcome, Problem } from '../src/core/problems.ts';
+import type { CloseRequest } from '../src/engine/contract.ts';
+import type { Volume } from '../src/engine/volume.ts';
 import { Objection } from './objection.ts';
+import {
+  broughtBy,
+  differsInBlocks,
+  givenAsBlank,
+  judgeRefusal,
+  setRight,
+  withholdElsewhere,
+} from './other-drives.ts';
 import type { Action } from './plan.ts';
 import { namedOdd, unreadable } from './probe.ts';
 import { idleDrives } from './roles.ts';
@@ -36,9 +46,11 @@ export function command(scene: Scene, action: Command): void {
   if (!server.running) return;
   const leaves = action.do === 'replace' ? scene.core.members.slots[action.slot]?.path : undefined;
   if (leaves !== undefined) scene.leaving.add(leaves);
+  const brought = broughtBy(scene, action);
   carryOut(scene, server, action).then(
     (outcome) => {
       if (!server.alive) return;
+      judgeRefusal(scene, brought, outcome);
       if (leaves !== undefined) scene.leaving.delete(leaves);
       const code = outcome.ok ? 'done' : outcome.problem.code;
       world.trace.line(`${action.do}: ${code}`);
@@ -64,12 +76,10 @@ async function carryOut(scene: Scene, server: Server, action: Command): Promise<
         allowDegraded: true,
         allowSingleLog: true,
       });
-    case 'close-window':
-      return volume.closeWindow({
-        drivePath: null,
-        verify: action.verify,
-        rebuild: action.rebuild,
-      });
+    case 'close-window': {
+      const { verify, rebuild } = action;
+      return close(scene, { drivePath: null, verify, rebuild });
+    }
     case 'abort-window':
       return volume.abortWindow();
     case 'extend-window':
@@ -115,7 +125,7 @@ export function seeTo(scene: Scene, problem: Problem, attempt: number): boolean 
   }
   scene.noteUnseen();
   scene.pullOutHung();
-  if (problem.code === 'drive-busy') scene.machine.at(String(problem.detail['path'])).replug();
+  if (unreadable.has(problem.code) || attempt >= 4) withholdElsewhere(scene);
   if (unreadable.has(problem.code)) return true;
   if (attempt < 2) return false;
   for (const medium of scene.machine.media.values())
@@ -206,13 +216,16 @@ async function withNew<T>(
   return outcome;
 }
 
+const close = (scene: Scene, request: CloseRequest): ReturnType<Volume['closeWindow']> =>
+  givenAsBlank(scene, request, () => scene.server.volume.closeWindow(request));
+
 /** The drive comes back as it is; what is not taken back is rebuilt, if the others are complete. */
 async function closeWindow(scene: Scene): Promise<string> {
-  const { core, server } = scene;
+  const { core } = scene;
   const drivePath = core.window?.path ?? null;
   const changed = drivePath !== null && scene.changed.has(drivePath);
   const request = { drivePath: null, verify: 'full' as const, rebuild: changed };
-  const closed = await server.volume.closeWindow(request);
+  const closed = await close(scene, request);
   if (closed.ok) {
     if (drivePath !== null) scene.changed.delete(drivePath);
     return 'close window: done';
@@ -220,9 +233,13 @@ async function closeWindow(scene: Scene): Promise<string> {
   const { code } = closed.problem;
   if (notThere.has(code)) return closeWithAnother(scene);
   if (code === 'window-verify-mismatch' || code === 'drive-stale') {
-    const again = await server.volume.closeWindow({ ...request, rebuild: true });
+    const again = await close(scene, { ...request, rebuild: true });
     if (again.ok && drivePath !== null) scene.changed.delete(drivePath);
     return `close window and rebuild: ${again.ok ? 'done' : again.problem.code}`;
+  }
+  if (code === 'drive-changed' && drivePath !== null && differsInBlocks(scene, drivePath)) {
+    setRight(scene, drivePath);
+    return `close window: ${code}: it has its blocks again`;
   }
   return `close window: ${code}`;
 }
@@ -238,13 +255,12 @@ const notThere: ReadonlySet<string> = new Set([
 
 /** One that lies around may be the one that it is about (a server that came up without it only guesses); or a new one. */
 async function closeWithAnother(scene: Scene): Promise<string> {
-  const { volume } = scene.server;
   for (const drivePath of idleDrives(scene)) {
-    const taken = await volume.closeWindow({ drivePath, verify: 'full', rebuild: false });
+    const taken = await close(scene, { drivePath, verify: 'full', rebuild: false });
     if (taken.ok) return `close window with ${drivePath}: done`;
   }
   const drivePath = scene.addDrive().path;
-  const asked = volume.closeWindow({ drivePath, verify: 'full', rebuild: true });
+  const asked = close(scene, { drivePath, verify: 'full', rebuild: true });
   const fresh = await withNew(scene, [drivePath], asked);
   return `close window with a new drive: ${fresh.ok ? 'done' : fresh.problem.code}`;
 }

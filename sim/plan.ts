@@ -36,8 +36,16 @@ export const smallLog = {
   checkpointBytes: 256 * 1024,
 } as const;
 
-/** How a drive is when it is back. */
-export type Return = 'same' | 'snapshot' | 'blank' | 'smaller' | 'larger' | 'cloned';
+/** How a drive is when it is back; `blocks`: with the other size of blocks, `elsewhere`: written to by another server. */
+export type Return =
+  | 'same'
+  | 'snapshot'
+  | 'blank'
+  | 'smaller'
+  | 'larger'
+  | 'cloned'
+  | 'blocks'
+  | 'elsewhere';
 export type CrashFate = 'nothing' | 'everything' | 'chance';
 
 export type Action =

@@ -14,6 +14,7 @@ import { crash, type Fate, nothingKept } from './fate.ts';
 import { anyNeedsAbsent } from './hosts.ts';
 import { Objection, objectTo } from './objection.ts';
 import type { CrashKind, ForkKind } from './oracle.ts';
+import { usedElsewhere, withholdElsewhere } from './other-drives.ts';
 import type { Pool } from './pools.ts';
 import type { Scene } from './scene.ts';
 import { Server } from './server.ts';
@@ -158,6 +159,9 @@ export function namedOdd(scene: Scene, { code, detail }: Problem): readonly stri
   const copies = scene.oddCopies;
   if (code === 'member-cloned' || code === 'leg-cloned') return copies;
   const isOdd = code === 'drive-stale' || code === 'history-split';
+  // By its own records one that was used elsewhere may be the newer one, and those that went on here are named, or too old.
+  const elsewhere = isOdd || code === 'members-missing' ? usedElsewhere(scene) : [];
+  if (elsewhere.length > 0) return elsewhere;
   if (isOdd && copies.includes(path)) return copies;
   const isRolledBack = scene.rolledBack.has(path) && scene.changed.has(path);
   return code === 'history-split' && isRolledBack ? [path] : [];
@@ -178,6 +182,7 @@ async function start(scene: Scene, world: World, server: Server, what: Probe): P
   const isBroken = problem !== null && unreadable.has(problem.code) && anyBroken;
   // By another process as well.
   if (isLost || isBroken) crash(scene.machine.media.values(), false, nothingKept);
+  if (isLost || isBroken) withholdElsewhere(scene);
   if (isLost || isBroken) outcome = await assembled(scene, world, server, true);
   if (outcome.ok) return true;
   throw new Objection('start', `not assembled: ${JSON.stringify(outcome.problem)}`);

@@ -56,6 +56,11 @@ export class Prober {
     }
   }
 
+  /** Something else for which the world has to stand still, if there is any; its moment is before the next event. */
+  meanwhile(act: (() => Promise<void>) | null): void {
+    if (act !== null) this.#pending.push(act);
+  }
+
   async #takePending(): Promise<void> {
     for (const act of this.#pending.splice(0)) await act();
   }

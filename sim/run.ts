@@ -32,7 +32,7 @@ import { everythingIsSaid } from './said.ts';
 import { Scene } from './scene.ts';
 import { scrub } from './scrub.ts';
 import { Stream } from './streams.ts';
-import { keepImages, reappear, strikeDrive, upset } from './trouble.ts';
+import { comeBack, keepImages, strikeDrive, upset } from './trouble.ts';
 
 export interface RunOptions {
   /** About one crash state is looked at for so many events of the world; 0: none but at rest. */
@@ -68,9 +68,6 @@ export interface Failure {
   readonly step: number;
 }
 
-/** Between two looks whether everything is at rest: at first, and at most. */
-const PAUSE_US = 10_000;
-const PAUSE_MAX_US = 160_000;
 const REST_LIMIT_US = 10 * 60 * 1_000_000;
 /** What a server of the simulator keeps aside for its engine is at most a quarter of that. */
 const pools = new Pools(21 * 256 * 1024, true);
@@ -218,7 +215,7 @@ class Run {
       case 'snapshot':
         return keepImages(scene, step.path ?? null);
       case 'reappear':
-        return reappear(scene, step, this.#labels);
+        return this.#prober.meanwhile(comeBack(scene, step, this.#labels));
       case 'fault':
       case 'rot':
       case 'vanish':
@@ -384,7 +381,6 @@ class Run {
     const startEndUs = scene.world.nowUs + 6 * REST_LIMIT_US;
     const longUs = scene.world.nowUs + HELD_LONG_US;
     const progress = new Progress(scene);
-    let pauseUs = PAUSE_US;
     while (scene.outstanding > 0 || this.#isStarting() || this.#isChanging()) {
       if (scene.world.nowUs > longUs && this.#isHeldByRule3()) return;
       const goesOn = this.#isStarting() ? scene.world.nowUs < startEndUs : progress.made;
@@ -394,9 +390,7 @@ class Run {
         scene.world.nowUs >= endUs,
         () => `${where}: ${scene.outstanding} requests or a start do not end: ${recent(scene)}`,
       );
-      await this.#pass(pauseUs);
-      // A drive that takes seconds is not looked after a thousand times meanwhile.
-      pauseUs = Math.min(2 * pauseUs, PAUSE_MAX_US);
+      await this.#pass(10_000);
     }
   }
 

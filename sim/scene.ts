@@ -21,6 +21,7 @@ import type { Image, SimMedium } from './medium.ts';
 import { Objection } from './objection.ts';
 import { OpenReads } from './open-reads.ts';
 import { Oracle } from './oracle.ts';
+import { type OtherDrive, staysAsItIs } from './other-drives.ts';
 import type { Config, Plan } from './plan.ts';
 import type { Pools } from './pools.ts';
 import { Server } from './server.ts';
@@ -41,6 +42,10 @@ export class Scene {
   readonly snapshots = new Map<string, Image>();
   /** Of those, whose contents are an older image of the same drive. */
   readonly rolledBack = new Set<string>();
+  /** Drives that are back as no volume may take them for its own, and how so (other-drives.ts). */
+  readonly others = new Map<string, OtherDrive>();
+  /** Of those, whom an operator gives away as blank at this moment. */
+  readonly asBlank: string[] = [];
   /** Drives that have acknowledged a flush that they did not carry out. */
   readonly liars = new Set<string>();
   readonly openReads = new OpenReads();
@@ -120,6 +125,7 @@ export class Scene {
     this.mourn();
     this.server.kill();
     this.leaving.clear();
+    this.asBlank.length = 0;
     this.outstanding = 0;
   }
 
@@ -406,7 +412,10 @@ export class Scene {
       this.taint(medium.path, offset + Math.min(0, beside), lengthBytes + Math.abs(beside));
       if (operation.kind === 'flush') this.liars.add(medium.path);
     };
-    medium.onChange = (_, offset) => this.#frozenStays(medium, offset);
+    medium.onChange = (_, offset) => {
+      staysAsItIs(this, medium, offset);
+      this.#frozenStays(medium, offset);
+    };
     return medium;
   }
 }

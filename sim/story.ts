@@ -23,6 +23,17 @@ const after = ({ waitUs }: Step): string =>
 const once = ({ when }: Step): string =>
   when === undefined ? '' : `once it is ${when.stage}, ${when.operations} operations on: `;
 
+const returned = {
+  same: 'the same',
+  snapshot: 'rolled back to its copy',
+  blank: 'blank',
+  smaller: 'smaller',
+  larger: 'larger',
+  cloned: 'with a clone',
+  blocks: 'with the other size of blocks',
+  elsewhere: 'written to by another server',
+} as const;
+
 function sayStep(step: Step): string {
   switch (step.do) {
     case 'write':
@@ -70,7 +81,7 @@ function sayStep(step: Step): string {
     case 'vanish':
       return `${step.path} is pulled out`;
     case 'reappear':
-      return `${step.path} is back: ${step.as}`;
+      return `${step.path} is back: ${returned[step.as]}`;
     case 'snapshot':
       return `the contents of ${step.path ?? 'all drives'} are copied`;
     case 'hang':

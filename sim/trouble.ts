@@ -2,7 +2,9 @@
 
 import { harmOf } from './budget.ts';
 import type { LabelWatch } from './checks.ts';
+import { useElsewhere } from './elsewhere.ts';
 import { countLeg } from './leg-classes.ts';
+import type { SimMedium } from './medium.ts';
 import type { Action } from './plan.ts';
 import type { Scene } from './scene.ts';
 
@@ -66,7 +68,9 @@ export function keepImages(scene: Scene, path: string | null): void {
   const paths = path === null ? [...slots, ...legs].map((each) => each.path) : [path];
   for (const each of paths) {
     const medium = scene.machine.media.get(each);
-    if (medium !== undefined) scene.snapshots.set(each, medium.image());
+    // What another server has made of one is no older image of it.
+    const isElsewhere = scene.others.get(each) === 'elsewhere';
+    if (medium !== undefined && !isElsewhere) scene.snapshots.set(each, medium.image());
   }
 }
 
@@ -78,15 +82,65 @@ const returns = {
   smaller: 'F-19 is back, smaller',
   larger: 'F-19 is back, larger',
   cloned: 'F-18 is back, and its clone',
+  blocks: 'F-20 is back, with other blocks',
 } as const;
 
-export function reappear(
+type Reappear = Extract<Action, { do: 'reappear' }>;
+
+/** At once (null), or by what it returns, while the world stands still. */
+export function comeBack(
   scene: Scene,
-  { path, as }: Extract<Action, { do: 'reappear' }>,
+  step: Reappear,
   labels: LabelWatch,
-): void {
-  const medium = scene.machine.media.get(path);
-  if (medium === undefined || !medium.isVanished || scene.dead.has(path)) return;
+): (() => Promise<void>) | null {
+  if (mayBeElsewhere(scene, step)) return () => comeFromElsewhere(scene, step, labels);
+  reappear(scene, step, labels);
+  return null;
+}
+
+/**
+ * Used by another server: a member that is on record as out, so that this volume has gone on without it. The world has to
+ * stand still meanwhile, and what is promised has to be something: whose last copy may be the only one, nobody can tell.
+ */
+const mayBeElsewhere = (scene: Scene, { path, as }: Reappear): boolean =>
+  as === 'elsewhere' &&
+  scene.plan.promise === 'covered' &&
+  // What two hosts have done to it one after the other may be more than any record tells; of a blank one they make another.
+  !scene.changed.has(path) &&
+  isGone(scene, path) &&
+  scene.standing().slots.some((slot) => slot.path === path && slot.state !== 'online');
+
+async function comeFromElsewhere(scene: Scene, step: Reappear, labels: LabelWatch): Promise<void> {
+  const { path } = step;
+  scene.others.delete(path);
+  const image = await useElsewhere(scene, path);
+  if (image === null) {
+    scene.coverage.count('drives that no other server could use');
+    return reappear(scene, { ...step, as: 'same' }, labels);
+  }
+  const medium = scene.machine.at(path);
+  scene.coverage.hit('F-17 is back, used elsewhere', scene.state);
+  scene.world.trace.line(`${path} was used elsewhere`);
+  medium.setBlocks(true);
+  medium.restore(image);
+  labels.forget(path);
+  scene.changed.add(path);
+  scene.rolledBack.delete(path);
+  scene.others.set(path, 'elsewhere');
+  scene.vanishedAtUs.delete(path);
+  medium.sever();
+  medium.reappear();
+}
+
+const isGone = ({ machine, dead }: Scene, path: string): boolean =>
+  machine.media.get(path)?.isVanished === true && !dead.has(path);
+
+/** As it is to be, but for what is not possible at its moment: then as near to it as may be. */
+function reappear(scene: Scene, step: Reappear, labels: LabelWatch): void {
+  const { path } = step;
+  if (!isGone(scene, path)) return;
+  const as = step.as === 'elsewhere' ? 'same' : step.as;
+  const medium = scene.machine.at(path);
   // Of one that nobody knows to have been out no record says what it lacks: it is silently wrong.
   const isUnnoticed = scene
     .standing()
@@ -105,10 +159,12 @@ export function reappear(
     labels.forget(path);
     scene.changed.add(path);
     scene.rolledBack.delete(path);
+    scene.others.delete(path);
     if (image !== null) scene.rolledBack.add(path);
   }
   // An open handle is one of the drive that was pulled out. The same one, as it was, may be reached by it again.
   if (as !== 'same' && as !== 'cloned') medium.sever();
+  setBlocks(scene, medium, as);
   if (as === 'smaller') medium.resize(medium.sizeBytes / 2);
   if (as === 'larger') medium.resize(medium.bytes.length);
   if (as === 'cloned') {
@@ -116,9 +172,18 @@ export function reappear(
     const clone = isLeg ? scene.addLeg() : scene.addDrive();
     clone.restore(medium.image());
     scene.clones.set(clone.path, path);
+    if (scene.others.get(path) === 'elsewhere') scene.others.set(clone.path, 'elsewhere');
   }
   scene.vanishedAtUs.delete(path);
   medium.reappear();
+}
+
+/** They stay as they are until the next time that it is back. */
+function setBlocks({ others }: Scene, medium: SimMedium, as: Reappear['as']): void {
+  const { path } = medium;
+  if (medium.setBlocks(as !== 'blocks')) medium.sever();
+  if (as === 'blocks' && !others.has(path)) others.set(path, 'blocks');
+  if (as !== 'blocks' && others.get(path) === 'blocks') others.delete(path);
 }
 
 /** The volume has gone on without it: it is as it was, and that is no longer how it should be. */

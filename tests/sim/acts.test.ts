@@ -7,8 +7,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Coverage } from '../../sim/coverage.ts';
 import { generate } from '../../sim/generate.ts';
+import type { SimMedium } from '../../sim/medium.ts';
+import { staysAsItIs } from '../../sim/other-drives.ts';
 import type { Return, Step } from '../../sim/plan.ts';
 import { type RunResult, runPlan } from '../../sim/run.ts';
+import type { Scene } from '../../sim/scene.ts';
 import { storyOf } from '../../sim/story.ts';
 import { openWindow, smallPlan, withoutProbes } from './small-plan.ts';
 
@@ -70,6 +73,103 @@ test('the drive of a window comes back in any condition, and the volume is whole
     assert.equal(titles.length, 1, as);
     assert.deepEqual(Object.keys(hits[titles[0] as string] ?? {}), ['frozen'], as);
   }
+});
+
+const close = (rebuild: boolean): Step => ({
+  waitUs: second,
+  do: 'close-window',
+  verify: 'full',
+  rebuild,
+});
+
+test('the drive of a window is back with other blocks: refused as changed, and taken when it is right again', async () => {
+  const { failure, coverage, lines } = await runPlan(
+    smallPlan(
+      [
+        write,
+        openWindow,
+        write,
+        goes('@away 0'),
+        isBack('blocks'),
+        close(false),
+        write,
+        { ...goes('@away 0'), waitUs: second },
+        isBack('same'),
+        close(false),
+        { waitUs: 30 * second, do: 'check' },
+      ],
+      { latency: 'constant', latencyUs: 50 },
+    ),
+    { ...withoutProbes, keepLines: 1000 },
+  );
+  assert.equal(failure, null);
+  assert.deepEqual(coverage.asJson().hits['F-20 is back, with other blocks'], { frozen: 1 });
+  assert.equal(coverage.get('drives with other blocks refused: drive-changed'), 1);
+  const answers = lines.filter((line) => line.includes('close-window: '));
+  assert.deepEqual(
+    answers.map((line) => line.replace(/^.*close-window: /, '')),
+    ['drive-changed', 'done'],
+  );
+});
+
+test('one with other blocks that nobody sets right is, in the end, by the operator', async () => {
+  const { failure, coverage, lines } = await runPlan(
+    smallPlan([write, openWindow, write, goes('@away 0'), isBack('blocks')], {
+      latency: 'constant',
+      latencyUs: 50,
+    }),
+    { ...withoutProbes, keepLines: 1000 },
+  );
+  assert.equal(failure, null);
+  assert.ok(coverage.asJson().hits['F-20 is back, with other blocks']);
+  assert.ok(lines.some((line) => line.includes('drive-changed: it has its blocks again')));
+});
+
+test('a drive that was used elsewhere is refused at every door, and nothing is written to it', async () => {
+  const added: Step = { waitUs: second, do: 'add-back', path: '@former 0' };
+  const outside = await run([write, goes('@member 1'), write, isBack('elsewhere'), added, check]);
+  assert.equal(outside.failure, null);
+  assert.deepEqual(outside.coverage.asJson().hits['F-17 is back, used elsewhere'], { degraded: 1 });
+  assert.equal(outside.coverage.get('drives used elsewhere refused: drive-has-data'), 1);
+  const gone = [write, openWindow, write, goes('@away 0'), isBack('elsewhere')];
+  const inWindow = await run([...gone, close(false), check]);
+  assert.equal(inWindow.failure, null);
+  assert.equal(inWindow.coverage.get('drives used elsewhere refused: drive-stale'), 1);
+  const asBlank = await run([...gone, close(true), check]);
+  assert.equal(asBlank.failure, null);
+  assert.equal(asBlank.coverage.get('commands done'), 2, 'it is taken as blank');
+});
+
+test('a start that finds a drive that was used elsewhere is refused, and goes on without it', async () => {
+  const plan = smallPlan([write, goes('@member 1'), write, isBack('elsewhere')], {
+    latency: 'constant',
+    latencyUs: 50,
+  });
+  const kill: Step = { waitUs: second, do: 'kill', afterOperations: 0, downUs: 0 };
+  const { failure, coverage } = await runPlan(
+    { ...plan, steps: [...plan.steps, kill, check] },
+    withoutProbes,
+  );
+  assert.equal(failure, null);
+  // By its own label it is the newer one, and no record tells that from an older image of the others.
+  assert.equal(coverage.get('starts refused: drive-stale'), 1);
+  assert.equal(coverage.get('starts'), 2, 'then one without it');
+});
+
+test('a volume that writes to a drive which was used elsewhere is objected to', () => {
+  const scene = {
+    others: new Map([['d1', 'elsewhere']]),
+    asBlank: [] as string[],
+    forkDepth: 0,
+  } as unknown as Scene;
+  const medium = { path: 'd1' } as SimMedium;
+  assert.throws(
+    () => staysAsItIs(scene, medium, 8192),
+    /d1, which was used elsewhere, was written/,
+  );
+  scene.asBlank.push('d1');
+  staysAsItIs(scene, medium, 8192);
+  assert.equal(scene.others.size, 0, 'given away as blank it is one of the volume');
 });
 
 test('a member that was replaced is added again, and takes the place of its successor', async () => {
@@ -146,7 +246,7 @@ test('twenty plans bring drives back in every condition, and meet volumes as the
   }
   const { hits } = total.asJson();
   const backs = Object.keys(hits).filter((title) => title.includes('is back'));
-  assert.equal(backs.length, 7, backs.join('; '));
+  assert.equal(backs.length, 9, backs.join('; '));
   const states = new Set(Object.values(hits).flatMap((row) => Object.keys(row)));
   for (const state of ['resyncing', 'rebuilding', 'replaying', 'thawing'])
     assert.ok(states.has(state), state);
