@@ -69,6 +69,83 @@ export const faultClasses: readonly FaultClass[] = [
   { id: 'N-11', name: 'reset and half-open connections' },
 ];
 
+export interface HoldingTest {
+  /** Relative to the repository. */
+  readonly file: string;
+  readonly test: string;
+}
+
+/**
+ * Classes that no part of the run may meet, and what holds them then: tests of their own, by the names they have in their
+ * files (a test of this list looks). What a part does meet stands in the table all the same.
+ */
+export const heldBy: Readonly<Record<string, readonly HoldingTest[]>> = {
+  'F-17': [
+    {
+      file: 'tests/unit/core/assembly.test.ts',
+      test: '@H8 both halves of a mirror went on, each with no more events than a crash may leave',
+    },
+    {
+      file: 'tests/directed-traps/former-members.test.ts',
+      test: 'a drive that was used elsewhere since comes back: refused, and rebuilt when told to',
+    },
+  ],
+  'F-20': [
+    {
+      file: 'tests/directed/window-end.test.ts',
+      test: '6.3.1 it comes back with blocks of 4 KiB instead of 512 bytes: refused',
+    },
+  ],
+  'C-6': [
+    {
+      file: 'tests/unit/nbd/session-limits.test.ts',
+      test: 'greedy connections leave memory for the others',
+    },
+    {
+      file: 'tests/unit/nbd/session-limits.test.ts',
+      test: 'who finds the pool empty waits, and goes on when something comes back',
+    },
+    {
+      file: 'tests/unit/engine/full-pool.test.ts',
+      test: 'all members take a label while the pool has a buffer for each and no other: nobody who holds one waits for another',
+    },
+  ],
+  'C-8': [
+    {
+      file: 'tests/e2e/crash.test.ts',
+      test: 'two servers on one state: the second is refused and the first goes on',
+    },
+    {
+      file: 'tests/e2e/crash.test.ts',
+      test: 'two servers on the same drives: the second may not have them',
+    },
+  ],
+  'C-9': [
+    {
+      file: 'tests/unit/core/format/label.test.ts',
+      test: 'a copy written by newer software wins, wherever it lies; of two corrupt ones the first is told',
+    },
+    {
+      file: 'tests/unit/core/format/leg-header.test.ts',
+      test: 'a newer version is no blank: the magic is still there',
+    },
+    {
+      file: 'tests/unit/core/assembly.test.ts',
+      test: 'damaged drives are refused by name; force leaves them out',
+    },
+  ],
+  'C-10': [
+    {
+      file: 'tests/unit/daemon/volume-thread.test.ts',
+      test: 'a fault in a worker thread: it says so and stands still, and the process goes on',
+    },
+    {
+      file: 'tests/unit/control/control-plane.test.ts',
+      test: 'a thread that dies: an event, a halted volume, and the server goes on',
+    },
+  ],
+};
+
 const secondFailure = ', second failure';
 export const otherState = 'other';
 

@@ -6,7 +6,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CoreCoverage, Share } from './coverage.ts';
-import { columnOf } from './faults.ts';
+import { classIdOf, columnOf, type HoldingTest, heldBy } from './faults.ts';
 import { howToRun, limitsOfTheMethod, partsNamed, promises, reading } from './report-prose.ts';
 import { coverageTable, emptyCells, rowsOf, table } from './report-tables.ts';
 import { type RunRecord, totalOf } from './run-record.ts';
@@ -231,12 +231,32 @@ function notCovered(record: RunRecord): string[] {
   if (record.only.length > 0)
     lines.push(`- Only ${record.only.join(', ')} were asked for in this run.`);
   const { neverMet, gaps } = emptyCells(rowsOf(record));
-  if (neverMet.length > 0)
-    lines.push(`- Fault classes that this run never met: ${neverMet.join('; ')}.`);
+  lines.push(...neverMetLines(neverMet));
   lines.push(...limitsOfTheMethod, '');
   if (gaps.length === 0) return lines;
   return [...lines, 'Empty cells of the table above, for the classes that were met:', '', ...gaps];
 }
+
+/** A class that a run did not meet may be held by tests of its own; what is left is covered by nothing. */
+function neverMetLines(classes: readonly string[]): string[] {
+  const held = classes.filter((title) => testsFor(title).length > 0);
+  const open = classes.filter((title) => testsFor(title).length === 0);
+  const lines: string[] = [];
+  if (held.length > 0) {
+    lines.push('- Fault classes that this run never met, each held by tests of its own:');
+    for (const title of held) {
+      const tests = testsFor(title).map(({ file, test }) => `\`${file}\`: ${test}`);
+      lines.push(`  - ${title}: ${tests.join('; ')}.`);
+    }
+  }
+  if (open.length > 0)
+    lines.push(
+      `- Fault classes that this run never met and no test of their own holds, so not covered: ${open.join('; ')}.`,
+    );
+  return lines;
+}
+
+const testsFor = (title: string): readonly HoldingTest[] => heldBy[classIdOf(title) ?? ''] ?? [];
 
 /** For tests: the state words of a record that have no column of their own. */
 export const strangeStates = (record: RunRecord): string[] =>
