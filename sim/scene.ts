@@ -300,9 +300,9 @@ export class Scene {
       latency: this.latencyOf(plan.config, plan.seed + number),
       randomName: `process ${number}`,
       limits: plan.config.limits,
-      heard: (kind) => {
+      heard: (kind, detail) => {
         if (kind === 'data-in-doubt') this.#doubt();
-        hear(this, kind);
+        hear(this, kind, detail);
       },
     });
   }

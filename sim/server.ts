@@ -7,6 +7,7 @@ import { assert } from '../src/base/assert.ts';
 import type { Errno } from '../src/base/errno.ts';
 import type { Address, VolumeOffset } from '../src/base/units.ts';
 import { done, type Outcome, refuse } from '../src/core/problems.ts';
+import type { LocumEvent } from '../src/core/status.ts';
 import { assembleVolume } from '../src/engine/assemble.ts';
 import type { CreateRequest, EngineEnvironment } from '../src/engine/contract.ts';
 import { createVolume } from '../src/engine/create.ts';
@@ -29,7 +30,7 @@ export interface ServerOptions {
   readonly randomName: string;
   readonly limits?: Readonly<Record<string, number>>;
   /** Told of each event of the volume. */
-  readonly heard?: (kind: string) => void;
+  readonly heard?: (kind: string, detail: LocumEvent['detail']) => void;
 }
 
 export interface SaidEvent {
@@ -87,11 +88,11 @@ export class Server {
         file: null,
         fileDisk: null,
       }),
-      emit: ({ kind, severity, message }) => {
+      emit: ({ kind, severity, message, detail }) => {
         if (!this.alive) return;
         world.trace.line(`${kind}: ${message}`);
         this.said.push({ atUs: world.nowUs, kind, severity, message });
-        options.heard?.(kind);
+        options.heard?.(kind, detail);
       },
       limits: options.limits ?? {},
     };
