@@ -232,17 +232,25 @@ async function closeWindow(scene: Scene): Promise<string> {
   }
   const { code } = closed.problem;
   if (notThere.has(code)) return closeWithAnother(scene);
-  if (code === 'window-verify-mismatch' || code === 'drive-stale') {
-    const again = await close(scene, { ...request, rebuild: true });
-    if (again.ok && drivePath !== null) scene.changed.delete(drivePath);
-    return `close window and rebuild: ${again.ok ? 'done' : again.problem.code}`;
-  }
   if (code === 'drive-changed' && drivePath !== null && differsInBlocks(scene, drivePath)) {
     setRight(scene, drivePath);
     return `close window: ${code}: it has its blocks again`;
   }
+  if (isOutOfDate.has(code)) {
+    const again = await close(scene, { ...request, rebuild: true });
+    if (again.ok && drivePath !== null) scene.changed.delete(drivePath);
+    if (!again.ok && notThere.has(again.problem.code)) return closeWithAnother(scene);
+    return `close window and rebuild: ${again.ok ? 'done' : again.problem.code}`;
+  }
   return `close window: ${code}`;
 }
+
+/** It is not what left, or was cut short when it became a member: the others are there to make it anew. */
+const isOutOfDate: ReadonlySet<string> = new Set([
+  'window-verify-mismatch',
+  'drive-stale',
+  'drive-changed',
+]);
 
 /** Where the server looked there is no drive, or another one, or one that has lost the end where its label was. */
 const notThere: ReadonlySet<string> = new Set([
