@@ -54,7 +54,7 @@ export async function memberFailed(
   member.recovery = null;
   member.drive = null;
   setMemberState(v.members, member, failureEvent(code));
-  if (drive !== null) v.own(drive.close());
+  if (drive !== null) v.ownBeside(drive.close());
   v.emit(
     'drive-failed',
     'critical',
@@ -78,7 +78,7 @@ function failedReturn(v: VolumeCore, member: Member, reason: string, code: Membe
   const drive = member.drive;
   member.drive = null;
   setMemberState(v.members, member, failureEvent(code));
-  if (drive !== null) v.own(drive.close());
+  if (drive !== null) v.ownBeside(drive.close());
   v.emit('return-failed', 'critical', `Drive ${member.path} failed on its return: ${reason}`, {
     slot: member.slot,
     path: member.path,
@@ -95,7 +95,7 @@ function failedToFreeze(v: VolumeCore, member: Member, reason: string): void {
   const { drive, slot, path } = member;
   member.drive = null;
   v.members.refresh();
-  if (drive !== null) v.own(drive.close());
+  if (drive !== null) v.ownBeside(drive.close());
   const message = `Drive ${path} (slot ${slot}) is away, and failed at the start: ${reason}`;
   v.emit('drive-failed', 'critical', message, { slot, path, reason });
 }

@@ -150,6 +150,8 @@ export class Volume implements RunningVolume {
       await member.drive?.close();
     }
     await v.log?.close();
+    // What failed in the last flush, or under the last labels, is still being closed while a host reads from it.
+    await v.endJobs();
     return done(undefined);
   }
 

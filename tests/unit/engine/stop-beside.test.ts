@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { SECTOR } from './flat-model.ts';
 import { closeRequest, Scene } from './scene.ts';
 
 /** Nothing of the volume is held open after its stop, nor opened later, and it starts again with everything. */
@@ -99,6 +100,23 @@ test('the drive of a window is brought back slowly, and meets a stop: it is refu
     if (!(await closing).ok) refused++;
   }
   assert.ok(refused > 0, 'no stop came in between');
+});
+
+test('a drive fails in the last flush of a stop while a host reads from it: it is closed with the others', async () => {
+  const scene = await Scene.make(5, { seed: 613 });
+  const { world } = scene;
+  await scene.put(0, scene.model.sectors);
+  const d1 = world.at('d1');
+  d1.hang('read');
+  const reading = world.read(0, scene.model.sectors * SECTOR);
+  d1.failFlush();
+  world.clock.after(1_000, () => {
+    assert.ok(scene.said('drive-failed'));
+    d1.release();
+  });
+  await world.until(world.v.stop());
+  assert.ok(!d1.isOpen, 'closed when the stop is over');
+  await world.until(reading);
 });
 
 for (const what of ['a new leg', 'a new log'] as const) {
