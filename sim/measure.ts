@@ -11,7 +11,8 @@ import { generate } from './generate.ts';
 import { runPlan } from './run.ts';
 
 const WARM_LAPS = 16;
-const LAPS = WARM_LAPS + 8;
+/** Seeds differ by a factor of ten in what an operation costs: with starts and rebuilds, or with many clients. */
+const LAPS = WARM_LAPS + 40;
 const SEEDS_A_LAP = 6;
 /** What a run looks at by itself, at rest and after every operation, and no crash states between two events. */
 const CHECKERS_ONLY = {

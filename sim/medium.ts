@@ -74,6 +74,7 @@ interface Mark {
 
 const GRANULE_BYTES = 64 * 1024;
 const PAGE_BYTES = 4096;
+const GRANULE_PAGES = GRANULE_BYTES / PAGE_BYTES;
 /** As much larger a drive may be when it is back. */
 const GROWTH_BYTES = 64 * 1024;
 
@@ -251,6 +252,13 @@ export class SimMedium {
 
   reappear(): void {
     this.#now.vanished = false;
+  }
+
+  /** What was asked while it was slow keeps it open for hours, though it is quick by now: out, and in again. */
+  replug(): void {
+    if (this.#now.vanished) return;
+    this.pullOut();
+    this.reappear();
   }
 
   /** Somebody has not noticed yet. */
@@ -458,11 +466,9 @@ export class SimMedium {
     const lastPage = Math.floor(end / PAGE_BYTES);
     for (let page = Math.floor(offset / PAGE_BYTES); page <= lastPage; page++) {
       this.changedPages[page] = 1;
+      this.#touched[Math.floor(page / GRANULE_PAGES)] = 1;
       if (mark === undefined) this.changedForContents[page] = 1;
     }
-    const last = Math.floor(end / GRANULE_BYTES);
-    for (let granule = Math.floor(offset / GRANULE_BYTES); granule <= last; granule++)
-      this.#touched[granule] = 1;
   }
 
   /** Nobody will look at this drive again: what it was made of is used for others. */

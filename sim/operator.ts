@@ -126,6 +126,7 @@ export function seeTo(scene: Scene, problem: Problem, attempt: number): boolean 
   scene.noteUnseen();
   scene.pullOutHung();
   if (unreadable.has(problem.code) || attempt >= 4) withholdElsewhere(scene);
+  if (problem.code === 'drive-busy') scene.machine.at(String(problem.detail['path'])).replug();
   if (unreadable.has(problem.code)) return true;
   if (attempt < 2) return false;
   for (const medium of scene.machine.media.values())

@@ -142,10 +142,7 @@ export class Oracle {
         // A read may have shown a write that was still under way when the flush was called: that one it does not cover.
         const { goneAt, goneFor } = entry;
         if (goneAt < calledAt && goneFor !== null && goneFor.answeredAt < calledAt) return false;
-        return !list.some(
-          (other) =>
-            other.certain && other.answeredAt < calledAt && entry.answeredAt < other.calledAt,
-        );
+        return !isReplaced(entry, list, calledAt);
       });
       const only = list.length === 1 ? list[0] : undefined;
       // One that may or may not be there is not settled before somebody has looked.
@@ -303,8 +300,8 @@ export class Oracle {
   }
 
   #keep(sector: number, list: Entry[], wanted: (entry: Entry) => boolean): void {
+    if (list.every(wanted)) return;
     const kept = list.filter(wanted);
-    if (kept.length === list.length) return;
     if (this.#openReads > 0) {
       for (const entry of list) if (!kept.includes(entry)) entry.washed = true;
       return;
@@ -335,10 +332,15 @@ const asBeforeIt = (entry: Entry): Entry =>
   entry.goneFor?.answeredAt === NEVER ? { ...entry, goneAt: NEVER, goneFor: null } : entry;
 
 function legalFor(entry: Entry, list: readonly Entry[], calledAt: number): boolean {
-  if (entry.goneAt < calledAt) return false;
-  return !list.some(
-    (other) => other.certain && other.answeredAt < calledAt && entry.answeredAt < other.calledAt,
-  );
+  return entry.goneAt >= calledAt && !isReplaced(entry, list, calledAt);
+}
+
+/** By one that began after it was answered, and was itself answered before this moment. */
+function isReplaced(entry: Entry, list: readonly Entry[], moment: number): boolean {
+  for (const other of list)
+    if (other.certain && other.answeredAt < moment && entry.answeredAt < other.calledAt)
+      return true;
+  return false;
 }
 
 const nameOf = (write: number, zero: boolean): string => (zero ? 'zeroes' : `write ${write}`);

@@ -68,6 +68,9 @@ export interface Failure {
   readonly step: number;
 }
 
+/** Between two looks whether everything is at rest: at first, and at most. */
+const PAUSE_US = 10_000;
+const PAUSE_MAX_US = 160_000;
 const REST_LIMIT_US = 10 * 60 * 1_000_000;
 /** What a server of the simulator keeps aside for its engine is at most a quarter of that. */
 const pools = new Pools(21 * 256 * 1024, true);
@@ -381,6 +384,7 @@ class Run {
     const startEndUs = scene.world.nowUs + 6 * REST_LIMIT_US;
     const longUs = scene.world.nowUs + HELD_LONG_US;
     const progress = new Progress(scene);
+    let pauseUs = PAUSE_US;
     while (scene.outstanding > 0 || this.#isStarting() || this.#isChanging()) {
       if (scene.world.nowUs > longUs && this.#isHeldByRule3()) return;
       const goesOn = this.#isStarting() ? scene.world.nowUs < startEndUs : progress.made;
@@ -390,7 +394,9 @@ class Run {
         scene.world.nowUs >= endUs,
         () => `${where}: ${scene.outstanding} requests or a start do not end: ${recent(scene)}`,
       );
-      await this.#pass(10_000);
+      await this.#pass(pauseUs);
+      // A drive that takes seconds is not looked after a thousand times meanwhile.
+      pauseUs = Math.min(2 * pauseUs, PAUSE_MAX_US);
     }
   }
 

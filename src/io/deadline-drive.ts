@@ -13,7 +13,7 @@
  */
 
 import { assert } from '../base/assert.ts';
-import { type Errno, ETIMEDOUT } from '../base/errno.ts';
+import { EBADF, type Errno, ETIMEDOUT, OK } from '../base/errno.ts';
 import type { Address, DriveOffset } from '../base/units.ts';
 import type { Buffers } from './buffers.ts';
 import type { Clock } from './clock.ts';
@@ -64,6 +64,8 @@ export class DeadlineDrive implements Drive {
   /** Takes back the check that is due next. */
   #cancelCheck = (): void => {};
   #fenced = false;
+  /** What every new operation is answered at once: the drive is fenced, or has been closed. OK: it is in use. */
+  #refusal: Errno = OK;
   #closed: Promise<void> | null = null;
   #released: (() => void) | null = null;
   readonly #check = (): void => this.#checkAll();
@@ -85,7 +87,7 @@ export class DeadlineDrive implements Drive {
   }
 
   read(offset: DriveOffset, address: Address, lengthBytes: number): Promise<Errno> {
-    if (this.#fenced) return timedOut();
+    if (this.#refusal !== OK) return Promise.resolve(this.#refusal);
     const promise = newPromise();
     const done = this.#guard(lastSettle(), address, null);
     if (this.#direct) this.#direct.readDirect(offset, address, lengthBytes, done);
@@ -94,7 +96,7 @@ export class DeadlineDrive implements Drive {
   }
 
   write(offset: DriveOffset, address: Address, lengthBytes: number): Promise<Errno> {
-    if (this.#fenced) return timedOut();
+    if (this.#refusal !== OK) return Promise.resolve(this.#refusal);
     const promise = newPromise();
     const done = this.#guard(lastSettle(), address, null);
     if (this.#direct) this.#direct.writeDirect(offset, address, lengthBytes, done);
@@ -103,7 +105,7 @@ export class DeadlineDrive implements Drive {
   }
 
   writeParts(offset: DriveOffset, parts: readonly Part[]): Promise<Errno> {
-    if (this.#fenced) return timedOut();
+    if (this.#refusal !== OK) return Promise.resolve(this.#refusal);
     const promise = newPromise();
     const done = this.#guard(lastSettle(), 0 as Address, parts);
     if (this.#direct) this.#direct.writePartsDirect(offset, parts, done);
@@ -112,17 +114,17 @@ export class DeadlineDrive implements Drive {
   }
 
   flush(): Promise<Errno> {
-    if (this.#fenced) return timedOut();
+    if (this.#refusal !== OK) return Promise.resolve(this.#refusal);
     return this.#guarded(this.#inner.flush());
   }
 
   punch(offset: DriveOffset, lengthBytes: number): Promise<Errno> {
-    if (this.#fenced) return timedOut();
+    if (this.#refusal !== OK) return Promise.resolve(this.#refusal);
     return this.#guarded(this.#inner.punch(offset, lengthBytes));
   }
 
   probe(): Promise<Errno> {
-    if (this.#fenced) return timedOut();
+    if (this.#refusal !== OK) return Promise.resolve(this.#refusal);
     return this.#guarded(this.#inner.probe());
   }
 
@@ -132,6 +134,7 @@ export class DeadlineDrive implements Drive {
    * with the drive.
    */
   close(): Promise<void> {
+    if (this.#refusal === OK) this.#refusal = EBADF;
     this.#closed ??= this.#fenced ? Promise.resolve() : this.#close();
     return this.#closed;
   }
@@ -189,6 +192,7 @@ export class DeadlineDrive implements Drive {
   #fence(): void {
     assert(!this.#fenced, 'a drive is fenced once');
     this.#fenced = true;
+    this.#refusal = ETIMEDOUT;
     const expired = this.#inFlight.splice(0);
     for (const operation of expired) {
       operation.expired = true;
@@ -220,5 +224,3 @@ export class DeadlineDrive implements Drive {
     for (const part of operation.parts ?? []) this.#buffers.unpin(part.address);
   }
 }
-
-const timedOut = (): Promise<Errno> => Promise.resolve(ETIMEDOUT);

@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import test from 'node:test';
-import { ETIMEDOUT, OK } from '../../../src/base/errno.ts';
+import { EBADF, ETIMEDOUT, OK } from '../../../src/base/errno.ts';
 import { type DriveOffset, MIB } from '../../../src/base/units.ts';
 import { BufferPool } from '../../../src/io/buffer-pool.ts';
 import type { Clock } from '../../../src/io/clock.ts';
@@ -172,6 +172,15 @@ test('a drive that was closed leaves no timer behind', async () => {
   assert.equal(await drive.read(at(0), pool.take(4096, 'engine'), 4096), OK);
   assert.equal(clock.timers, 1);
   await drive.close();
+  assert.equal(clock.timers, 0);
+});
+
+test('a read that was under way in a stop asks a closed drive, and leaves no timer behind', async () => {
+  const { pool, clock, drive } = bench();
+  const address = pool.take(4096, 'engine');
+  await drive.close();
+  assert.equal(await drive.read(at(0), address, 4096), EBADF);
+  assert.equal(await drive.flush(), EBADF);
   assert.equal(clock.timers, 0);
 });
 

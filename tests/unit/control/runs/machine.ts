@@ -212,7 +212,7 @@ export class Machine {
     const { control, clock, state } = this.life;
     clock.isOver = true;
     this.#lives += 1;
-    cpSync(state, join(this.#folder, String(this.#lives)), { recursive: true });
+    copyOf(state, join(this.#folder, String(this.#lives)));
     void control.runs.close();
     for (const medium of this.media.values()) medium.crash();
     this.#life = null;
@@ -227,7 +227,7 @@ export class Machine {
     await events.flush();
     clock.isOver = true;
     this.#lives += 1;
-    cpSync(state, join(this.#folder, String(this.#lives)), { recursive: true });
+    copyOf(state, join(this.#folder, String(this.#lives)));
     this.#life = null;
     this.tools.forgetCallers();
   }
@@ -471,6 +471,18 @@ export class Machine {
     const started = await this.control.runs.start(this.request(volume, drive, over));
     assert.ok(!started.ok, 'it was not refused');
     return started.problem.code;
+  }
+}
+
+/** A file that gets its name at this moment is under neither of two names: then it is all copied anew. */
+function copyOf(from: string, to: string): void {
+  for (let tries = 1; ; tries++) {
+    try {
+      return cpSync(from, to, { recursive: true });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || tries === 100) throw error;
+      rmSync(to, { recursive: true, force: true });
+    }
   }
 }
 
