@@ -141,10 +141,13 @@ function reappear(scene: Scene, step: Reappear, labels: LabelWatch): void {
   if (!isGone(scene, path)) return;
   const as = step.as === 'elsewhere' ? 'same' : step.as;
   const medium = scene.machine.at(path);
-  // Of one that nobody knows to have been out no record says what it lacks: it is silently wrong.
-  const isUnnoticed = scene
-    .standing()
-    .slots.some((slot) => slot.path === path && slot.state === 'online');
+  // Of one that nobody knows to have been out no record says what it lacks: it is silently wrong. With all others out as
+  // well there was no member to put it on record.
+  const { slots } = scene.standing();
+  const isInUse = (at: string): boolean =>
+    slots.some((slot) => slot.path === at && slot.state === 'online');
+  const isMember = slots.some((slot) => slot.path === path);
+  const isUnnoticed = isInUse(path) || (isMember && !slots.some((slot) => isInUse(slot.path)));
   if (as === 'snapshot' && isUnnoticed && scene.plan.promise === 'covered') {
     scene.coverage.count('faults not covered at their moment');
     return;
