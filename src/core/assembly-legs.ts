@@ -42,6 +42,8 @@ export interface DecidedLegs {
   readonly missing: readonly Uuid[];
   /** At least one leg has all records. */
   readonly usable: boolean;
+  /** Not here, and in use by the headers that are: each may know that another one has missed records. */
+  readonly unheard: readonly Uuid[];
 }
 
 type Held = FoundLeg & { readonly header: LegHeader };
@@ -94,6 +96,9 @@ export function decideLegs(
   const missing = expected
     .map(({ uuid }) => uuid)
     .filter((uuid) => !legs.some((leg) => leg.uuid === uuid));
+  const unheard = (newest?.legs ?? [])
+    .map(({ uuid }) => uuid)
+    .filter((uuid) => !failed.has(uuid) && legs.every((leg) => leg.uuid !== uuid));
   const online = legs.filter((leg) => leg.state === 'online');
   const paths = new Map<Uuid, string>();
   for (const { path, uuid } of online) {
@@ -105,7 +110,7 @@ export function decideLegs(
   if (window === null) {
     const usable = online.some(({ header }) => log !== null && header.epoch >= log.epoch);
     if (missing.length > 0) trail.push(`@L0 legs not given: ${missing.join(', ')}`);
-    return done({ legs, blank, missing, usable });
+    return done({ legs, blank, missing, usable, unheard });
   }
   if (legs.length === 0) {
     // A given path without a valid header may well be the leg, damaged: say that rather than "missing".
@@ -143,6 +148,7 @@ export function decideLegs(
     blank,
     missing,
     usable: true,
+    unheard,
   });
 }
 

@@ -6,7 +6,8 @@
  *   2. authority  (assembly-identity.ts)  the newest label and superblock; every other member must be an ancestor
  *   3. slots      (assembly-slots.ts)     a labelled table: one verdict for each slot
  *   4. legs       (assembly-legs.ts)      the log of an open window must be there and current
- *   5. start?     (here)                  enough members, none missing that no record calls missing, no write hole
+ *   5. start?     (here)                  enough members, none missing that no record calls missing (in a window: none and a
+ *                                         leg), no write hole
  *
  * P5 of the design is the aim: nothing starts by itself from stale, foreign, cloned or split members, nor without the
  * log of an open window. `force` overrides only what a person can know better: that a member is really gone, that a
@@ -85,10 +86,12 @@ export interface AssemblyDecision {
    */
   readonly leavesBehind: boolean;
   /**
-   * Of that: a stripe may be half written, a member of it is absent, and no log says what that one held; or a mirror is
-   * without a copy that may have gone on alone.
+   * Of that: a stripe may be half written, a member of it is absent, and no log says what that one held; or what was written
+   * last may not be here.
    */
   readonly inDoubt: boolean;
+  /** Of that: a mirror is without a copy that may have gone on alone, or a leg may lack records that only others know of. */
+  readonly mayBeOlder: boolean;
   readonly trail: readonly string[];
 }
 
@@ -157,6 +160,7 @@ export function decideAssembly(
     window,
     unclean,
     stripeLog,
+    unheardLegs: decidedLegs.value.unheard,
     doubtful: (label?.doubt.length ?? 0) > 0,
     force: options.force,
     trail,
@@ -188,6 +192,7 @@ export function decideAssembly(
     forced: startable.value.forced || identified.value.leftOut > 0,
     leavesBehind: slots.some(({ verdict, recorded }) => verdict === 'missing' && !recorded),
     inDoubt: startable.value.inDoubt,
+    mayBeOlder: startable.value.mayBeOlder,
     trail,
   });
 }
@@ -262,6 +267,7 @@ interface StartFacts {
   readonly window: LabelWindow | null;
   readonly unclean: boolean;
   readonly stripeLog: StripeLogWord;
+  readonly unheardLegs: readonly Uuid[];
   /** The label says where parity is in doubt. */
   readonly doubtful: boolean;
   readonly force: boolean;
@@ -271,10 +277,12 @@ interface StartFacts {
 interface MayStart {
   readonly forced: boolean;
   readonly inDoubt: boolean;
+  readonly mayBeOlder: boolean;
 }
 
 function mayStart(facts: StartFacts): Outcome<MayStart> {
-  const { name, level, slots, window, unclean, stripeLog, doubtful, force, trail } = facts;
+  const { name, level, slots, window, unclean, stripeLog, unheardLegs, doubtful, force, trail } =
+    facts;
   const tolerated = level.tolerates(slots.length);
   // The drive of a window whose replay has only just begun is as good as the others.
   const returned = window?.state === 'replaying' ? 'away' : 'in-sync';
@@ -287,6 +295,15 @@ function mayStart(facts: StartFacts): Outcome<MayStart> {
     refuse('members-missing', { volume: name, given, needed, missing: listed.join(', ') });
 
   const moving = window !== null && isMoving(window);
+  const unrecorded = missing.filter((slot) => !slot.recorded);
+  // That a leg is out is on record on the members that go on and on the other legs. With one of each absent, and not known
+  // to be out before, the leg that is here may be the one that failed, and have missed what was answered since.
+  const mayLackRecords = window !== null && unheardLegs.length > 0 && unrecorded.length > 0;
+  if (mayLackRecords && !force) {
+    listed.push(...unheardLegs.map((uuid) => `leg (${uuid})`));
+    return refused(slots.length - missing.length, slots.length);
+  }
+  if (mayLackRecords) trail.push('@Q4 forced: the log that is here may lack records');
   if (window !== null && !moving) {
     // Frozen members cannot go on by themselves, and what was acknowledged since is in the log, which has been checked.
     // So one more than usual may be absent, recorded or not: reads that need both wait for either to come back.
@@ -294,13 +311,12 @@ function mayStart(facts: StartFacts): Outcome<MayStart> {
     const needed = Math.max(slots.length - tolerated - 1, 1);
     if (frozen < needed) return refused(frozen, needed);
     trail.push(`@Q1 ${frozen} of ${slots.length} members of the frozen image, ${needed} needed`);
-    return done({ forced: false, inDoubt: false });
+    return done({ forced: mayLackRecords, inDoubt: mayLackRecords, mayBeOlder: mayLackRecords });
   }
 
   const needed = slots.length - tolerated;
   if (inSync < needed) return refused(inSync, needed);
-  const unrecorded = missing.filter((slot) => !slot.recorded);
-  let forced = false;
+  let forced = mayLackRecords;
   // In a replay members change only with what the log repeats, whoever was there.
   if (unrecorded.length > 0 && !moving) {
     if (!force) return refused(inSync, slots.length);
@@ -324,6 +340,6 @@ function mayStart(facts: StartFacts): Outcome<MayStart> {
     forced = true;
   }
   // With parity those that are needed tell of each other; a mirror may be what the others went on without.
-  const mayBeOlder = level.mirrored && forced;
-  return done({ forced, inDoubt: isOpen || mayBeOlder });
+  const mayBeOlder = mayLackRecords || (level.mirrored && forced);
+  return done({ forced, inDoubt: isOpen || mayBeOlder, mayBeOlder });
 }

@@ -66,8 +66,8 @@ export function coreFrom(
     bits.merge(own);
     eventsCleared = Math.min(eventsCleared, bitmapHeader.eventsCleared);
   }
-  const mayBeOlder = decision.inDoubt && decision.level.mirrored;
-  if (mayBeOlder || (!decision.bitmapTrusted && (decision.unclean || v.degraded))) bits.setAll();
+  if (decision.mayBeOlder || (!decision.bitmapTrusted && (decision.unclean || v.degraded)))
+    bits.setAll();
   v.intent = new Intent(v, layout, bits, eventsCleared);
   v.metadata = new Metadata(v, {
     events: decision.events,

@@ -147,7 +147,8 @@ export async function redoStripes(
   v.stripeLogFound = null;
   v.parityUnknown = decision.unclean && !whole && v.resync === null && v.mode !== 'frozen';
   // A member that failed in the redo has said so itself.
-  if (isUncovered && (decision.inDoubt || v.dataInDoubt === null)) startedInDoubt(v);
+  if (isUncovered && (decision.inDoubt || v.dataInDoubt === null))
+    startedInDoubt(v, decision.mayBeOlder);
   else if (v.dataInDoubt === null) stillInDoubt(v);
   return redone;
 }

@@ -128,17 +128,17 @@ export function halt(v: VolumeCore, reason: string): void {
 }
 
 /**
- * Started by force, degraded, after an unclean stop that no log covers, or a mirror without a copy that may be the newest:
- * never silently.
+ * Started by force, degraded, after an unclean stop that no log covers, or from copies or a log that may be `older` than
+ * what is missing: never silently.
  */
-export function startedInDoubt(v: VolumeCore): void {
+export function startedInDoubt(v: VolumeCore, older: boolean): void {
   const absent = v.members.slots.find(({ state }) => state !== 'online');
   // Below the cursor of a rebuild every member has its part: what was cut short there is resynced, and loses nothing.
-  const marked = recoveryFor(v, 'bitmap', v.geometry.level.mirrored ? NOWHERE : passedByAll(v));
+  const marked = recoveryFor(v, 'bitmap', older ? NOWHERE : passedByAll(v));
   const regions = regionsInDoubt(v, marked);
   if (absent === undefined || regions === 0) return;
   const path = absent.path || `of slot ${absent.slot}`;
-  v.dataInDoubt = { path, regions, cause: v.geometry.level.mirrored ? 'older' : 'forced' };
+  v.dataInDoubt = { path, regions, cause: older ? 'older' : 'forced' };
   v.emit(
     'data-in-doubt',
     'critical',

@@ -64,7 +64,7 @@ export interface VolumeFacts {
   readonly dataInDoubt: {
     readonly path: string;
     readonly regions: number;
-    /** `older`: a mirror was started by force from copies of which a drive that is missing may have a newer one. */
+    /** `older`: started by force from copies, or a log, of which something that is missing may have newer ones. */
     readonly cause: 'lost' | 'forced' | 'older';
   } | null;
   /** A drive that came back after its window with other contents than it left with: so many stripes of those compared. */

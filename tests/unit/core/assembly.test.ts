@@ -2,8 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { FoundLeg } from '../../../src/core/assembly-legs.ts';
 import { type SlotFacts, slotCases } from '../../../src/core/assembly-slots.ts';
 import type { Label, StripeLogWord } from '../../../src/core/format/label.ts';
+import type { LegPeer } from '../../../src/core/format/leg-header.ts';
 import {
   FEATURE_RECOVERY_OFFSET,
   ROLE_FAULTY,
@@ -622,6 +624,45 @@ test('too few members, whatever is forced', () => {
     verdicts(assembled(volume({ level: 1, members: 3 }), { only: [2], force: true })),
     'missing missing in-sync',
   );
+});
+
+/** Of the legs of an open window the second, by whose header the first is as `state` says. */
+const secondLeg = (state: LegPeer['state']): FoundLeg[] => {
+  const legs = [0, 1].map(
+    (peer) => ({ uuid: legUuid(peer), state: peer === 0 ? state : 'online' }) as const,
+  );
+  return [leg(1, { epoch: 8, state: 'logging', windowId: WINDOW, sequence: 5, legs })];
+};
+
+test('@Q4 a leg and a member are absent, on no record: they may know that the other leg has missed something', () => {
+  const world = volume({ level: 1, members: 2 });
+  openWindow(world, 0);
+  const alone = { only: [0], legs: secondLeg('online') };
+  const { code, detail } = refused(world, alone);
+  assert.deepEqual([code, detail['given'], detail['needed']], ['members-missing', 1, 2]);
+  assert.equal(detail['missing'], `slot 1 (${memberUuid(1)}), leg (${legUuid(0)})`);
+  const { forced, inDoubt, mayBeOlder } = assembled(world, { ...alone, force: true });
+  assert.deepEqual([forced, inDoubt, mayBeOlder], [true, true, true]);
+  // Either of them would have said so; and a leg that is out on record has nothing to say.
+  for (const choice of [
+    { only: [0] },
+    { only: [1], legs: secondLeg('online') },
+    { only: [0], legs: secondLeg('failed') },
+  ]) {
+    const decision = assembled(world, choice);
+    assert.deepEqual([decision.forced, decision.mayBeOlder], [false, false]);
+  }
+});
+
+test('@Q4 the same while the log is being replayed', () => {
+  const world = volume();
+  openWindow(world, 0, { state: 'replaying' });
+  const alone = { only: [0, 1, 2], legs: secondLeg('online') };
+  assert.equal(refused(world, alone).code, 'members-missing');
+  const { forced, mayBeOlder } = assembled(world, { ...alone, force: true });
+  assert.deepEqual([forced, mayBeOlder], [true, true]);
+  assert.equal(assembled(world, { ...alone, legs: secondLeg('failed') }).forced, false);
+  assert.equal(assembled(world, { only: [0, 1, 2] }).forced, false);
 });
 
 // --- the write hole --------------------------------------------------------------------------------------------------
