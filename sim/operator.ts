@@ -165,7 +165,7 @@ export async function bringBack(
 
 function isWell(scene: Scene): boolean {
   const { core } = scene;
-  const legs = core.log?.status().legs ?? [];
+  const legs = scene.server.volume.status().log?.legs ?? [];
   const whole =
     scene.plan.config.legs === 0 ||
     (legs.length > 0 && legs.every((leg) => leg.state === 'online'));
@@ -181,7 +181,7 @@ async function oneStep(scene: Scene): Promise<string> {
     `${what}: ${outcome.ok ? 'done' : outcome.problem.code}`;
   if (core.mode === 'frozen' && core.window?.state === 'open') return closeWindow(scene);
   if (core.window !== null) return 'wait for the window';
-  const legs = core.log?.status().legs ?? [];
+  const legs = volume.status().log?.legs ?? [];
   const bad = legs.findIndex(({ state }) => state !== 'online');
   if (bad >= 0) {
     const alive = legs.some(({ state }) => state === 'online');

@@ -36,6 +36,11 @@ export function everythingIsSaid(scene: Scene, where: string): void {
     () =>
       `${where}: ${besides.length} drives are out, of which the alarms are: ${codes.join(', ')}`,
   );
+  objectTo(
+    'said',
+    log === null && scene.plan.config.legs > 0,
+    () => `${where}: the volume runs without its log, and the status says nothing of it`,
+  );
   const isLegOut = legs.some(({ state: own }) => own !== 'online');
   objectTo(
     'said',

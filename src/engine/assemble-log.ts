@@ -8,10 +8,12 @@ import { SECTOR_BYTES } from '../base/units.ts';
 import type { AssemblyDecision } from '../core/assembly.ts';
 import { LABEL_LEGS_MAX, type Label } from '../core/format/label.ts';
 import { done, type Outcome, refuse } from '../core/problems.ts';
+import type { LegStatus } from '../core/status.ts';
 import type { Opened } from './assemble-core.ts';
 import { catchUp, catchUpOne } from './catch-up.ts';
 import { doubtBelow } from './doubt.ts';
 import { startedInDoubt, stillInDoubt } from './failure.ts';
+import { HAS_MISSED } from './log/choose-legs.ts';
 import { LogStore } from './log/log-store.ts';
 import { attachLog, refreshLogRecord } from './log-setup.ts';
 import type { VolumeCore } from './volume-core.ts';
@@ -30,7 +32,10 @@ export async function openLog(
   v.logPaths = [...opened.legs.keys()];
   if (drives.length === 0) {
     const given = decision.blankLegs.length;
-    if (given === 0 || v.mode !== 'direct') return done(undefined);
+    if (given === 0 || v.mode !== 'direct') {
+      v.legsOut = legsOut(decision);
+      return done(undefined);
+    }
     if (given > LABEL_LEGS_MAX) return refuse('leg-count', { given });
     return formatLog(v, decision, opened);
   }
@@ -68,6 +73,18 @@ export async function openLog(
   }
   refreshLogRecord(v);
   return done(undefined);
+}
+
+/** Who starts without its log has to say so: no later start would tell what has become of it (P6). */
+function legsOut({ label, legs }: AssemblyDecision): LegStatus[] {
+  const known = label?.log?.legs ?? [];
+  return known.map(({ uuid, state }) => {
+    const found = legs.find((leg) => leg.uuid === uuid);
+    const errors = { read: 0 };
+    return found === undefined && state !== 'failed'
+      ? { path: uuid, state: 'missing', errors, reason: 'not found at the start' }
+      : { path: found?.path ?? uuid, state: 'failed', errors, reason: HAS_MISSED };
+  });
 }
 
 async function formatLog(

@@ -21,7 +21,7 @@ import { roundDown, type StripeIndex } from '../base/units.ts';
 import type { StripeLogWord, WindowOutcome } from '../core/format/label.ts';
 import type { Geometry } from '../core/geometry.ts';
 import type { VolumeFacts } from '../core/machines/volume-facts.ts';
-import type { DriveState, Purpose, VerifyMode, WindowState } from '../core/status.ts';
+import type { DriveState, LegStatus, Purpose, VerifyMode, WindowState } from '../core/status.ts';
 import type { EngineEnvironment } from './contract.ts';
 import { Gate } from './gate.ts';
 import type { Intent } from './intent.ts';
@@ -105,6 +105,8 @@ export class VolumeCore {
   haltReason = '';
   log: LogStore | null = null;
   logPaths: string[] = [];
+  /** With no log: the legs of the one that the labels know, none of which was there and current at the start. */
+  legsOut: readonly LegStatus[] = [];
   /** A leg is being replaced, or a log added. */
   legsChanging = false;
   /** Leg and member share one file system: allowed, said in status. */

@@ -132,7 +132,10 @@ function driveStatusOf(v: VolumeCore, member: Member): DriveStatus {
 }
 
 function logStatusOf(v: VolumeCore): LogStatus | null {
-  if (v.log === null) return null;
+  if (v.log === null) {
+    const legs = [...v.legsOut];
+    return legs.length === 0 ? null : { state: 'failed', capacityBytes: 0, usedBytes: 0, legs };
+  }
   const status = v.log.status();
   // Labels come first, the headers of the legs a moment later.
   return v.mode === 'replaying' && status.state === 'logging'

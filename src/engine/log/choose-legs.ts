@@ -46,6 +46,9 @@ export interface Given {
   readonly view: LegView;
 }
 
+/** Why a leg is out that a header or a label calls failed. */
+export const HAS_MISSED = 'it has missed something, by its record';
+
 const refuse = (kind: Refused['kind'], reason: string, path: string | null = null): Refused => ({
   kind,
   reason,
@@ -95,8 +98,7 @@ export function chooseLegs(
       readErrors: own?.readErrors ?? 0,
     };
     const failed = peer.state === 'failed' || (expected.failedLegs ?? []).includes(peer.uuid);
-    if (failed)
-      Object.assign(leg, { state: 'failed', reason: 'it has missed something, by its record' });
+    if (failed) Object.assign(leg, { state: 'failed', reason: HAS_MISSED });
     else if (drive === null) Object.assign(leg, { state: 'missing', reason: 'not given' });
     else if (drive.sizeBytes < header.layout.capacityBytes) {
       Object.assign(leg, { state: 'failed', reason: 'it is smaller than it was' });
