@@ -80,12 +80,14 @@ export function continuesChain(
 /**
  * Of what the legs hold at one place, the segment that counts. They differ only after a crash in
  * the first write of a run: one leg has that, the other still has what the recovery before it
- * dropped. The one that starts a run is later.
+ * dropped. The one that starts a run is later; of two, the empty one: records start a run only at the
+ * begin of a window, all other runs begin with the mark of a recovery, which has dropped those.
  */
 export function truthOf(here: readonly (Segment | null)[]): Segment | null | 'conflict' {
   const found = here.filter((segment) => segment !== null);
   const starts = found.filter((segment) => segment.runStart);
-  const candidates = starts.length > 0 ? starts : found;
+  const marks = starts.filter(({ records }) => records.length === 0);
+  const candidates = [marks, starts].find(({ length }) => length > 0) ?? found;
   const first = candidates[0] ?? null;
   return candidates.every((segment) => segment.headerCrc === first?.headerCrc) ? first : 'conflict';
 }

@@ -315,6 +315,36 @@ test('every byte of a header counts: no bit of a leg header or a segment header 
   }
 });
 
+test('a start drops the torn first segment of a window and dies when one leg has its mark: the next goes on from that', async () => {
+  for (const marked of [0, 1]) {
+    const world = new World(12);
+    const drives = legs(world);
+    const before = await logging(world, drives, single);
+    assert.equal(await new Model(8).put(before, DATA, 0, 8), OK);
+    const torn = drives.map((drive) => drive.copy());
+    await before.close();
+    for (const drive of torn) drive.corrupt(segmentAt(drive, 0) + BLOCK_BYTES);
+    const whole = torn.map((drive) => drive.copy());
+    const start = await reopen(world, whole, single);
+    assert.equal(start.overlay.liveSectors, 0, 'nobody has it whole');
+    const after = whole.map((drive) => drive.copy());
+    await start.close();
+    const died = torn.map((drive, leg) => (leg === marked ? after[leg]! : drive));
+
+    const again = await reopen(world, died, single);
+    assert.equal(again.overlay.liveSectors, 0);
+    const model = new Model(16);
+    assert.equal(await model.put(again, DATA, 8, 8), OK);
+    const copies = died.map((drive) => drive.copy());
+    await again.close();
+    for (const alone of copies) {
+      const last = await reopen(world, [alone], single);
+      await model.checkAfter(last, 'kill');
+      await last.close();
+    }
+  }
+});
+
 test('an address outside the log is an error, not data', async () => {
   const { world, images } = await twelve(11);
   const store = await reopen(world, images, single);

@@ -194,7 +194,7 @@ test('a chain continues only with the next sequence, the right link, and the sam
   assert.ok(!continuesChain(last, { ...segment, previousCrc: 98 }));
 });
 
-test('of two legs the one that starts a run counts; anything else is a conflict', () => {
+test('of two legs the one that starts a run counts, of two such the empty one; anything else is a conflict', () => {
   const one = {
     ...fields,
     headerBlocks: 1,
@@ -209,6 +209,12 @@ test('of two legs the one that starts a run counts; anything else is a conflict'
   assert.equal(truthOf([old, one]), one);
   assert.equal(truthOf([old, { ...old, headerCrc: 3 }]), 'conflict');
   assert.equal(truthOf([one, { ...one, headerCrc: 3 }]), 'conflict');
+  const range = { start: 0, sectors: 8, payloadBlock: 1, payloadBlocks: 1 };
+  const record = { type: RECORD_WRITE, flags: 0, slot: 0, ...range };
+  const first = { ...one, headerCrc: 4, records: [record] };
+  assert.equal(truthOf([first, one]), one, 'the mark is later than the first of a window');
+  assert.equal(truthOf([old, first]), first);
+  assert.equal(truthOf([first, { ...first, headerCrc: 5 }]), 'conflict');
 });
 
 test('the header holds what a segment of the record area may hold at most', () => {
