@@ -60,6 +60,15 @@ export async function openLog(
     case 'stale':
       return refuse('log-stale', { volume: v.name, path: log.path ?? '', reason: log.reason });
   }
+  if (v.window === null && expected !== null && log.store.epoch > expected.epoch) {
+    // Nothing is logged before every member has its label of the freeze: these are older, or have never been reached by it.
+    const { records, epoch } = log.store.report();
+    if (records > 0) {
+      await log.store.leave();
+      const reason = `the log has ${records} records of a window (epoch ${epoch}) of which no label knows`;
+      return refuse('drive-stale', { path: 'every given drive', reason });
+    }
+  }
   attachLog(v, log.store);
   for (const { drive, readErrors } of opened.legs.values())
     log.store.countReadErrors(drive, readErrors);
