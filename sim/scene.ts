@@ -267,7 +267,7 @@ export class Scene {
       spares: members.spares.map(({ path }) => path),
       legs: core.log?.status().legs.map(({ path, state }) => ({ path, state })) ?? [],
       tolerated: core.tolerated,
-      inDoubt: core.geometry.level.parityChunks > 0 && core.mode === 'direct' && inDoubt(core),
+      inDoubt: core.geometry.level.parityChunks > 0 && startsDirect(core) && inDoubt(core),
     };
   }
 
@@ -419,6 +419,10 @@ export class Scene {
     return medium;
   }
 }
+
+/** With the end of a window on record a start is one outside a window, whatever the mode still is. */
+const startsDirect = ({ mode, windowEnding }: VolumeCore): boolean =>
+  mode === 'direct' || windowEnding !== null;
 
 /**
  * A crash may leave stripes half written. Where every change of a stripe is in the log first, that costs nothing, whoever
