@@ -71,7 +71,15 @@ export function forgetsWindow(scene: Scene, lost: string | null): boolean {
   if (legs.length === 0 || legs.some(({ state }) => state === 'online')) return false;
   const isLeft = ({ path }: { path: string }): boolean => path !== lost && !scene.isHarmed(path);
   if (slots.some((slot) => slot.state === 'online' && isLeft(slot))) return false;
-  return slots.some((slot) => isLeft(slot) && looksOpen(scene, slot.path));
+  const answers = (path: string): boolean =>
+    path !== lost && scene.machine.media.get(path)?.isVanished === false;
+  // One rolled back to within the window looks no different from one that left it. With a leg absent that it has in use the
+  // next server has to ask.
+  const isThere = (slot: { path: string }): boolean =>
+    scene.rolledBack.has(slot.path)
+      ? answers(slot.path) && legs.every((leg) => answers(leg.path))
+      : isLeft(slot);
+  return slots.some((slot) => isThere(slot) && looksOpen(scene, slot.path));
 }
 
 /** By the newest of its labels a window is open, and some leg has everything. */
