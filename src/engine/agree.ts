@@ -77,24 +77,35 @@ export async function agreeByBlocks(
   buffer: Address,
   mend: boolean,
 ): Promise<Agreement> {
+  const { mirrored } = v.geometry.level;
   let differs = false;
   let unreadableBytes = 0;
   for (let from = 0; from < columns; from += BLOCK_BYTES) {
     const place = (at + from) as MemberOffset;
     const length = Math.min(BLOCK_BYTES, columns - from);
-    const compare = () => consistent(v.sources, place, buffer, length, v.members.unusable(stripe));
+    /** Copies of a mirror that cannot be read there although they have just been written anew: the others must agree. */
+    let deaf = 0;
+    let mended = 0;
+    const compare = () =>
+      consistent(v.sources, place, buffer, length, v.members.unusable(stripe) | deaf);
     let one = await compare();
-    // Each turn mends one member; of a mirror more than one may be unreadable in the same place.
-    for (let turn = 1; one.errno !== OK && turn < v.geometry.members; turn++) {
-      const failed = await mendSector(v, one.member, stripe, place, length, buffer, one.errno);
-      if (failed === UNREADABLE) break;
-      if (failed !== null) return { failed };
+    // Each turn mends one member, or does without it; of a mirror more than one may be unreadable in the same place.
+    for (let turn = 1; one.errno !== OK && turn < 2 * v.geometry.members; turn++) {
+      const slot = one.member === null ? 0 : bit(one.member.slot);
+      if (mirrored && (mended & slot) !== 0) {
+        deaf |= slot;
+      } else {
+        const failed = await mendSector(v, one.member, stripe, place, length, buffer, one.errno);
+        if (failed === UNREADABLE) break;
+        if (failed !== null) return { failed };
+        mended |= slot;
+      }
       one = await compare();
     }
     if (one.errno !== OK) unreadableBytes += length;
     else if (!one.equal) {
       differs = true;
-      const failed = mend ? await mendStripe(v, stripe, place, length, buffer) : null;
+      const failed = mend ? await mendStripe(v, stripe, place, length, buffer, deaf) : null;
       if (failed !== null) return { failed };
     }
   }
@@ -139,21 +150,23 @@ async function mendSector(
   return `drive ${member.path} failed`;
 }
 
-/** Parity is recomputed from the data; mirrors take the first copy. */
+/** Parity is recomputed from the data; mirrors take the first copy that can be read, and write it to those too that cannot. */
 async function mendStripe(
   v: VolumeCore,
   stripe: StripeIndex,
   at: MemberOffset,
   bytes: number,
   buffer: Address,
+  deaf = 0,
 ): Promise<string | null> {
   const { mirrored } = v.geometry.level;
   const parity = v.geometry.paritySlot(stripe);
   const unusable = v.members.unusable(stripe);
   const copies = v.members.slots.map(({ slot }) => slot).filter((slot) => !(unusable & bit(slot)));
-  const targets = mirrored ? copies.slice(1) : [parity as number];
+  const first = copies.find((slot) => !(deaf & bit(slot)));
+  const targets = mirrored ? copies.filter((slot) => slot !== first) : [parity as number];
   const read = mirrored
-    ? { errno: await v.members.readData(copies[0] as number, at, buffer, bytes) }
+    ? { errno: await v.members.readData(first as number, at, buffer, bytes) }
     : await reconstruct(v.sources, parity as number, unusable, at, buffer, bytes);
   if (read.errno !== OK) return `stripe ${stripe} cannot be read`;
   for (const slot of targets) {
