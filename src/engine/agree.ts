@@ -150,7 +150,7 @@ async function mendSector(
   return `drive ${member.path} failed`;
 }
 
-/** Parity is recomputed from the data; mirrors take the first copy that can be read, and write it to those too that cannot. */
+/** Parity is recomputed from the data; mirrors take the first copy that can be read, and those too that cannot are written. */
 async function mendStripe(
   v: VolumeCore,
   stripe: StripeIndex,
