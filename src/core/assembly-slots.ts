@@ -193,7 +193,7 @@ function assembleSlot(
     reason: record?.reason ?? doubtOf(uuid, verdict, authority),
     eventsAtChange: changedAt(member, record, verdict, authority),
     recorded: isRecorded(slot, record, authority),
-    frozenGeneration: isFrozen(member, verdict, authority),
+    frozenGeneration: isFrozen(member, verdict, facts, authority),
     readd: member === null || verdict === 'in-sync' || verdict === 'away' ? null : readd,
     recovery: verdict === 'recovering' ? recoveryOf(slot, member!, authority, chunkBytes) : null,
   };
@@ -226,12 +226,20 @@ function changedAt(
 /**
  * Carries the token of the freeze. Once replay has begun the members move on, and a drive that is out of it stays
  * behind: from then on only those in sync and the drive of the window are of the image. One in sync, with a label but
- * without the token, was not reached by the freeze before its server crashed: nothing was logged then.
+ * without the token, was not reached by the freeze before its server crashed: nothing was logged then. So it may be with the
+ * drive that was to leave, and where the others were spares it is all that there is of the image.
  */
-function isFrozen(member: Member | null, verdict: SlotVerdict, { window }: Authority): boolean {
+function isFrozen(
+  member: Member | null,
+  verdict: SlotVerdict,
+  { behind }: SlotFacts,
+  { window }: Authority,
+): boolean {
   if (window === null || member === null || member.label === null) return false;
-  if (member.label.window?.token !== window.token) return verdict === 'in-sync';
-  return !isMoving(window) || verdict === 'in-sync' || verdict === 'away';
+  if (member.label.window?.token === window.token)
+    return !isMoving(window) || verdict === 'in-sync' || verdict === 'away';
+  const isLeaving = verdict === 'away' && member.superblock.memberUuid === window.memberUuid;
+  return verdict === 'in-sync' || (isLeaving && !behind && !isMoving(window));
 }
 
 /**

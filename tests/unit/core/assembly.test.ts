@@ -865,6 +865,42 @@ test('a mirror in a window starts from either half', () => {
   assert.equal(verdicts(assembled(world, { only: [1] })), 'away in-sync');
 });
 
+test('a freeze has reached a spare, and not yet the only member, which was to leave: that one is the image', () => {
+  const frozen = (change: (world: World) => void = () => {}): World => {
+    const world = volume({ level: 1, members: 2 });
+    leave(world, 1);
+    const [last, failed] = structuredClone(world.drives);
+    openWindow(world, 0);
+    const [spare] = structuredClone(world.drives);
+    Object.assign(spare!, { path: '/spare' });
+    Object.assign(spare!.superblock, { memberUuid: uuid(300), deviceNumber: 4 });
+    Object.assign(spare!.label!, { memberUuid: uuid(300), slot: null });
+    const entry = { ...spare!.label!.members[0]!, uuid: uuid(300), slot: null };
+    spare!.label!.members.push({ ...entry, state: 'spare' });
+    const half = { ...world, drives: [last!, failed!, spare!] };
+    change(half);
+    return half;
+  };
+  const decision = assembled(frozen());
+  assert.equal(verdicts(decision), 'away failed');
+  assert.deepEqual([decision.window?.id, decision.rollForward], [WINDOW, true]);
+  assert.deepEqual(
+    decision.slots.map(({ frozenGeneration }) => frozenGeneration),
+    [true, false],
+  );
+  assert.equal(refused(frozen(), { only: [1, 2] }).code, 'members-missing');
+  const older = frozen(({ drives }) => drives[0]!.label!.sequence--);
+  assert.equal(refused(older).code, 'members-missing');
+  const other = frozen(({ drives }) => {
+    drives[2]!.label!.window!.memberUuid = uuid(301);
+  });
+  assert.equal(refused(other).code, 'members-missing');
+  const thawing = frozen(({ drives }) => {
+    drives[2]!.label!.window!.state = 'thawing';
+  });
+  assert.equal(refused(thawing).code, 'members-missing');
+});
+
 test('the log of an open window is missing, foreign, stale or damaged', () => {
   const world = volume();
   openWindow(world, 1);
