@@ -70,6 +70,18 @@ export function coversStep(
   return !scene.machine.media.has(path) || isGone || coversCommand(scene, path);
 }
 
+/**
+ * May the process end now? With stripes half written that no log has, and a member that is out though no record says so yet,
+ * that is two losses at once.
+ */
+export function coversCrash(scene: Scene): boolean {
+  if (scene.plan.promise === 'beyond' || !scene.server.running) return true;
+  const { inDoubt, slots } = scene.standing();
+  const isOut = (path: string): boolean => scene.isHarmed(path) || scene.isJustStruck(path);
+  const { busy } = scene.core.metadata;
+  return !inDoubt || !slots.some(({ path, state }) => (state === 'online' ? isOut(path) : busy));
+}
+
 /** May this drive suffer this? */
 export function covers(
   scene: Scene,

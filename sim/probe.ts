@@ -8,6 +8,7 @@
 import { SECTOR_BYTES } from '../src/base/units.ts';
 import { GAP } from '../src/core/overlay.ts';
 import type { Problem } from '../src/core/problems.ts';
+import { coversCrash } from './budget.ts';
 import { withholdCopies } from './copies.ts';
 import { forgetsLeg, forgetsWindow, logIsLost, membersAreLost } from './evidence.ts';
 import { crash, type Fate, nothingKept } from './fate.ts';
@@ -43,6 +44,7 @@ const NOT_YET = Number.POSITIVE_INFINITY;
 export function probe(scene: Scene, what: Probe): Promise<void> {
   scene.remember();
   if (
+    !coversCrash(scene) ||
     logIsLost(scene, what.lose) ||
     forgetsLeg(scene, what.lose) ||
     forgetsWindow(scene, what.lose) ||

@@ -5,7 +5,7 @@
 
 import { SECTOR_BYTES } from '../src/base/units.ts';
 import { Ambush } from './ambush.ts';
-import { covers, coversStep, harmOf } from './budget.ts';
+import { covers, coversCrash, coversStep, harmOf } from './budget.ts';
 import {
   LabelWatch,
   missesBuffers,
@@ -285,6 +285,7 @@ class Run {
     const { world, coverage } = scene;
     const target = scene.operations + afterOperations;
     if (afterOperations > 0) await world.until(() => scene.operations >= target, 5_000_000);
+    if (!coversCrash(scene)) return coverage.count('faults not covered at their moment');
     coverage.count(kind === 'kill' ? 'kills' : 'power cuts');
     coverage.hit(kind === 'kill' ? 'C-1 killed' : 'C-2 power cut', scene.state);
     if (kind === 'power' && fateWord !== 'everything') countTail(scene);

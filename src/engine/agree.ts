@@ -150,7 +150,7 @@ async function mendSector(
   return `drive ${member.path} failed`;
 }
 
-/** Parity is recomputed from the data; mirrors take the first copy that can be read, and those too that cannot are written. */
+/** Parity is recomputed from the data; mirrors take the first copy that can be read, for those too that cannot. */
 async function mendStripe(
   v: VolumeCore,
   stripe: StripeIndex,
