@@ -112,6 +112,8 @@ const mayBeElsewhere = (scene: Scene, { path, as }: Reappear): boolean =>
 
 async function comeFromElsewhere(scene: Scene, step: Reappear, labels: LabelWatch): Promise<void> {
   const { path } = step;
+  // It may be back by another step of the same moment, or blank.
+  if (!mayBeElsewhere(scene, step)) return reappear(scene, step, labels);
   scene.others.delete(path);
   const image = await useElsewhere(scene, path);
   if (image === null) {
