@@ -190,20 +190,24 @@ async function start(scene: Scene, world: World, server: Server, what: Probe): P
   throw new Objection('start', `not assembled: ${JSON.stringify(outcome.problem)}`);
 }
 
-/** Once more without what an operator takes out. */
+/** Again without what an operator takes out, as often as one of those that are left is named. */
 async function assembled(
   scene: Scene,
   world: World,
   server: Server,
   force: boolean,
 ): ReturnType<Server['assemble']> {
-  const outcome = await settle(world, server.assemble(force));
-  const odd = outcome.ok ? [] : namedOdd(scene, outcome.problem);
-  if (odd.length === 0) return outcome;
-  scene.machine.takeOut(odd);
-  // By another process: a drive that hangs is one that the first could not let go.
-  crash(scene.machine.media.values(), false, nothingKept);
-  return settle(world, server.assemble(force));
+  const { machine } = scene;
+  const isGiven = (path: string): boolean =>
+    machine.drivePaths.includes(path) || machine.logPaths.includes(path);
+  for (;;) {
+    const outcome = await settle(world, server.assemble(force));
+    const odd = outcome.ok ? [] : namedOdd(scene, outcome.problem).filter(isGiven);
+    if (odd.length === 0) return outcome;
+    machine.takeOut(odd);
+    // By another process: a drive that hangs is one that the first could not let go.
+    crash(machine.media.values(), false, nothingKept);
+  }
 }
 
 /** False: it was not taken back. */
