@@ -22,12 +22,19 @@ import type { Scene } from './scene.ts';
 export interface Standing {
   readonly mode: string;
   /** Slots that are not online, by path; '' where no drive is known. */
-  readonly slots: readonly { readonly path: string; readonly state: string }[];
+  readonly slots: readonly StandingSlot[];
   readonly spares: readonly string[];
   readonly legs: readonly { readonly path: string; readonly state: string }[];
   readonly tolerated: number;
   /** Host writes may have left stripes half written that no journal has whole, or may do so from now on. */
   readonly inDoubt: boolean;
+}
+
+export interface StandingSlot {
+  readonly path: string;
+  readonly state: string;
+  /** A place to look at, where the member has never been: a server that came up without it knows no other. */
+  readonly isGuess: boolean;
 }
 
 /** So many times slower than usual a drive runs into its deadlines: to the volume it is as good as gone. */
@@ -102,7 +109,8 @@ export function covers(
   // The drive that is away counts as lost only if it will not come back as it was.
   const lost = slotsWhere(
     standing,
-    ({ path: own, state }) => isOut(own) || !(state === 'online' || state === 'away'),
+    ({ path: own, state, isGuess }) =>
+      isGuess || isOut(own) || !(state === 'online' || state === 'away'),
   );
   if (harm === 'sector') {
     const isSurvivor = standing.slots.some((each) => each.path === path && each.state === 'online');

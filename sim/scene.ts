@@ -78,6 +78,8 @@ export class Scene {
   #geometry: Geometry | null = null;
   /** Where the data of each member begins, by path. */
   readonly #dataOffsets = new Map<string, number>();
+  /** Where the member of each slot was when it was last seen. */
+  readonly #holders: string[] = [];
   #processes = 0;
   /** Reads that failed once while a window was open; what needed them waits as for a drive that is away. */
   readonly #refusedReads: { path: string; window: string; from: number; to: number }[] = [];
@@ -256,13 +258,17 @@ export class Scene {
     const { members } = core;
     this.#geometry = core.geometry;
     this.#dataOffsets.clear();
-    for (const { path, layout } of members.slots)
-      if (layout !== null) this.#dataOffsets.set(path, layout.dataOffset);
+    for (const { path, layout, slot } of members.slots) {
+      if (layout === null) continue;
+      this.#dataOffsets.set(path, layout.dataOffset);
+      this.#holders[slot] = path;
+    }
     this.#standing = {
       mode: core.mode,
       slots: members.slots.map((member) => ({
         path: member.path,
         state: members.stateOnRecord(member),
+        isGuess: this.#holders[member.slot] !== member.path,
       })),
       spares: members.spares.map(({ path }) => path),
       legs: core.log?.status().legs.map(({ path, state }) => ({ path, state })) ?? [],
