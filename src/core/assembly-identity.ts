@@ -167,7 +167,7 @@ export function chooseAuthority(members: readonly Member[], trail: string[]): Ou
       : members.find((member) => eventsOf(member) === highest)!;
   for (const member of members) {
     const split =
-      newest === null ? splitByMd(member, source) : splitByLabel(member, newest, members);
+      newest === null ? splitByMd(member, source) : splitBeside(newest, member, members);
     if (split !== null) {
       return refuse('history-split', { path: member.path, reason: `${member.path}: ${split}` });
     }
@@ -228,6 +228,15 @@ function isLater(a: Label, b: Label): boolean {
 function remembers({ generation, history, window }: Label, other: Label): boolean {
   const isOfFreeze = window?.token === other.generation && generation !== other.generation;
   return isOfFreeze || history.includes(other.generation);
+}
+
+/**
+ * With whom the other half is, too: the one that is named may be among many that agree, and whoever leaves out one after the
+ * other of those would end with a single drive that had been used elsewhere.
+ */
+function splitBeside(newest: Labelled, member: Member, members: readonly Member[]): string | null {
+  const split = splitByLabel(member, newest, members);
+  return split === null ? null : `by the records of ${newest.path}, ${split}`;
 }
 
 function splitByLabel(member: Member, newest: Labelled, members: readonly Member[]): string | null {

@@ -303,6 +303,18 @@ test('@H8 both halves of a mirror went on, each with no more events than a crash
     assert.match(splitReason(onTwoHosts(here, elsewhere)), /@H8/);
 });
 
+test('@H8 one that was used elsewhere has the newest records: the refusal names it beside one of the many others', () => {
+  const world = volume({ level: 1, members: 4 });
+  leave(world, 3, 'failed', 1);
+  const { superblock, label } = world.drives[3]!;
+  superblock.events += 9;
+  label!.sequence += 9;
+  label!.history = [label!.generation];
+  label!.generation = uuid(556);
+  for (const slot of [0, 1, 2]) record(label!, slot, { state: 'missing', eventsAtChange: 50 });
+  assert.match(splitReason(world), /^\/d0: by the records of \/d3, .*\(@H8\)$/);
+});
+
 test('@H8 those that went on without it have all been replaced since', () => {
   const world = onTwoHosts(3, 1);
   record(world.drives[0]!.label!, 1, { uuid: uuid(150) });
