@@ -10,8 +10,9 @@
  *   no log               no member: after a crash, degraded, nobody can say what a half-written stripe held
  *
  * A member that an administrator has asked to be replaced is as good as out from then on: when it goes, nobody is asked
- * again. And what a drive is going to do some time (its tenth write fails, or one of its answers comes too late) strikes
- * at that time: a window may have run out by then, and the drive that was away is gone for good.
+ * again. So is the drive of a window that he has given away as blank, before any record says so. And what a drive is going
+ * to do some time (its tenth write fails, or one of its answers comes too late) strikes at that time: a window may have run
+ * out by then, and the drive that was away is gone for good.
  */
 
 import { bitCount } from '../src/engine/members.ts';
@@ -97,7 +98,10 @@ export function covers(
   leaving: ReadonlySet<string> = scene.leaving,
 ): boolean {
   const isOut = (own: string): boolean =>
-    leaving.has(own) || scene.isHarmed(own) || scene.isJustStruck(own);
+    leaving.has(own) ||
+    scene.asBlank.includes(own) ||
+    scene.isHarmed(own) ||
+    scene.isJustStruck(own);
   if (scene.plan.promise === 'beyond' || harm === 'nothing') return true;
   const standing = scene.standing();
   if (standing.legs.some((leg) => leg.path === path)) return coversLeg(scene, standing, path);
