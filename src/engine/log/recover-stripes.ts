@@ -6,7 +6,8 @@
  * on no leg was never answered, so none of its images was ever written in place: it is skipped, and
  * the ones behind it are redone all the same, because images of different stripes do not depend on
  * each other, and those of one stripe never are under way together. Only if a later segment says
- * that it was committed, it is counted as lost.
+ * that it was committed, it is counted as lost. That one may lie behind a damaged header, where no chain leads: it is looked
+ * for (behind-chains.ts).
  *
  * What cannot be read cannot be called torn. A segment beyond all that is known to be committed, or the place where the next
  * one would be, that no leg can read counts as unreadable: something may have been there. There are at most as many of
@@ -33,6 +34,7 @@ import {
   RECORD_IMAGE_ZERO,
   type Segment,
 } from '../../core/format/segment.ts';
+import { addUnlinked, hasNewer } from './behind-chains.ts';
 import { type Leg, type Legs, type LogEnvironment, readLeg } from './legs.ts';
 import { stripePayloadMax } from './log-areas.ts';
 import { continuesChain } from './recover-records.ts';
@@ -66,7 +68,7 @@ export const NO_STRIPES: FoundStripes = {
   unreadableSegments: 0,
 };
 
-interface FoundSegment {
+export interface FoundSegment {
   readonly segment: Segment;
   readonly present: readonly Leg[];
   /** Set aside: they are not known to have it, nor not to. */
@@ -75,7 +77,9 @@ interface FoundSegment {
   readonly isMissedBySome: boolean;
 }
 
-interface ChainEnd {
+export interface ChainEnd {
+  /** Of its half. */
+  readonly startBlocks: number;
   /** 0: there is no chain. */
   readonly firstSequence: number;
   readonly lastSequence: number;
@@ -100,22 +104,17 @@ export async function findStripes(
   const half = area.blocks / 2;
   for (const start of [0, half])
     ends.push(...(await findChains(cursors, start, start + half, found)));
-  const all = [...found.values()].sort((a, b) => a.segment.sequence - b.segment.sequence);
-  const most = (values: number[], least: number): number =>
-    values.reduce((a, b) => Math.max(a, b), least);
-  const header = legs.header.stripesReleasedThrough;
-  const releasedThrough = most(
-    all.map(({ segment }) => segment.releasedThrough),
-    header,
-  );
-  const committedThrough = most(
-    all.map(({ segment }) => segment.committedThrough),
-    0,
-  );
-  const newest = all.at(-1)?.segment.sequence ?? 0;
+  const inHeader = legs.header.stripesReleasedThrough;
+  const linked = tellOf(found, inHeader);
+  const { newest: end, releasedThrough: through } = linked;
+  const isBroken = await hasNewer(cursors, ends, half, end, { inHeader, through });
+  if (isBroken || linked.missing > 0) await addUnlinked(cursors, area.blocks, through, found);
+  const { all, newest, releasedThrough, committedThrough } = tellOf(found, inHeader);
   // A chain that another one goes on from is known to its end by what that one calls committed.
-  const isOpen = (last: number): boolean =>
-    last === 0 || (last === newest && last > releasedThrough);
+  const isOpen = ({ startBlocks, lastSequence: last }: ChainEnd): boolean =>
+    last === 0
+      ? !all.some(({ segment }) => isIn(segment, startBlocks, half))
+      : last === newest && last > releasedThrough;
   let unreadableSegments = 0;
   const pending: PendingSegment[] = [];
   for (const { segment, present, unasked, isMissedBySome } of all) {
@@ -134,18 +133,51 @@ export async function findStripes(
     else if (segment.sequence <= committedThrough || isMissedBySome) continue;
     else if (unreadable === present.length + unasked.length) unreadableSegments++;
   }
-  const unknown = ends.filter(({ isKnown, lastSequence }) => !isKnown && isOpen(lastSequence));
-  const active = ends.find((end) => isBeside(end, half, newest, releasedThrough, pending));
+  const unknown = ends.filter((end) => !end.isKnown && isOpen(end));
   const isFree =
-    unknown.length > 0 && active !== undefined && (await isLast(cursors, active, half));
+    !isBroken && ends.some((end) => isBeside(end, half, newest, releasedThrough, pending));
   unreadableSegments += unknown.filter(({ lastSequence }) => lastSequence > 0 || !isFree).length;
   for (const cursor of cursors) cursor.close();
   const redone = pending.filter(({ segment }) => segment.sequence <= committedThrough).length;
   const lostSegments = Math.max(0, committedThrough - releasedThrough - redone);
-  const unseen = unreadableSegments > 0 ? area.blocks : 0;
+  const unseen = unreadableSegments + lostSegments > 0 ? area.blocks : 0;
   const lastSequence = Math.max(newest, releasedThrough) + unseen;
   return { pending, lastSequence, releasedThrough, lostSegments, unreadableSegments };
 }
+
+interface Tale {
+  /** Ascending. */
+  readonly all: readonly FoundSegment[];
+  readonly newest: number;
+  readonly releasedThrough: number;
+  readonly committedThrough: number;
+  /** Committed, not released, and without a header. */
+  readonly missing: number;
+}
+
+/** What the segments that were found say, all of them together. */
+function tellOf(found: ReadonlyMap<number, FoundSegment>, releasedInHeader: number): Tale {
+  const all = [...found.values()].sort((a, b) => a.segment.sequence - b.segment.sequence);
+  const most = (values: number[], least: number): number =>
+    values.reduce((a, b) => Math.max(a, b), least);
+  const releasedThrough = most(
+    all.map(({ segment }) => segment.releasedThrough),
+    releasedInHeader,
+  );
+  const committedThrough = most(
+    all.map(({ segment }) => segment.committedThrough),
+    0,
+  );
+  const owed = all.filter(
+    ({ segment: { sequence } }) => sequence > releasedThrough && sequence <= committedThrough,
+  );
+  const missing = committedThrough - releasedThrough - owed.length;
+  const newest = all.at(-1)?.segment.sequence ?? 0;
+  return { all, newest, releasedThrough, committedThrough, missing };
+}
+
+const isIn = ({ positionBlocks }: Segment, startBlocks: number, halfBlocks: number): boolean =>
+  startBlocks <= positionBlocks && positionBlocks < startBlocks + halfBlocks;
 
 /**
  * Does this chain prove that the other half holds nothing that is owed? It does when
@@ -174,28 +206,6 @@ function isBeside(
   );
 }
 
-/**
- * A header that was damaged would look like the end of the chain as well, and a start that has been lost like a half that is
- * free: nothing behind either of them is newer.
- */
-async function isLast(
-  cursors: readonly SegmentCursor[],
-  { lastSequence, endBlocks, roomBlocks }: ChainEnd,
-  halfBlocks: number,
-): Promise<boolean> {
-  const end = endBlocks + roomBlocks;
-  const otherStart = end <= halfBlocks ? halfBlocks : 0;
-  for (const cursor of cursors.filter(({ isSetAside }) => !isSetAside)) {
-    for (const [from, to] of [
-      [endBlocks, end],
-      [otherStart, otherStart + halfBlocks],
-    ] as const)
-      for await (const { sequence } of cursor.search(from, to))
-        if (sequence > lastSequence) return false;
-  }
-  return true;
-}
-
 const nobody = (): boolean => false;
 
 /** The chains of one half, of all legs together: one, unless a crash came in the first write of another. */
@@ -213,7 +223,14 @@ async function findChains(
   if (heads.size === 0) {
     const isKnown = here.some((each) => each.readable);
     return [
-      { firstSequence: 0, lastSequence: 0, endBlocks: start, roomBlocks: end - start, isKnown },
+      {
+        startBlocks: start,
+        firstSequence: 0,
+        lastSequence: 0,
+        endBlocks: start,
+        roomBlocks: end - start,
+        isKnown,
+      },
     ];
   }
   const ends: ChainEnd[] = [];
@@ -228,7 +245,7 @@ async function follow(
   end: number,
   found: Map<number, FoundSegment>,
 ): Promise<ChainEnd> {
-  const firstSequence = head.sequence;
+  const { sequence: firstSequence, positionBlocks: startBlocks } = head;
   let last = head;
   let { found: here, unasked } = atHead;
   for (;;) {
@@ -240,7 +257,8 @@ async function follow(
       found.set(sequence, { segment: last, present, unasked, isMissedBySome });
     const position = positionBlocks + totalBlocks;
     const roomBlocks = end - position;
-    const chain = { firstSequence, lastSequence: sequence, endBlocks: position, roomBlocks };
+    const endBlocks = position;
+    const chain = { startBlocks, firstSequence, lastSequence: sequence, endBlocks, roomBlocks };
     if (position >= end) return { ...chain, isKnown: true };
     const before = last;
     const continues = (each: Segment): boolean => continuesChain(before, each);

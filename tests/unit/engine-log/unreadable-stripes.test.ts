@@ -94,11 +94,12 @@ test('a header that the only leg does not give at once is read again', async () 
   }
 });
 
-test('a header that the only leg does not give ends the chain, and that is counted', async () => {
+test('a header that the only leg does not give is counted, as committed or as unreadable', async () => {
   const logged = await logRows(1);
   for (const [row, block] of logged.at.entries()) {
     const { store, counts } = await start(logged, { leg0: block });
-    assert.deepEqual(counts, [row, 0, 1]);
+    // Of the last one nothing says that it was answered.
+    assert.deepEqual(counts, row < ROWS - 1 ? [ROWS - 1, 1, 0] : [row, 0, 1]);
     assert.ok(!store.stripes.isSettled);
     await store.close();
   }
@@ -213,7 +214,7 @@ test('the start of a half that no leg gives, newer segments behind it, and the e
     const copy = drive.copy(new World(63));
     copy.put(wipedFrom, new Uint8Array(wipedTo - wipedFrom));
     const { counts } = await start({ drives: [copy] }, { leg0: head });
-    return counts[2] > 0;
+    return counts[1] + counts[2] > 0;
   };
   assert.equal(await isCounted(offset + bytes), true);
   assert.equal(await isCounted(offset + 2 * bytes), false, 'with nothing there it is free');
