@@ -236,9 +236,9 @@ test('a story says what a step waits for', () => {
   assert.match(told, /once it is resyncing, 2 operations on: @leg 0 is pulled out/);
 });
 
-test('twenty plans bring drives back in every condition, and meet volumes as they resync', async () => {
+test('two dozen plans bring drives back in every condition, and meet volumes as they resync', async () => {
   const total = new Coverage();
-  for (let seed = 1; seed <= 20; seed++) {
+  for (let seed = 1; seed <= 24; seed++) {
     const plan = generate(seed, { promise: 'covered', hostSteps: 150 });
     const { failure, coverage } = await runPlan(plan, withoutProbes);
     assert.equal(failure, null, `seed ${seed}`);
