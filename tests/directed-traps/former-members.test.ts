@@ -14,6 +14,17 @@ async function addAgain(scene: Scene, path: string): Promise<void> {
   await scene.until('optimal');
 }
 
+async function isRebuiltByForceOnly(scene: Scene): Promise<void> {
+  const { world } = scene;
+  const added = await world.until(world.v.addDrive('d1', false, false));
+  assert.equal(added.ok ? 'taken' : added.problem.code, 'drive-has-data');
+  const forced = await world.until(world.v.addDrive('d1', false, true));
+  assert.ok(forced.ok, JSON.stringify(forced));
+  await scene.until('optimal');
+  await scene.check('rebuilt');
+  scene.addsUp('rebuilt');
+}
+
 test('a drive that vanished half-way through its rebuild comes back: it is rebuilt, not resynced', async () => {
   const scene = await Scene.make(5, {
     seed: 31,
@@ -73,13 +84,7 @@ test('a drive that was used elsewhere since comes back: refused, and rebuilt whe
   assert.ok((await elsewhere.until(elsewhere.v.stop())).ok);
   world.at('d1').restore(elsewhere.at('d1').snapshot());
   world.at('d1').reappear();
-  const added = await world.until(world.v.addDrive('d1', false, false));
-  assert.equal(added.ok ? 'taken' : added.problem.code, 'drive-has-data');
-  const forced = await world.until(world.v.addDrive('d1', false, true));
-  assert.ok(forced.ok, JSON.stringify(forced));
-  await scene.until('optimal');
-  await scene.check('rebuilt');
-  scene.addsUp('rebuilt');
+  await isRebuiltByForceOnly(scene);
 });
 
 /** d1 is pulled out, the volume goes on without it; another server starts it, writes, and ends at once. */
@@ -105,14 +110,7 @@ async function onTwoHosts(seed: number, ends: 'killed' | 'stopped'): Promise<Sce
 
 test('a mirror went on on two hosts, on neither long enough for its events to tell: added again it is refused', async () => {
   const scene = await onTwoHosts(36, 'killed');
-  const { world } = scene;
-  const added = await world.until(world.v.addDrive('d1', false, false));
-  assert.equal(added.ok ? 'taken' : added.problem.code, 'drive-has-data');
-  const forced = await world.until(world.v.addDrive('d1', false, true));
-  assert.ok(forced.ok, JSON.stringify(forced));
-  await scene.until('optimal');
-  await scene.check('rebuilt');
-  scene.addsUp('rebuilt');
+  await isRebuiltByForceOnly(scene);
 });
 
 test('a mirror went on on two hosts, on neither long enough for its events to tell: no start takes both', async () => {
