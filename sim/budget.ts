@@ -15,6 +15,7 @@
  * out by then, and the drive that was away is gone for good.
  */
 
+import type { Uuid } from '../src/base/uuid.ts';
 import { bitCount } from '../src/engine/members.ts';
 import { DEFAULT_DEADLINE_MS } from '../src/io/deadline-drive.ts';
 import type { Action, Config, Harm } from './plan.ts';
@@ -25,7 +26,7 @@ export interface Standing {
   /** Slots that are not online, by path; '' where no drive is known. */
   readonly slots: readonly StandingSlot[];
   readonly spares: readonly string[];
-  readonly legs: readonly { readonly path: string; readonly state: string }[];
+  readonly legs: readonly StandingLeg[];
   readonly tolerated: number;
   /** Host writes may have left stripes half written that no journal has whole, or may do so from now on. */
   readonly inDoubt: boolean;
@@ -36,6 +37,16 @@ export interface StandingSlot {
   readonly state: string;
   /** A place to look at, where the member has never been: a server that came up without it knows no other. */
   readonly isGuess: boolean;
+  /** None: it has not been seen. */
+  readonly labelOffsets: readonly number[];
+}
+
+export interface StandingLeg {
+  readonly path: string;
+  readonly state: string;
+  readonly uuid: Uuid | undefined;
+  /** By the labels; one that has everything and waits for its record is not. */
+  readonly isOut: boolean;
 }
 
 /** So many times slower than usual a drive runs into its deadlines: to the volume it is as good as gone. */

@@ -8,6 +8,7 @@ import { isMoving } from '../src/core/assembly-slots.ts';
 import type { LabelResult } from '../src/core/format/label.ts';
 import { decodeLabel, newestLabel } from '../src/core/format/label-codec.ts';
 import { decodeLegHeader } from '../src/core/format/leg-header.ts';
+import type { StandingLeg } from './budget.ts';
 import type { Scene } from './scene.ts';
 
 /**
@@ -44,16 +45,19 @@ export function logIsLost(scene: Scene, without: string | null): boolean {
 /**
  * Lost with its last leg is also the record that the other one had missed something, when no member was there to keep it:
  * the other then looks like a leg that has everything. So it is once that last leg has failed as well, and is still all
- * that knows. Only beyond the promises, which leave a member to write on.
+ * that knows. Only beyond the promises, which leave a member to write on. With `lost` null: of what is gone already.
  */
 export function forgetsLeg(scene: Scene, lost: string | null): boolean {
   const { stood } = scene;
   if (scene.plan.promise === 'covered' || stood === null) return false;
   const { legs, slots, mode } = stood;
   const online = legs.filter(({ state }) => state === 'online');
-  const wasLast = online.length === 0 && lost !== null && knowsOfAnother(scene, lost);
-  const isLast = online.length === 1 && online[0]?.path === lost && legs.length > 1;
-  if (!(isLast || wasLast) || hasLegOnRecord(scene, lost)) return false;
+  const gone = legs.filter(({ path }) => path === lost || isSilent(scene, path));
+  const wasLast = online.length === 0 && gone.some(({ path }) => knowsOfAnother(scene, path));
+  const isLast = online.length === 1 && gone.includes(online[0] as StandingLeg) && legs.length > 1;
+  if (!(isLast || wasLast)) return false;
+  const left = legs.filter((leg) => leg.isOut && !gone.includes(leg));
+  if (left.length === 0 || areOnRecord(scene, left)) return false;
   // What has halted a volume may be well again; it is written to only by the next server.
   const isHalted = mode === 'halted';
   return isHalted || !slots.some(({ path, state }) => state === 'online' && !scene.isHarmed(path));
@@ -104,31 +108,32 @@ function looksOpen(scene: Scene, path: string): boolean {
 
 /** By the header on this leg another one is out. */
 function knowsOfAnother(scene: Scene, path: string): boolean {
-  const { bytes } = scene.machine.at(path);
-  const header = decodeLegHeader(bytes.slice(0, BLOCK_BYTES));
+  const medium = scene.machine.media.get(path);
+  const header = medium && decodeLegHeader(medium.bytes.slice(0, BLOCK_BYTES));
   return header?.legs.some(({ state }) => state === 'failed') === true;
 }
 
-/** The label of some member that can be read says of each leg that is out, besides the one that is lost, that it is. */
-function hasLegOnRecord(scene: Scene, lost: string | null): boolean {
-  const { log, members } = scene.core;
-  if (log === null) return false;
-  const { legs } = log.status();
-  const states = log.legStates;
-  const out = log.legUuids.filter((_, leg) => states[leg] !== 'online' && legs[leg]?.path !== lost);
-  return members.slots.some(({ path, layout }) => {
+/** The label of some member that can be read says of each of these legs that it is out. */
+function areOnRecord(scene: Scene, legs: readonly StandingLeg[]): boolean {
+  return (scene.stood?.slots ?? []).some(({ path, labelOffsets }) => {
     const medium = scene.machine.media.get(path);
-    if (medium === undefined || layout === null) return false;
+    if (medium === undefined) return false;
     if (scene.isHarmed(path) && !medium.isReadOnly) return false;
-    const labels = layout.labelOffsets.map((at) =>
+    const labels = labelOffsets.map((at) =>
       decodeLabel(medium.bytes.subarray(at, at + BLOCK_BYTES)),
     );
     return labels.some(
       (label) =>
         label.kind === 'label' &&
-        out.every((own) =>
-          label.value.log?.legs.some(({ uuid, state }) => uuid === own && state === 'failed'),
+        legs.every((leg) =>
+          label.value.log?.legs.some(({ uuid, state }) => uuid === leg.uuid && state === 'failed'),
         ),
     );
   });
+}
+
+/** Of a leg that a server came up without nobody knows the place; it may be there. */
+function isSilent(scene: Scene, path: string): boolean {
+  const medium = scene.machine.media.get(path);
+  return medium !== undefined && (medium.isVanished || medium.isHung);
 }

@@ -322,14 +322,14 @@ class Run {
     const { server, coverage } = scene;
     let force = false;
     for (let attempt = 0; ; attempt++) {
-      scene.mourn();
+      scene.aboutToStart();
       withholdCopies(scene);
       const outcome = await server.assemble(force);
       if (!server.alive) return;
       scene.mourn();
       coverage.count('starts');
       if (outcome.ok) {
-        scene.startedByForce();
+        scene.cameUp();
         scene.world.trace.line(`started ${scene.state}`);
         return;
       }

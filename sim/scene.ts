@@ -9,10 +9,10 @@ import type { Geometry } from '../src/core/geometry.ts';
 import { bit } from '../src/engine/members.ts';
 import type { VolumeCore } from '../src/engine/volume-core.ts';
 import { DEFAULT_DEADLINE_MS } from '../src/io/deadline-drive.ts';
-import { covers, HEAVY_TAIL, hopelessSlowness, type Standing } from './budget.ts';
+import { covers, HEAVY_TAIL, hopelessSlowness, type Standing, type StandingLeg } from './budget.ts';
 import { Coverage } from './coverage.ts';
 import type { Latency } from './drive.ts';
-import { logIsLost, membersAreLost } from './evidence.ts';
+import { forgetsLeg, logIsLost, membersAreLost } from './evidence.ts';
 import type { DriveFault, Operation } from './faults.ts';
 import { hear } from './hearing.ts';
 import { countFault } from './leg-classes.ts';
@@ -75,6 +75,8 @@ export class Scene {
   /** Free bytes of the pool when nothing was under way; −1: not known yet. */
   idleBytes = -1;
   #standing: Standing | null = null;
+  /** Asked before the start under way. */
+  #isForgotten = false;
   #geometry: Geometry | null = null;
   /** Where the data of each member begins, by path. */
   readonly #dataOffsets = new Map<string, number>();
@@ -134,6 +136,12 @@ export class Scene {
   /** Asked while no server runs, too: the honest leg may go before one has come up. */
   mourn(): void {
     if (logIsLost(this, null) || membersAreLost(this, null)) this.#taintAll();
+  }
+
+  /** A server that comes up now may believe a leg of which only those that are gone knew what it has missed. */
+  aboutToStart(): void {
+    this.mourn();
+    this.#isForgotten = forgetsLeg(this, null);
   }
 
   /** The next process on this machine. */
@@ -269,9 +277,10 @@ export class Scene {
         path: member.path,
         state: members.stateOnRecord(member),
         isGuess: this.#holders[member.slot] !== member.path,
+        labelOffsets: member.layout?.labelOffsets ?? [],
       })),
       spares: members.spares.map(({ path }) => path),
-      legs: core.log?.status().legs.map(({ path, state }) => ({ path, state })) ?? [],
+      legs: standingLegs(core),
       tolerated: core.tolerated,
       inDoubt: core.geometry.level.parityChunks > 0 && startsDirect(core) && inDoubt(core),
     };
@@ -348,8 +357,9 @@ export class Scene {
   }
 
   /** A volume that was started by force says itself what may be wrong; one that does not is held to everything. */
-  startedByForce(): void {
+  cameUp(): void {
     if (this.core.dataInDoubt !== null) this.#doubt();
+    if (this.#isForgotten) this.#taintAll();
   }
 
   /** Only beyond the promises: more is lost than they cover, and an alarm names the regions. */
@@ -429,6 +439,18 @@ export class Scene {
 /** With the end of a window on record a start is one outside a window, whatever the mode still is. */
 const startsDirect = ({ mode, windowEnding }: VolumeCore): boolean =>
   mode === 'direct' || windowEnding !== null;
+
+function standingLegs({ log }: VolumeCore): StandingLeg[] {
+  if (log === null) return [];
+  const { legUuids, legStates } = log;
+  const { legs } = log.status();
+  return legs.map(({ path, state }, leg) => ({
+    path,
+    state,
+    uuid: legUuids[leg],
+    isOut: legStates[leg] !== 'online',
+  }));
+}
 
 /**
  * A crash may leave stripes half written. Where every change of a stripe is in the log first, that costs nothing, whoever
