@@ -6,10 +6,11 @@
  */
 
 import { OK } from '../base/errno.ts';
-import { BLOCK_BYTES, type DriveOffset, roundUp } from '../base/units.ts';
+import { type Address, BLOCK_BYTES, type DriveOffset, roundUp } from '../base/units.ts';
 import { wentOnApart } from '../core/assembly-identity.ts';
 import { isUsedSince } from '../core/assembly-slots.ts';
 import type { LabelResult } from '../core/format/label.ts';
+import { encodeSuperblock } from '../core/format/superblock.ts';
 import { decideDrive } from '../core/machines/drive.ts';
 import { done, type Outcome, refuse } from '../core/problems.ts';
 import type { VerifyMode } from '../core/status.ts';
@@ -21,6 +22,7 @@ import { onOneDisk } from './log-setup.ts';
 import { readMemberMetadata } from './member-metadata.ts';
 import { setMemberState } from './member-state.ts';
 import { bit, bitCount, type Member } from './members.ts';
+import { withoutWindow } from './new-superblock.ts';
 import { startRebuild, startRebuildOfSpare } from './rebuild.ts';
 import { recoveryOf } from './trust.ts';
 import type { VolumeCore } from './volume-core.ts';
@@ -394,25 +396,39 @@ export async function contentOf(
   return v.environment.foreignContent(drive);
 }
 
-/** Makes a drive nobody's: superblock, bitmap and both labels are zeroed. The data stays. */
+/**
+ * Makes a drive nobody's: superblock, bitmap and both labels are zeroed. The data stays.
+ *
+ * In steps, each on stable storage before the next, so that a crash leaves nothing that looks like a damaged member, which
+ * would stop the next start: first the superblock no longer says that a window is open, for which it would need its label;
+ * then the labels go, the newest last; then the superblock. In between it is what it was, with a label or without.
+ */
 export async function wipeMember(v: VolumeCore, member: Member): Promise<boolean> {
-  const { drive, layout } = member;
-  if (drive === null || layout === null) return false;
+  const { drive, layout, superblock } = member;
+  if (drive === null || layout === null || superblock === null) return false;
   const { buffers } = v.environment;
   const bitmapBytes = roundUp(layout.bitmapBytes, BLOCK_BYTES);
-  const zeroes = await buffers.takeLater(bitmapBytes, 'engine');
-  if (zeroes === 0) return false;
+  const zeroBytes = Math.max(BLOCK_BYTES, bitmapBytes);
+  const block = await buffers.takeLater(BLOCK_BYTES + zeroBytes, 'engine');
+  if (block === 0) return false;
+  const zeroes = (block + BLOCK_BYTES) as Address;
+  const put = async (offset: number, from: Address, lengthBytes: number): Promise<boolean> =>
+    (await drive.write(offset as DriveOffset, from, lengthBytes)) === OK &&
+    (await drive.flush()) === OK;
   try {
-    buffers.slice(zeroes, bitmapBytes).fill(0);
-    const blank = (offset: number, lengthBytes: number): Promise<number> =>
-      drive.write(offset as DriveOffset, zeroes, lengthBytes);
-    const results = await Promise.all([
-      blank(layout.superOffset, BLOCK_BYTES),
-      ...(layout.bitmapPresent ? [blank(layout.bitmapOffset, bitmapBytes)] : []),
-      ...layout.labelOffsets.map((offset) => blank(offset, BLOCK_BYTES)),
-    ]);
-    return results.every((errno) => errno === OK) && (await drive.flush()) === OK;
+    const newest = await v.metadata.newestCopy(drive, layout, block);
+    buffers.slice(block, BLOCK_BYTES).fill(0);
+    buffers.slice(block, BLOCK_BYTES).set(encodeSuperblock(withoutWindow(superblock)));
+    buffers.slice(zeroes, zeroBytes).fill(0);
+    const [first, second] = layout.labelOffsets;
+    const labels = newest?.copy === 0 ? [second, first] : [first, second];
+    if (!(await put(layout.superOffset, block, BLOCK_BYTES))) return false;
+    for (const offset of labels) if (!(await put(offset, zeroes, BLOCK_BYTES))) return false;
+    return (
+      (await put(layout.superOffset, zeroes, BLOCK_BYTES)) &&
+      (!layout.bitmapPresent || (await put(layout.bitmapOffset, zeroes, bitmapBytes)))
+    );
   } finally {
-    buffers.give(zeroes);
+    buffers.give(block);
   }
 }

@@ -42,7 +42,7 @@ import { doubtOf } from './doubt.ts';
 import { type Copy, copiesFor, type Newest, newestCopy } from './label-copies.ts';
 import { labelMembers, labelRecovery, labelWindow } from './label-parts.ts';
 import type { Member } from './members.ts';
-import { newSuperblock } from './new-superblock.ts';
+import { newSuperblock, withoutWindow } from './new-superblock.ts';
 import type { VolumeCore } from './volume-core.ts';
 
 /** What one commit writes to one member. */
@@ -314,15 +314,11 @@ export class Metadata {
     if (content.superblock === null) return OK;
     buffers.slice(buffer, BLOCK_BYTES).fill(0);
     const superAddress = (buffer + BLOCK_BYTES) as Address;
-    // Without the bit of a window: it would ask for a label, which comes only after this.
+    // Its label comes only after this.
     const { superblock } = content.member;
-    const plain = superblock && {
-      ...superblock,
-      features: superblock.features & ~FEATURE_LOCUM_WINDOW,
-    };
     buffers
       .slice(superAddress, BLOCK_BYTES)
-      .set(plain ? encodeSuperblock(plain) : content.superblock);
+      .set(superblock ? encodeSuperblock(withoutWindow(superblock)) : content.superblock);
     let errno = await drive.write(layout.superOffset as DriveOffset, superAddress, BLOCK_BYTES);
     if (errno === OK) errno = await drive.flush();
     for (const offset of layout.labelOffsets)

@@ -1,9 +1,13 @@
-/** The superblock of a member that Locum makes; from then on metadata.ts keeps it up to date. */
+/**
+ * The superblock of a member that Locum makes; from then on metadata.ts keeps it up to date. And as it is where no label
+ * stands beside it, which is how it begins and ends.
+ */
 
 import { assert } from '../base/assert.ts';
 import type { MemberLayout } from '../core/format/member-layout.ts';
 import {
   FEATURE_BITMAP,
+  FEATURE_LOCUM_WINDOW,
   ROLE_SPARE,
   ROLES_COUNT,
   type Superblock,
@@ -53,3 +57,9 @@ export function newSuperblock(
     byLocum: true,
   };
 }
+
+/** Without the bit of a window: that asks for a label. */
+export const withoutWindow = (superblock: Superblock): Superblock => ({
+  ...superblock,
+  features: superblock.features & ~FEATURE_LOCUM_WINDOW,
+});
