@@ -321,9 +321,12 @@ export class Metadata {
       .set(superblock ? encodeSuperblock(withoutWindow(superblock)) : content.superblock);
     let errno = await drive.write(layout.superOffset as DriveOffset, superAddress, BLOCK_BYTES);
     if (errno === OK) errno = await drive.flush();
-    for (const offset of layout.labelOffsets)
+    // One after the other: both torn by a power cut would be damage, one beside a place without any is none.
+    for (const offset of layout.labelOffsets) {
       if (errno === OK) errno = await drive.write(offset as DriveOffset, buffer, BLOCK_BYTES);
-    return errno === OK ? drive.flush() : errno;
+      if (errno === OK) errno = await drive.flush();
+    }
+    return errno;
   }
 
   /**
