@@ -8,6 +8,7 @@ import type { Outcome } from '../src/core/problems.ts';
 import type { Volume } from '../src/engine/volume.ts';
 import { crash, nothingKept } from './fate.ts';
 import type { Image } from './medium.ts';
+import { otherAt } from './other-drives.ts';
 import type { Pool } from './pools.ts';
 import type { Scene } from './scene.ts';
 import { Server } from './server.ts';
@@ -26,7 +27,7 @@ export function useElsewhere(scene: Scene, path: string): Promise<Image | null> 
     scene.forkDepth++;
     try {
       // Another one that was on another host is not among what is copied.
-      const others = machine.drivePaths.filter((own) => !scene.others.has(own));
+      const others = machine.drivePaths.filter((own) => otherAt(scene, own) === undefined);
       const everyone = [...new Set([...others, path])];
       const legs = [...machine.logPaths];
       for (const medium of machine.media.values()) {

@@ -6,17 +6,17 @@
  *   blocks      it has the other size of blocks (F-20). For as long as the volume knows what it had at the freeze it is
  *               refused; outside a window both sizes are used alike
  *
- * Whatever is said of it, nothing is written to it, until an operator has it taken as a blank one.
+ * Whatever is said of it, nothing is written to it, until an operator has it taken as a blank one. Then it is one of the
+ * volume as soon as it has another superblock: what has only reached its cache a power cut takes back, and it is what it was
+ * once more.
  */
 
+import { SUPERBLOCK_BYTES, SUPERBLOCK_OFFSET_BYTES } from '../src/core/format/superblock.ts';
 import type { Outcome } from '../src/core/problems.ts';
 import type { SimMedium } from './medium.ts';
 import { Objection, objectTo } from './objection.ts';
 import type { Action } from './plan.ts';
 import type { Scene } from './scene.ts';
-
-/** What lies before that on a member is about it. */
-const DATA_BYTES = 1024 * 1024;
 
 export type OtherDrive = 'elsewhere' | 'blocks';
 
@@ -40,15 +40,29 @@ const documented: Readonly<Record<OtherDrive, ReadonlySet<string>>> = {
   blocks: new Set(['drive-changed']),
 };
 
-/** Called before a write takes effect, in forks as well. */
-export function staysAsItIs(scene: Scene, { path }: SimMedium, offset: number): void {
+/** By what lies on it at this moment. */
+export function otherAt(scene: Scene, path: string): OtherDrive | undefined {
   const kind = scene.others.get(path);
+  return isMadeNew(scene, path) ? undefined : kind;
+}
+
+/** Given away as blank, and no longer with the superblock that it had then. */
+function isMadeNew({ machine, givenAway }: Scene, path: string): boolean {
+  const before = givenAway.get(path);
+  return before !== undefined && !superblockOf(machine.at(path)).every((x, i) => x === before[i]);
+}
+
+const superblockOf = ({ bytes }: SimMedium): Uint8Array =>
+  bytes.subarray(SUPERBLOCK_OFFSET_BYTES, SUPERBLOCK_OFFSET_BYTES + SUPERBLOCK_BYTES);
+
+/** Called before a write takes effect, in forks as well. */
+export function staysAsItIs(scene: Scene, medium: SimMedium, offset: number): void {
+  const { path } = medium;
+  const kind = otherAt(scene, path);
   if (kind === undefined || (kind === 'blocks' && !isRefusedForBlocks(scene, path))) return;
-  if (scene.forkDepth === 0 && scene.asBlank.includes(path)) {
-    // Only with a superblock and labels of this volume it is another one for a start as well.
-    if (offset < DATA_BYTES) scene.others.delete(path);
-    return;
-  }
+  if (scene.forkDepth === 0 && scene.asBlank.includes(path)) return;
+  // With nobody left who has it open, it is what was on its way when the process died to which it had been given.
+  if (scene.givenAway.has(path) && !medium.isOpen) return;
   const why = kind === 'blocks' ? 'has other blocks' : 'was used elsewhere';
   throw new Objection('identity', `${path}, which ${why}, was written at ${offset}`);
 }
@@ -73,7 +87,7 @@ export interface Brought {
 /** Of whom a command is, if he is such a drive, and the command does not say that he is to be taken as blank. */
 export function broughtBy(scene: Scene, action: Action): Brought | null {
   const path = pathIn(scene, action);
-  const kind = path === null ? undefined : scene.others.get(path);
+  const kind = path === null ? undefined : otherAt(scene, path);
   if (path === null || kind === undefined) return null;
   if (action.do === 'close-window' && action.rebuild) return null;
   return kind === 'elsewhere' || (action.do === 'close-window' && isRefusedForBlocks(scene, path))
@@ -91,14 +105,17 @@ function pathIn(scene: Scene, action: Action): string | null {
 
 /** Whatever comes back to the window is blank from here on, until `asked` is answered. */
 export async function givenAsBlank<T>(
-  { asBlank, core }: Scene,
+  scene: Scene,
   { drivePath, rebuild }: { readonly drivePath: string | null; readonly rebuild: boolean },
   asked: () => Promise<T>,
 ): Promise<T> {
+  const { asBlank, core, givenAway, machine } = scene;
   const { window, members } = core;
   const path = drivePath ?? (window === null ? null : members.at(window.slot).path);
   if (!rebuild || path === null) return asked();
   asBlank.push(path);
+  if (otherAt(scene, path) !== undefined)
+    givenAway.set(path, superblockOf(machine.at(path)).slice());
   try {
     return await asked();
   } finally {
@@ -113,7 +130,7 @@ export function judgeRefusal(
   brought: Brought | null,
   outcome: Outcome<unknown>,
 ): void {
-  if (brought === null || scene.others.get(brought.path) !== brought.kind) return;
+  if (brought === null || otherAt(scene, brought.path) !== brought.kind) return;
   const { path, kind } = brought;
   // Beyond the promises something else may have been wrong with it in the moment in which it was looked at.
   const isSound = scene.plan.promise === 'covered';
@@ -135,7 +152,7 @@ export function setRight(scene: Scene, path: string): void {
 
 /** A start names one: whoever knows that it was used elsewhere leaves it out. */
 export const usedElsewhere = (scene: Scene): readonly string[] =>
-  scene.machine.drivePaths.filter((path) => scene.others.get(path) === 'elsewhere');
+  scene.machine.drivePaths.filter((path) => otherAt(scene, path) === 'elsewhere');
 
 /** Who forces a start looks at what he gives: it takes the newest there is for the truth, wherever that was made. */
 export const withholdElsewhere = (scene: Scene): void =>

@@ -46,6 +46,8 @@ export class Scene {
   readonly others = new Map<string, OtherDrive>();
   /** Of those, whom an operator gives away as blank at this moment. */
   readonly asBlank: string[] = [];
+  /** Whom of them he has given away as blank, and the superblock that it had then. */
+  readonly givenAway = new Map<string, Uint8Array>();
   /** Drives that have acknowledged a flush that they did not carry out. */
   readonly liars = new Set<string>();
   readonly openReads = new OpenReads();

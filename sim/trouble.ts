@@ -5,6 +5,7 @@ import type { LabelWatch } from './checks.ts';
 import { useElsewhere } from './elsewhere.ts';
 import { countLeg } from './leg-classes.ts';
 import type { SimMedium } from './medium.ts';
+import { otherAt } from './other-drives.ts';
 import type { Action } from './plan.ts';
 import type { Scene } from './scene.ts';
 
@@ -69,7 +70,7 @@ export function keepImages(scene: Scene, path: string | null): void {
   for (const each of paths) {
     const medium = scene.machine.media.get(each);
     // What another server has made of one is no older image of it.
-    const isElsewhere = scene.others.get(each) === 'elsewhere';
+    const isElsewhere = otherAt(scene, each) === 'elsewhere';
     if (medium !== undefined && !isElsewhere) scene.snapshots.set(each, medium.image());
   }
 }
@@ -129,6 +130,7 @@ async function comeFromElsewhere(scene: Scene, step: Reappear, labels: LabelWatc
   scene.changed.add(path);
   scene.rolledBack.delete(path);
   scene.others.set(path, 'elsewhere');
+  scene.givenAway.delete(path);
   scene.vanishedAtUs.delete(path);
   medium.sever();
   medium.reappear();
@@ -177,17 +179,21 @@ function reappear(scene: Scene, step: Reappear, labels: LabelWatch): void {
     const clone = isLeg ? scene.addLeg() : scene.addDrive();
     clone.restore(medium.image());
     scene.clones.set(clone.path, path);
-    if (scene.others.get(path) === 'elsewhere') scene.others.set(clone.path, 'elsewhere');
+    if (otherAt(scene, path) === 'elsewhere') scene.others.set(clone.path, 'elsewhere');
   }
   scene.vanishedAtUs.delete(path);
   medium.reappear();
 }
 
 /** They stay as they are until the next time that it is back. */
-function setBlocks({ others }: Scene, medium: SimMedium, as: Reappear['as']): void {
+function setBlocks(scene: Scene, medium: SimMedium, as: Reappear['as']): void {
+  const { others } = scene;
   const { path } = medium;
   if (medium.setBlocks(as !== 'blocks')) medium.sever();
-  if (as === 'blocks' && !others.has(path)) others.set(path, 'blocks');
+  if (as === 'blocks' && otherAt(scene, path) === undefined) {
+    others.set(path, 'blocks');
+    scene.givenAway.delete(path);
+  }
   if (as !== 'blocks' && others.get(path) === 'blocks') others.delete(path);
 }
 

@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { Coverage } from '../../sim/coverage.ts';
 import { generate } from '../../sim/generate.ts';
 import type { SimMedium } from '../../sim/medium.ts';
-import { staysAsItIs } from '../../sim/other-drives.ts';
+import { givenAsBlank, otherAt, staysAsItIs } from '../../sim/other-drives.ts';
 import type { Return, Step } from '../../sim/plan.ts';
 import { type RunResult, runPlan } from '../../sim/run.ts';
 import type { Scene } from '../../sim/scene.ts';
@@ -156,20 +156,53 @@ test('a start that finds a drive that was used elsewhere is refused, and goes on
   assert.equal(coverage.get('starts'), 2, 'then one without it');
 });
 
-test('a volume that writes to a drive which was used elsewhere is objected to', () => {
+test('a volume that writes to a drive which was used elsewhere is objected to', async () => {
+  const bytes = new Uint8Array(16_384);
+  const medium = { path: 'd1', bytes, isOpen: true };
   const scene = {
     others: new Map([['d1', 'elsewhere']]),
+    givenAway: new Map<string, Uint8Array>(),
     asBlank: [] as string[],
     forkDepth: 0,
-  } as unknown as Scene;
-  const medium = { path: 'd1' } as SimMedium;
-  assert.throws(
-    () => staysAsItIs(scene, medium, 8192),
-    /d1, which was used elsewhere, was written/,
-  );
-  scene.asBlank.push('d1');
-  staysAsItIs(scene, medium, 8192);
-  assert.equal(scene.others.size, 0, 'given away as blank it is one of the volume');
+    core: { window: null },
+    machine: { at: () => medium },
+  };
+  const writes = (): void =>
+    staysAsItIs(scene as unknown as Scene, medium as unknown as SimMedium, 8192);
+  const objection = /d1, which was used elsewhere, was written/;
+  assert.throws(writes, objection);
+  const given = { drivePath: 'd1', rebuild: true };
+  await givenAsBlank(scene as unknown as Scene, given, async () => writes());
+  assert.throws(writes, objection, 'it was not taken');
+  medium.isOpen = false;
+  writes();
+  medium.isOpen = true;
+  bytes[4096] = 1;
+  writes();
+  assert.equal(otherAt(scene as unknown as Scene, 'd1'), undefined, 'it has another superblock');
+  bytes[4096] = 0;
+  assert.throws(writes, objection, 'a power cut has taken that back');
+});
+
+test('a crash while a drive that was used elsewhere is taken as blank: it still is, or is one of the volume', async () => {
+  const gone = [write, openWindow, write, goes('@away 0'), isBack('elsewhere'), close(true)];
+  const refused = new Set<string>();
+  let taken = 0;
+  for (const fate of ['kill', 'nothing', 'chance'] as const) {
+    for (let afterOperations = 8; afterOperations < 26; afterOperations++) {
+      const crash: Step =
+        fate === 'kill'
+          ? { waitUs: 0, do: 'kill', afterOperations, downUs: 0 }
+          : { waitUs: 0, do: 'power-cut', afterOperations, downUs: 0, fate };
+      const { failure, coverage } = await run([...gone, crash, check]);
+      assert.equal(failure, null, `${fate} after ${afterOperations} operations`);
+      for (const [name] of coverage.counts)
+        if (name.startsWith('starts refused: ')) refused.add(name.slice(16));
+      if (coverage.get('starts') === 1) taken++;
+    }
+  }
+  assert.deepEqual([...refused], ['drive-stale']);
+  assert.ok(taken > 0, 'some crashes come when it is one of the volume');
 });
 
 test('a member that was replaced is added again, and takes the place of its successor', async () => {
