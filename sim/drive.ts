@@ -31,6 +31,12 @@ function besideOf(fault: DriveFault | null, offset: number): number {
 }
 
 const NOTHING = new Uint8Array(0);
+let zeroes = new Uint8Array(64 * 1024);
+
+function zeroesOf(lengthBytes: number): Uint8Array {
+  if (lengthBytes > zeroes.length) zeroes = new Uint8Array(2 * lengthBytes);
+  return zeroes.subarray(0, lengthBytes);
+}
 
 /** Where an operation has its data, and what a flush covers. */
 interface Subject {
@@ -149,7 +155,7 @@ export class SimDrive implements DirectDrive {
   /** What an operation is about to store, as its buffers are now; borrowed, until the next one is asked. */
   dataOf({ kind, lengthBytes, subject }: Started): Uint8Array {
     const { address, parts } = subject;
-    if (kind === 'punch') return new Uint8Array(lengthBytes);
+    if (kind === 'punch') return zeroesOf(lengthBytes);
     if (kind !== 'write') return NOTHING;
     if (parts !== undefined) return this.#gather(parts, lengthBytes);
     assert(address !== undefined, 'a write has its data somewhere');
@@ -190,7 +196,9 @@ export class SimDrive implements DirectDrive {
     this.#inFlight++;
     const started = new Started(this, kind, offset, lengthBytes, subject, settle);
     medium.begin(started);
-    const delayUs = this.#latency(medium, kind, lengthBytes) * medium.pace(medium.slowness);
+    const { slowness } = medium;
+    const pace = slowness === 1 ? 1 : medium.pace(slowness);
+    const delayUs = this.#latency(medium, kind, lengthBytes) * pace;
     this.#world.later(delayUs, () => medium.due(started));
   }
 
@@ -227,7 +235,7 @@ export class SimDrive implements DirectDrive {
     switch (kind) {
       case 'read':
         assert(subject.address !== undefined, 'a read has a place to go to');
-        this.#buffers.bytes.set(medium.bytes.subarray(at, at + lengthBytes), subject.address);
+        medium.copyTo(this.#buffers.bytes, subject.address, at, lengthBytes);
         return;
       case 'write':
       case 'punch':

@@ -102,8 +102,9 @@ async function bringIn(world: World, volume: Volume, path: string): Promise<bool
 async function writeAll(server: Server): Promise<boolean> {
   const { sizeBytes } = server.volume;
   for (let at = 0; at < sizeBytes; at += WRITE_BYTES) {
-    const data = new Uint8Array(Math.min(WRITE_BYTES, sizeBytes - at)).fill(FOREIGN);
-    if ((await server.write(at, data, false)) !== 0) return false;
+    const lengthBytes = Math.min(WRITE_BYTES, sizeBytes - at);
+    const errno = await server.write(at, lengthBytes, false, (data) => data.fill(FOREIGN));
+    if (errno !== 0) return false;
   }
   return (await server.volume.flush()) === 0;
 }

@@ -74,7 +74,9 @@ async function answerOf(scene: Scene, server: Server, action: HostAction): Promi
       const lengthBytes = sectors * SECTOR_BYTES;
       let errno: Errno;
       if (action.do === 'write')
-        errno = await server.write(lba * SECTOR_BYTES, oracle.dataOf(open), fua);
+        errno = await server.write(lba * SECTOR_BYTES, lengthBytes, fua, (data) =>
+          oracle.fill(open, data),
+        );
       else if (action.do === 'trim') errno = await server.volume.trim(offset, lengthBytes, fua);
       else
         errno = await server.volume.zero(offset, lengthBytes, { fua, noHole: false, fast: false });

@@ -403,6 +403,19 @@ export class SimMedium {
     this.#now.unflushed.push({ sequence: this.#now.sequence, offset, data: kept });
   }
 
+  /** What a read is answered with. Most of a long one is of places that were never written: zeroes need no look. */
+  copyTo(target: Uint8Array, at: number, offset: number, lengthBytes: number): void {
+    const end = offset + lengthBytes;
+    for (let from = offset; from < end; ) {
+      const granule = Math.floor(from / GRANULE_BYTES);
+      const to = Math.min(end, (granule + 1) * GRANULE_BYTES);
+      const start = at + (from - offset);
+      if (this.#touched[granule] === 0) target.fill(0, start, start + (to - from));
+      else target.set(this.bytes.subarray(from, to), start);
+      from = to;
+    }
+  }
+
   applyFlush(throughSequence: number): void {
     const { unflushed } = this.#now;
     let count = 0;

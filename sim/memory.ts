@@ -4,7 +4,7 @@
  */
 
 /** Of each size. */
-const IDLE_MAX = 16;
+const IDLE_MAX = 64;
 const zeroes = new Map<number, Uint8Array[]>();
 
 export const takeZeroes = (sizeBytes: number): Uint8Array =>

@@ -15,7 +15,7 @@
 
 import { SECTOR_BYTES } from '../src/base/units.ts';
 import { Objection } from './objection.ts';
-import { fillSector, lookAt, type Seen, wordsOf } from './sectors.ts';
+import { fillSector, isSector, isZeroes, lookAt, type Seen, wordsOf } from './sectors.ts';
 import { mix } from './streams.ts';
 
 interface Entry {
@@ -48,6 +48,9 @@ export interface ForkKind {
   /** A drive was taken out as well (see `copyLost`). */
   readonly copyLost: boolean;
 }
+
+/** Of an entry among all of its sector; made once for many sectors, as there are many. */
+type Judge = (entry: Entry, list: readonly Entry[]) => boolean;
 
 const NEVER = Number.POSITIVE_INFINITY;
 
@@ -115,11 +118,10 @@ export class Oracle {
     return this.#entries.get(sector)?.some(({ answeredAt }) => answeredAt > moment) === true;
   }
 
-  dataOf({ lba, sectors, write }: OpenWrite): Uint8Array {
-    const data = new Uint8Array(sectors * SECTOR_BYTES);
+  /** What the write stores. */
+  fill({ lba, sectors, write }: OpenWrite, data: Uint8Array): void {
     const words = wordsOf(data);
     for (let i = 0; i < sectors; i++) fillSector(words, i * 128, lba + i, write, this.seed);
-    return data;
   }
 
   /** `ok` false: an error was answered, and it may be there or not. */
@@ -128,22 +130,21 @@ export class Oracle {
     this.#openWrites--;
     for (let sector = open.lba; sector < open.lba + open.sectors; sector++) {
       const list = this.#listOf(sector);
-      const entry = list.find(({ write }) => write === open.write);
-      if (entry === undefined) continue;
+      const entry = entryOf(list, open.write);
+      if (entry === null) continue;
       entry.answeredAt = at;
       entry.certain = ok;
-      if (ok && fua) this.#keep(sector, list, (each) => !(each.answeredAt < open.calledAt));
+      if (ok && fua) this.#drop(sector, list, (each) => each.answeredAt < open.calledAt);
     }
   }
 
   flushed(calledAt: number): void {
+    // A read may have shown a write that was still under way when the flush was called: that one it does not cover.
+    const isWashed: Judge = (entry, list) =>
+      (entry.goneAt < calledAt && entry.goneFor !== null && entry.goneFor.answeredAt < calledAt) ||
+      isReplaced(entry, list, calledAt);
     for (const [sector, list] of this.#entries) {
-      this.#keep(sector, list, (entry) => {
-        // A read may have shown a write that was still under way when the flush was called: that one it does not cover.
-        const { goneAt, goneFor } = entry;
-        if (goneAt < calledAt && goneFor !== null && goneFor.answeredAt < calledAt) return false;
-        return !isReplaced(entry, list, calledAt);
-      });
+      this.#drop(sector, list, isWashed);
       const only = list.length === 1 ? list[0] : undefined;
       // One that may or may not be there is not settled before somebody has looked.
       if (only !== undefined && only.certain && only.answeredAt < calledAt) {
@@ -170,7 +171,7 @@ export class Oracle {
     this.#openWrites = 0;
     this.#openReads = 0;
     for (const [sector, list] of this.#entries) {
-      if (kind === 'power') this.#keep(sector, list, ({ washed }) => !washed);
+      if (kind === 'power') this.#drop(sector, list, ({ washed }) => washed);
       for (const entry of list) {
         if (entry.answeredAt === NEVER) entry.answeredAt = at;
         if (kind === 'kill') continue;
@@ -188,15 +189,17 @@ export class Oracle {
   check(lba: number, data: Uint8Array, calledAt: number, where: string): void {
     const words = wordsOf(data);
     const at = this.now();
+    const isLegal: Judge = (entry, list) => legalFor(entry, list, calledAt);
     for (let i = 0; i * SECTOR_BYTES < data.length; i++) {
       const sector = lba + i;
-      const seen = lookAt(words, i * 128);
       const list = this.#entries.get(sector);
+      if (list === undefined && this.#isSettled(sector, words, i * 128)) continue;
+      const seen = lookAt(words, i * 128);
       if (list === undefined) {
-        if (!this.#isSettledAs(sector, seen)) this.#object(sector, seen, calledAt, where);
+        this.#object(sector, seen, calledAt, where);
         continue;
       }
-      const found = this.#find(list, sector, seen, (entry) => legalFor(entry, list, calledAt));
+      const found = this.#find(list, sector, seen, isLegal);
       if (found === undefined) {
         this.#object(sector, seen, calledAt, where);
         continue;
@@ -210,9 +213,9 @@ export class Oracle {
         other.goneAt = at;
         other.goneFor = found;
       }
-      const isOnlyOne = !list.some(
-        (other) => other !== found && other.zero && found.zero && legalFor(other, list, calledAt),
-      );
+      const isOnlyOne =
+        !found.zero ||
+        !list.some((other) => other !== found && other.zero && legalFor(other, list, calledAt));
       // A trim that did nothing is not the one whose zeroes these are when a later one wrote them.
       if (found.answeredAt < calledAt && isOnlyOne) found.certain = true;
     }
@@ -221,16 +224,14 @@ export class Oracle {
   /** What would be legal if the server ended now like this; nothing is remembered. */
   checkFork(lba: number, data: Uint8Array, fork: ForkKind, where: string): void {
     const words = wordsOf(data);
+    const isLegal: Judge = (entry, list) => this.#legalInFork(entry, list, fork);
     for (let i = 0; i * SECTOR_BYTES < data.length; i++) {
       const sector = lba + i;
-      const seen = lookAt(words, i * 128);
       const list = this.#entries.get(sector);
-      const good =
-        list === undefined
-          ? this.#isSettledAs(sector, seen)
-          : this.#find(list, sector, seen, (entry) => this.#legalInFork(entry, list, fork)) !==
-            undefined;
-      if (!good) this.#object(sector, seen, this.#moment, where);
+      if (list === undefined && this.#isSettled(sector, words, i * 128)) continue;
+      const seen = lookAt(words, i * 128);
+      const found = list && this.#find(list, sector, seen, isLegal);
+      if (found === undefined) this.#object(sector, seen, this.#moment, where);
     }
   }
 
@@ -255,27 +256,21 @@ export class Oracle {
     return legalFor(fork.copyLost ? asBeforeIt(entry) : entry, list, this.#moment);
   }
 
-  #find(
-    list: readonly Entry[],
-    sector: number,
-    seen: Seen,
-    legal: (entry: Entry) => boolean,
-  ): Entry | undefined {
+  #find(list: readonly Entry[], sector: number, seen: Seen, isLegal: Judge): Entry | undefined {
     if (seen.kind === 'garbage') return undefined;
     if (seen.kind === 'write' && (seen.lba !== sector || seen.seed !== this.seed)) return undefined;
     // Zeroes do not say whose they are. The first that may be meant shows the least: what came behind it may still appear.
-    return list.find(
-      (entry) =>
-        (seen.kind === 'zeroes' ? entry.zero : !entry.zero && entry.write === seen.write) &&
-        legal(entry),
-    );
+    for (const entry of list) {
+      const isMeant =
+        seen.kind === 'zeroes' ? entry.zero : !entry.zero && entry.write === seen.write;
+      if (isMeant && isLegal(entry, list)) return entry;
+    }
+    return undefined;
   }
 
-  #isSettledAs(sector: number, seen: Seen): boolean {
+  #isSettled(sector: number, words: Int32Array, at: number): boolean {
     const write = this.#settled[sector] as number;
-    if (seen.kind === 'garbage') return false;
-    if (seen.kind === 'zeroes') return write === 0;
-    return seen.lba === sector && seen.write === write && seen.seed === this.seed;
+    return write === 0 ? isZeroes(words, at) : isSector(words, at, sector, write, this.seed);
   }
 
   #listOf(sector: number): Entry[] {
@@ -299,14 +294,17 @@ export class Oracle {
     return list;
   }
 
-  #keep(sector: number, list: Entry[], wanted: (entry: Entry) => boolean): void {
-    if (list.every(wanted)) return;
-    const kept = list.filter(wanted);
+  #drop(sector: number, list: Entry[], isDropped: Judge): void {
+    let dropped: Entry[] | null = null;
+    for (const entry of list) if (isDropped(entry, list)) (dropped ??= []).push(entry);
+    if (dropped === null) return;
     if (this.#openReads > 0) {
-      for (const entry of list) if (!kept.includes(entry)) entry.washed = true;
+      for (const entry of dropped) entry.washed = true;
       return;
     }
-    list.splice(0, list.length, ...kept);
+    let kept = 0;
+    for (const entry of list) if (!dropped.includes(entry)) list[kept++] = entry;
+    list.length = kept;
     if (list.length === 0) this.#entries.delete(sector);
   }
 
@@ -330,6 +328,15 @@ export class Oracle {
 /** What a read has shown of a write under way does not count. */
 const asBeforeIt = (entry: Entry): Entry =>
   entry.goneFor?.answeredAt === NEVER ? { ...entry, goneAt: NEVER, goneFor: null } : entry;
+
+/** From the end: those that are under way are the last. */
+function entryOf(list: readonly Entry[], write: number): Entry | null {
+  for (let at = list.length - 1; at >= 0; at--) {
+    const entry = list[at] as Entry;
+    if (entry.write === write) return entry;
+  }
+  return null;
+}
 
 function legalFor(entry: Entry, list: readonly Entry[], calledAt: number): boolean {
   return entry.goneAt >= calledAt && !isReplaced(entry, list, calledAt);

@@ -59,22 +59,37 @@ const ZEROES: Seen = { kind: 'zeroes' };
 const GARBAGE: Seen = { kind: 'garbage' };
 
 export function lookAt(words: Int32Array, at: number): Seen {
-  if (words[at] !== MAGIC) {
-    for (let i = 0; i < WORDS; i++) if (words[at + i] !== 0) return GARBAGE;
-    return ZEROES;
-  }
+  if (isZeroes(words, at)) return ZEROES;
   const lba = words[at + 1] as number;
   const write = words[at + 2] as number;
   const seed = words[at + 3] as number;
+  return isSector(words, at, lba, write, seed) ? { kind: 'write', lba, write, seed } : GARBAGE;
+}
+
+export function isZeroes(words: Int32Array, at: number): boolean {
+  for (let i = at; i < at + WORDS; i++) if (words[i] !== 0) return false;
+  return true;
+}
+
+/** Exactly what `fillSector` stores. */
+export function isSector(
+  words: Int32Array,
+  at: number,
+  lba: number,
+  write: number,
+  seed: number,
+): boolean {
+  if (words[at] !== MAGIC || words[at + 1] !== lba) return false;
+  if (words[at + 2] !== write || words[at + 3] !== seed) return false;
   const step = stepOf(lba, write);
   let word = firstOf(lba, write);
   let sum = (MAGIC + lba + write + seed) | 0;
   for (let i = 4; i < WORDS - 1; i++) {
     word = (word + step) | 0;
-    if (words[at + i] !== word) return GARBAGE;
+    if (words[at + i] !== word) return false;
     sum = (sum + word) | 0;
   }
-  return words[at + WORDS - 1] === sum ? { kind: 'write', lba, write, seed } : GARBAGE;
+  return words[at + WORDS - 1] === sum;
 }
 
 export const wordsOf = (bytes: Uint8Array): Int32Array =>

@@ -191,10 +191,16 @@ export class Server {
     this.buffers.give(address);
   }
 
-  async write(offset: number, data: Uint8Array, fua: boolean): Promise<Errno> {
-    const address = (await this.buffers.takeLater(data.length, 'client')) as Address;
-    this.buffers.slice(address, data.length).set(data);
-    const errno = await this.volume.write(offset as VolumeOffset, address, data.length, fua);
+  /** `fill` gets the place where the data is to be. */
+  async write(
+    offset: number,
+    lengthBytes: number,
+    fua: boolean,
+    fill: (data: Uint8Array) => void,
+  ): Promise<Errno> {
+    const address = (await this.buffers.takeLater(lengthBytes, 'client')) as Address;
+    fill(this.buffers.slice(address, lengthBytes));
+    const errno = await this.volume.write(offset as VolumeOffset, address, lengthBytes, fua);
     this.buffers.give(address);
     return errno;
   }

@@ -22,7 +22,12 @@ const sliceProgram = join(import.meta.dirname, 'slice.js');
 /** A slice ends by itself soon after its time; one that takes this much longer hangs. */
 const patienceSeconds = 420;
 /** As `npm run sim` has it: most of what the simulator allocates is garbage soon, and slices have one core each. */
-const nodeFlags = ['--enable-source-maps', '--max-semi-space-size=256', '--single-threaded-gc'];
+const nodeFlags = [
+  '--enable-source-maps',
+  '--max-semi-space-size=256',
+  '--single-threaded-gc',
+  '--no-concurrent-recompilation',
+];
 const outputKeptBytes = 16_384;
 /** Scratch files of this many failed slices are kept; images are large. */
 const keptMost = 6;

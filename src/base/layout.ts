@@ -14,7 +14,7 @@
  */
 
 import { assert } from './assert.ts';
-import { type Uuid, uuidFromBytes, uuidToBytes } from './uuid.ts';
+import { type Uuid, uuidFromBytes, writeUuid } from './uuid.ts';
 
 interface Values {
   u8: number;
@@ -191,7 +191,7 @@ function encodeField(
   from: number,
   lengthBytes: number,
 ): void {
-  if (kind === 'uuid') bytes.set(uuidToBytes(value as Uuid), from);
+  if (kind === 'uuid') writeUuid(value as Uuid, bytes, from);
   else if (kind === 'bytes') {
     assert((value as Uint8Array).length === lengthBytes, 'bytes of another length than the field');
     bytes.set(value as Uint8Array, from);

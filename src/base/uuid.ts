@@ -31,16 +31,16 @@ const DASH = 0x2d;
 /** 0–9 lie below a–f; the pattern lets nothing else through. */
 const digitOf = (code: number): number => (code < 0x61 ? code - 0x30 : code - 0x57);
 
-export function uuidToBytes(uuid: Uuid): Uint8Array {
+/** Stores the 16 bytes from `from` on. */
+export function writeUuid(uuid: Uuid, bytes: Uint8Array, from = 0): void {
   assert(isUuid(uuid), 'not a uuid in the dashed form');
-  const bytes = new Uint8Array(UUID_BYTES);
+  assert(bytes.length >= from + UUID_BYTES, 'a uuid has 16 bytes');
   let at = 0;
   for (let index = 0; index < UUID_BYTES; index++) {
     if (uuid.charCodeAt(at) === DASH) at++;
-    bytes[index] = digitOf(uuid.charCodeAt(at)) * 16 + digitOf(uuid.charCodeAt(at + 1));
+    bytes[from + index] = digitOf(uuid.charCodeAt(at)) * 16 + digitOf(uuid.charCodeAt(at + 1));
     at += 2;
   }
-  return bytes;
 }
 
 /** The form mdadm prints: `8c9f3b0a:11f24c6e:…`. */

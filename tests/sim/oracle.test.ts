@@ -2,16 +2,22 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Oracle } from '../../sim/oracle.ts';
+import { type OpenWrite, Oracle } from '../../sim/oracle.ts';
+
+function dataOf(oracle: Oracle, open: OpenWrite): Uint8Array {
+  const data = new Uint8Array(open.sectors * 512);
+  oracle.fill(open, data);
+  return data;
+}
 
 /** One sector: the first write is answered, a read has shown the second one, which is under way. */
 function shown() {
   const oracle = new Oracle(8, 1);
   const first = oracle.begin(3, 1, false);
-  const before = oracle.dataOf(first);
+  const before = dataOf(oracle, first);
   oracle.answered(first, true, false);
   const second = oracle.begin(3, 1, false);
-  const after = oracle.dataOf(second);
+  const after = dataOf(oracle, second);
   const reads = (data: Uint8Array): void => {
     const calledAt = oracle.beginRead();
     oracle.endRead();
@@ -49,7 +55,7 @@ test('a drive fails under a read: what that shows may have been on its copy only
   const calledAt = oracle.beginRead();
   oracle.copyLost();
   oracle.endRead();
-  oracle.check(3, oracle.dataOf(third), calledAt, 'a read');
+  oracle.check(3, dataOf(oracle, third), calledAt, 'a read');
   reads(after);
   assert.throws(() => reads(before), /reads as write 1, not as write 2/);
 });
@@ -83,6 +89,6 @@ test('of two writes at once a read says which was the last, and the flush after 
   oracle.answered(second, true, false);
   reads(after);
   oracle.flushed(oracle.now());
-  for (const lost of [before, oracle.dataOf(third)])
+  for (const lost of [before, dataOf(oracle, third)])
     assert.throws(() => oracle.checkFork(3, lost, fork, 'power'), /not as write 2/);
 });

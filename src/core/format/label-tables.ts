@@ -8,7 +8,7 @@ import { assert } from '../../base/assert.ts';
 import { DIGEST_BYTES } from '../../base/digest.ts';
 import { type Decoded, field, isZero, Layout } from '../../base/layout.ts';
 import { BLOCK_BYTES } from '../../base/units.ts';
-import { NIL_UUID, UUID_BYTES, uuidFromBytes, uuidToBytes } from '../../base/uuid.ts';
+import { NIL_UUID, UUID_BYTES, uuidFromBytes, writeUuid } from '../../base/uuid.ts';
 import { driveStates, purposes, windowStates } from '../status.ts';
 import {
   doubleAbsenceWords,
@@ -191,7 +191,7 @@ export function encodeLabelBody(label: Label, bytes: Uint8Array): void {
     bytes,
   );
   for (const [index, generation] of history.entries()) {
-    bytes.set(uuidToBytes(generation), at.history.offset + index * UUID_BYTES);
+    writeUuid(generation, bytes, at.history.offset + index * UUID_BYTES);
   }
   for (const [index, member] of members.entries()) {
     encodeMember(member, bytes, at.members.offset + index * memberTable.sizeBytes);

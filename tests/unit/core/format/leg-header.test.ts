@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { BLOCK_BYTES, GIB, KIB, MIB } from '../../../../src/base/units.ts';
-import { NIL_UUID, uuidToBytes } from '../../../../src/base/uuid.ts';
+import { NIL_UUID, writeUuid } from '../../../../src/base/uuid.ts';
 import {
   decodeLegHeader,
   encodeLegHeader,
@@ -112,7 +112,7 @@ describe('a leg header', () => {
 
   test('the row of another leg may say anything valid about it', () => {
     const block = blockOf();
-    block.set(uuidToBytes(uuidOf('f')), row(0));
+    writeUuid(uuidOf('f'), block, row(0));
     assert.equal(decodeLegHeader(sealed(block))?.legs[0]?.uuid, uuidOf('f'));
   });
 
