@@ -3,6 +3,7 @@
  * that most runs know only some kinds and those many times over.
  */
 
+import { SECTOR_BYTES } from '../src/base/units.ts';
 import { Acts } from './generate-acts.ts';
 import { crashAction, faultAction } from './generate-faults.ts';
 import { type Action, type Config, type Plan, type Step, smallLog } from './plan.ts';
@@ -24,7 +25,8 @@ export function generate(seed: number, taste: Partial<Taste> = {}): Plan {
   const draw = new Stream(seed, 'plan');
   const promise = taste.promise ?? (draw.chance(0.2) ? 'beyond' : 'covered');
   const hostSteps = taste.hostSteps ?? 60 + draw.below(340);
-  const mood = moodFrom(new Stream(seed, 'mood'));
+  const isLong = config.memberBytes > LONG_MIRROR_FROM;
+  const mood = { ...moodFrom(new Stream(seed, 'mood')), hotFrom: isLong ? SECOND_TURN_LBA : 0 };
   const acts = taste.acts === false ? null : new Acts(seed, config);
   const steps: Step[] = [];
   for (let i = 0; i < hostSteps; i++) {
@@ -76,8 +78,15 @@ function variedConfig(config: Config, seed: number): Config {
     sweepBytesPerSecond,
     ...(draw.chance(0.15) ? { logDirect: 0 } : {}),
   };
-  return { ...config, limits };
+  // Long enough that reads of its end take turns with another copy.
+  const isLong = config.level === 1 && new Stream(seed, 'length').chance(0.3);
+  const memberBytes = config.memberBytes + (isLong ? SECOND_TURN_LBA * SECTOR_BYTES : 0);
+  return { ...config, memberBytes, limits };
 }
+
+/** Where the first 16 stripes of a mirror end (`copyFor`). */
+const SECOND_TURN_LBA = (16 * 64 * KIB) / SECTOR_BYTES;
+const LONG_MIRROR_FROM = 2 * MIB;
 
 interface Mood {
   readonly operator: number;
@@ -91,12 +100,13 @@ interface Mood {
   readonly zeroes: number;
   /** Requests of one moment are fewer than this many more. */
   readonly atOnce: number;
-  /** Most requests lie in this many sectors, so that they meet. */
+  /** Most requests lie in this many sectors from there on, so that they meet. */
   readonly hotSectors: number;
+  readonly hotFrom: number;
   readonly maxSectors: number;
 }
 
-const moodFrom = (draw: Stream): Mood => ({
+const moodFrom = (draw: Stream): Omit<Mood, 'hotFrom'> => ({
   operator: draw.pick([0.02, 0.05, 0.1]),
   faults: draw.pick([0, 0.01, 0.03, 0.06]),
   crashes: draw.pick([0, 0.01, 0.03, 0.05]),
@@ -118,7 +128,7 @@ function waitOf(draw: Stream, mood: Mood): number {
 function hostAction(draw: Stream, mood: Mood): Action {
   const roll = draw.next();
   if (roll < mood.flushes) return { do: 'flush' };
-  const lba = draw.chance(0.8) ? draw.below(mood.hotSectors) : draw.below(100_000);
+  const lba = draw.chance(0.8) ? mood.hotFrom + draw.below(mood.hotSectors) : draw.below(100_000);
   const sectors = 1 + draw.below(mood.maxSectors);
   const fua = draw.chance(mood.fua);
   if (roll < mood.flushes + mood.zeroes)

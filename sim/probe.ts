@@ -149,7 +149,11 @@ async function settle<T>(world: World, work: Promise<T>): Promise<T> {
 }
 
 /** A drive that cannot be read at a start is left out by force, if the others are complete. */
-export const unreadable: ReadonlySet<string> = new Set(['superblock-corrupt', 'label-corrupt']);
+export const unreadable: ReadonlySet<string> = new Set([
+  'superblock-corrupt',
+  'label-corrupt',
+  'drive-smaller',
+]);
 
 /**
  * What an operator takes out because a start names it: a copy of a drive or of a leg that is there as well, or in the place

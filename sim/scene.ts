@@ -163,7 +163,8 @@ export class Scene {
     const medium = this.machine.media.get(path);
     if (medium === undefined) return true;
     const broken = medium.isVanished || medium.isHung || medium.isReadOnly || medium.hasFaults;
-    const unfit = medium.isShrunk || this.#isHopeless(medium);
+    // Who has it open reaches nothing any more, and has not noticed yet.
+    const unfit = medium.isShrunk || medium.isSevered || this.#isHopeless(medium);
     return broken || unfit || this.changed.has(path) || this.#struckUnseen.has(path);
   }
 

@@ -106,11 +106,15 @@ export function decideAssembly(
   const chosen = chooseAuthority(identified.value.members, trail);
   if (!chosen.ok) return chosen;
   const authority = chosen.value;
-  const members = identified.value.members.filter((member) => {
+  const stillMembers = identified.value.members.filter((member) => {
     const replaced = wasReplaced(member, authority);
     if (replaced) trail.push(`@X ${member.path} is not used: it was replaced`);
     return !replaced;
   });
+  const longEnough = withoutShrunk(stillMembers, options.force, trail);
+  if (!longEnough.ok) return longEnough;
+  const members = longEnough.value;
+  const leftOut = identified.value.leftOut + (stillMembers.length - members.length);
   const { superblock, label } = authority;
 
   const chunkOfMd = superblock.chunkBytes;
@@ -189,7 +193,7 @@ export function decideAssembly(
     blankLegs: decidedLegs.value.blank,
     missingLegs: decidedLegs.value.missing,
     rollForward: members.some((member) => member.label?.sequence !== label?.sequence),
-    forced: startable.value.forced || identified.value.leftOut > 0,
+    forced: startable.value.forced || leftOut > 0,
     leavesBehind: slots.some(({ verdict, recorded }) => verdict === 'missing' && !recorded),
     inDoubt: startable.value.inDoubt,
     mayBeOlder: startable.value.mayBeOlder,
@@ -214,17 +218,32 @@ function nameOf(
   return namePattern.test(name) ? done(name) : refuse('volume-name-invalid', { name });
 }
 
+/** One whose end has gone is as good as damaged: named, and left out only by force. */
+function withoutShrunk(
+  members: readonly Member[],
+  force: boolean,
+  trail: string[],
+): Outcome<readonly Member[]> {
+  const kept: Member[] = [];
+  for (const member of members) {
+    const { path, sizeBytes, superblock } = member;
+    const neededBytes = superblock.dataOffset + superblock.memberDataBytes;
+    if (sizeBytes >= neededBytes) kept.push(member);
+    else if (!force) return refuse('drive-smaller', { path, sizeBytes, neededBytes });
+    else trail.push(`@I1 forced: ${path} is left out (drive-smaller)`);
+  }
+  return done(kept);
+}
+
 function layoutsOf(members: readonly Member[]): Outcome<ReadonlyMap<string, MemberLayout>> {
   // The geometry of the bitmap is one for the whole array: a member whose header is damaged borrows it.
   const shared = members.find((member) => member.bitmap !== null)?.bitmap ?? null;
   const layouts = new Map<string, MemberLayout>();
-  for (const { path, sizeBytes, superblock, bitmap } of members) {
+  for (const { path, superblock, bitmap } of members) {
     const layout = layoutOfSuperblock(superblock, bitmap ?? shared);
     if (layout.kind === 'no-room') {
       return refuse('md-no-room-for-label', { path, reason: layout.reason });
     }
-    const neededBytes = superblock.dataOffset + superblock.memberDataBytes;
-    if (sizeBytes < neededBytes) return refuse('drive-smaller', { path, sizeBytes, neededBytes });
     layouts.set(path, layout.value);
   }
   return done(layouts);

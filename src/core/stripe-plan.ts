@@ -284,55 +284,37 @@ function assertPieces(geometry: Geometry, stripe: StripeIndex, pieces: readonly 
   }
 }
 
-export type ReadPlan =
-  | { readonly kind: 'direct'; readonly slot: Slot }
-  /** The chunk is the XOR of the same columns of all these members, parity included. */
-  | { readonly kind: 'from-others'; readonly slots: readonly Slot[] }
-  | { readonly kind: 'impossible'; readonly reason: 'two-absent' | 'parity-untrusted' };
-
-/**
- * Where to read columns of data chunk `index` from. `absent` holds every member that must not be
- * used, be it gone or stale. For a mirror the copies take turns by region, so that reads in order
- * stay on one drive for a while.
- */
-export function planRead(
-  geometry: Geometry,
-  stripe: StripeIndex,
-  index: number,
-  absent: SlotSet,
-  parityTrusted = true,
-): ReadPlan {
-  assert(index >= 0 && index < geometry.dataChunks, 'stripe-plan: no such chunk');
-  if (geometry.level.mirrored) {
-    const slot = copyFor(geometry, stripe, absent);
-    return slot === NONE ? twoAbsent : { kind: 'direct', slot };
-  }
-  const slot = geometry.dataSlot(stripe, index);
-  if (!hasSlot(absent, slot)) return { kind: 'direct', slot };
-  if (slotCountOf(absent) > geometry.level.parityChunks) return twoAbsent;
-  if (!parityTrusted) return parityUntrusted;
-  const slots: Slot[] = [];
-  for (let other = 0; other < geometry.members; other += 1)
-    if (other !== slot) slots.push(other as Slot);
-  return { kind: 'from-others', slots };
-}
-
 /** Stripes in a row that a mirror reads from one copy (1 MiB at 64 KiB a stripe). */
 const STRIPES_PER_TURN = 16;
 
 /**
- * The copy of a mirror to read this stripe from, or NONE; for hot paths, as it returns no object.
+ * The copy of a mirror that counts in this stripe, or NONE: reads take it, and after a crash the others are made like it, so
+ * that a write that a read has shown, and nobody has answered, is not gone. For that each stripe has its own order of all
+ * copies and the first that is there is taken: which others are out changes nothing. `unproven` ones only when there is no
+ * other: a start may find them not rebuilt yet. For hot paths, as it returns no object.
  */
 export function copyFor(
   geometry: Geometry,
   stripe: StripeIndex,
   absent: SlotSet,
+  unproven: SlotSet,
 ): Slot | typeof NONE {
-  const { members } = geometry;
-  const present = members - slotCountOf(absent);
-  if (present === 0) return NONE;
-  let turn = Math.floor(stripe / STRIPES_PER_TURN) % present;
-  let slot = 0;
-  for (; hasSlot(absent, slot) || turn > 0; slot += 1) if (!hasSlot(absent, slot)) turn -= 1;
-  return slot as Slot;
+  const present = ((1 << geometry.members) - 1) & ~absent;
+  const proven = present & ~unproven;
+  return inTurn(geometry.members, stripe, (proven === 0 ? present : proven) as SlotSet);
+}
+
+/** The order: one of those that are left is struck again and again, so that each comes next as often as any other. */
+function inTurn(members: number, stripe: StripeIndex, wanted: SlotSet): Slot | typeof NONE {
+  let left = (1 << members) - 1;
+  let turn = Math.floor(stripe / STRIPES_PER_TURN);
+  for (let count = members; count > 0; count -= 1) {
+    let slot = 0;
+    for (let skip = turn % count; (left & (1 << slot)) === 0 || skip > 0; slot += 1)
+      if ((left & (1 << slot)) !== 0) skip -= 1;
+    if (hasSlot(wanted, slot)) return slot as Slot;
+    left &= ~(1 << slot);
+    turn = Math.floor(turn / count);
+  }
+  return NONE;
 }

@@ -1,14 +1,16 @@
 /**
- * Do all members agree, and making them: parity recomputed from the data, mirrors from the first copy, a sector that cannot
- * be read from the others. What resync and scrub are made of, and reads of copies in doubt. Callers hold the locks of the
- * stripes.
+ * Do all members agree, and making them: parity recomputed from the data, mirrors from the copy that counts (`copyFor`),
+ * a sector that cannot be read from the others. What resync and scrub are made of, and reads of copies in doubt. Callers
+ * hold the locks of the stripes.
  *
  * Who takes part in a stripe is who is used in it (`Members.unusable`), so also a copy whose rebuild has passed it: a write
- * that a crash cut short there is made good by nobody else. And the first copy is the one that reads of the stripe took.
+ * that a crash cut short there is made good by nobody else.
  */
 
 import { type Errno, OK } from '../base/errno.ts';
 import { type Address, BLOCK_BYTES, type MemberOffset, type StripeIndex } from '../base/units.ts';
+import type { SlotSet } from '../core/slot-set.ts';
+import { copyFor } from '../core/stripe-plan.ts';
 import { noteReadError } from './member-errors.ts';
 import { bit, type Member } from './members.ts';
 import { consistent, reconstruct } from './reconstruct.ts';
@@ -150,7 +152,7 @@ async function mendSector(
   return `drive ${member.path} failed`;
 }
 
-/** Parity is recomputed from the data; mirrors take the first copy that can be read, for those too that cannot. */
+/** Parity is recomputed from the data; mirrors take the copy that reads take, for those too that cannot be read. */
 async function mendStripe(
   v: VolumeCore,
   stripe: StripeIndex,
@@ -163,10 +165,11 @@ async function mendStripe(
   const parity = v.geometry.paritySlot(stripe);
   const unusable = v.members.unusable(stripe);
   const copies = v.members.slots.map(({ slot }) => slot).filter((slot) => !(unusable & bit(slot)));
-  const first = copies.find((slot) => !(deaf & bit(slot)));
-  const targets = mirrored ? copies.filter((slot) => slot !== first) : [parity as number];
+  const absent = (unusable | deaf) as SlotSet;
+  const one = copyFor(v.geometry, stripe, absent, v.members.absentMask as SlotSet);
+  const targets = mirrored ? copies.filter((slot) => slot !== one) : [parity as number];
   const read = mirrored
-    ? { errno: await v.members.readData(first as number, at, buffer, bytes) }
+    ? { errno: await v.members.readData(one, at, buffer, bytes) }
     : await reconstruct(v.sources, parity as number, unusable, at, buffer, bytes);
   if (read.errno !== OK) return `stripe ${stripe} cannot be read`;
   for (const slot of targets) {

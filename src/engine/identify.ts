@@ -55,6 +55,7 @@ export async function identify(v: VolumeCore, drive: Drive, member: Member): Pro
     kind: 'other',
     problem: problem.problem,
   });
+  // Before what else may be missing with its end: told by what was known of it, and below by its own word.
   const tooSmall = member.layout ? isTooSmall(v, drive, member.layout) : null;
   if (tooSmall !== null && !tooSmall.ok) return other(tooSmall);
   const { superblock, label, layout } = await readMemberMetadata(v.environment.buffers, drive);
@@ -95,6 +96,9 @@ export async function identify(v: VolumeCore, drive: Drive, member: Member): Pro
   if (layout === null || layout.kind !== 'layout') {
     return other(refuse('drive-changed', { path, what: 'its layout is not the one it left with' }));
   }
+  // A server that came up without the drive knows nothing of it.
+  const shrunk = isTooSmall(v, drive, layout.value);
+  if (shrunk !== null && !shrunk.ok) return other(shrunk);
   const { window, metadata } = v;
   const { events } = superblock.value;
   if (window !== null && !isOfFreeze(label.value, events, window, metadata.events))

@@ -308,7 +308,7 @@ const copiesInDoubt = (v: VolumeCore, stripe: StripeIndex): boolean =>
 
 /**
  * After an unclean stop copies may differ until the resync has passed. What is read is made alike first: whoever has seen
- * it goes on seeing it when the copy that it came from is lost. Not OK: the first copy that can be read is the answer.
+ * it goes on seeing it when the copy that it came from is lost. Not OK: one copy is the answer, as otherwise.
  * While this has the lock the resync cannot pass, so no window can be opened and nothing is frozen meanwhile.
  */
 async function readAlike(
@@ -337,14 +337,9 @@ async function readAlike(
   }
 }
 
-/** Which copy of a mirror: regions in doubt after an unclean stop are read from one copy only, the first. */
-function mirrorSlot(v: VolumeCore, stripe: StripeIndex, unusable: number): number {
-  if (v.resync === null || v.parityTrusted(stripe))
-    return copyFor(v.geometry, stripe, unusable as SlotSet);
-  for (let slot = 0; slot < v.geometry.members; slot++)
-    if ((unusable & bit(slot)) === 0) return slot;
-  return NONE;
-}
+/** Which copy of a mirror. One that is being rebuilt may be further than a start knows. */
+const mirrorSlot = (v: VolumeCore, stripe: StripeIndex, unusable: number): number =>
+  copyFor(v.geometry, stripe, unusable as SlotSet, v.members.absentMask as SlotSet);
 
 async function repairBad(
   v: VolumeCore,

@@ -120,7 +120,7 @@ export const drivesPart = {
   'drive-smaller': entry(
     refused,
     '{path} is smaller than it was: {sizeBytes}[, {neededBytes} are needed][, {leastBytes} are needed].',
-    'Undo the change of capacity (host protected area, block size, over-provisioning), or bring another drive.',
+    'Undo the change of capacity (host protected area, block size, over-provisioning), or bring another drive. A start goes without it with `--force`.',
     ENOSPC,
   ),
   'drive-blank': entry(

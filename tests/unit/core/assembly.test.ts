@@ -215,6 +215,10 @@ test('a shrunk drive', () => {
     code: 'drive-smaller',
     detail: { path: '/d2', sizeBytes: 64 * 2 ** 20 - 512, neededBytes: 64 * 2 ** 20 },
   });
+  const decision = assembled(world, { force: true });
+  assert.equal(decision.slots[2]?.verdict, 'missing');
+  assert.ok(decision.forced);
+  assert.match(decision.trail.join('\n'), /@I1 forced: \/d2 is left out \(drive-smaller\)/);
 });
 
 test('label and superblock of different levels', () => {

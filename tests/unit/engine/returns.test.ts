@@ -242,6 +242,23 @@ test('a smaller drive comes back: refused by its size, also for a rebuild', asyn
   await scene.settle('the right one');
 });
 
+test('a server has come up without the drive, and it comes back a little smaller: refused by its size', async () => {
+  const scene = await inWindow(5, { seed: 67 });
+  const { world } = scene;
+  const whole = world.at('d1');
+  whole.vanish();
+  scene.crash(false);
+  await world.assemble();
+  const cut = world.at(world.medium('cut', whole.sizeBytes - 4 * KIB));
+  cut.overwrite(0, whole.bytes.slice(0, cut.sizeBytes));
+  world.media.set('d1', cut);
+  assert.equal(await scene.closeRefused(), 'drive-smaller');
+  whole.reappear();
+  world.media.set('d1', whole);
+  await scene.closeAndWait();
+  await scene.settle('the right one');
+});
+
 test('the drive has grown while it was away: it is the same drive, and the rest of it is left alone', async () => {
   for (const level of [1, 5]) {
     const scene = await inWindow(level, { seed: 66 });
