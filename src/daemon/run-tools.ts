@@ -97,10 +97,9 @@ const NO_PROCESS = 2 ** 22 + 1;
 /** Opened as a volume would, so that what is mounted or in use is refused here already. */
 const newDrive = (path: string): Promise<Outcome<NewDrive>> =>
   looked(path, async (drive, buffers) => {
-    const { superblock, label } = await readMemberMetadata(buffers, drive);
-    const name = superblock.kind === 'superblock' ? superblock.value.setName : '';
+    const metadata = await readMemberMetadata(buffers, drive);
     const environment = { foreignContent: () => foreignContent(drive, buffers) };
-    const content = await contentOf({ environment }, drive, superblock.kind, label.kind, name);
+    const content = await contentOf({ environment }, drive, metadata);
     return { sizeBytes: drive.sizeBytes, content };
   });
 

@@ -191,17 +191,14 @@ async function lookAt(
 ): Promise<Outcome<void>> {
   if (force) return done(undefined);
   for (const drive of drives) {
-    const { superblock, label } = await readMemberMetadata(environment.buffers, drive);
-    const name = superblock.kind === 'superblock' ? superblock.value.setName : '';
+    const metadata = await readMemberMetadata(environment.buffers, drive);
     const content =
-      (await contentOf({ environment }, drive, superblock.kind, label.kind, name)) ??
-      (await legContent(environment, drive));
+      (await contentOf({ environment }, drive, metadata)) ?? (await legContent(environment, drive));
     if (content !== null) return refuse('drive-has-data', { path: drive.path, content });
   }
   for (const leg of legs) {
-    const { superblock, label } = await readMemberMetadata(environment.buffers, leg);
-    const name = superblock.kind === 'superblock' ? superblock.value.setName : '';
-    const content = await contentOf({ environment }, leg, superblock.kind, label.kind, name);
+    const metadata = await readMemberMetadata(environment.buffers, leg);
+    const content = await contentOf({ environment }, leg, metadata);
     if (content !== null) return refuse('drive-has-data', { path: leg.path, content });
     const used = await legContent(environment, leg);
     if (used !== null) return refuse('leg-in-use', { path: leg.path, content: used });

@@ -15,11 +15,12 @@ import { decideDrive } from '../core/machines/drive.ts';
 import { done, type Outcome, refuse } from '../core/problems.ts';
 import type { VerifyMode } from '../core/status.ts';
 import type { Drive } from '../io/drive.ts';
+import { UNREADABLE_CONTENT } from '../io/foreign-content.ts';
 import { findMember } from './find-member.ts';
 import { identify, isTooSmall, openMemberDrive } from './identify.ts';
 import { emptyStripeLog } from './in-place.ts';
 import { onOneDisk } from './log-setup.ts';
-import { readMemberMetadata } from './member-metadata.ts';
+import { type MemberMetadata, readMemberMetadata } from './member-metadata.ts';
 import { setMemberState } from './member-state.ts';
 import { bit, bitCount, type Member } from './members.ts';
 import { withoutWindow } from './new-superblock.ts';
@@ -120,13 +121,7 @@ async function addOpened(
   if (!isDirect(v)) return inWindow(v);
   const content = usedSince
     ? `what was written to it since it left ${v.name}`
-    : await contentOf(
-        v,
-        drive,
-        metadata.superblock.kind,
-        metadata.label.kind,
-        superblock?.setName ?? '',
-      );
+    : await contentOf(v, drive, metadata);
   if (content !== null && !force) return refuse('drive-has-data', { path, content });
   if (!isDirect(v)) return inWindow(v);
   const free = v.members.slots.find(
@@ -385,15 +380,17 @@ async function onLogDisk(v: VolumeCore, path: string): Promise<ReturnType<typeof
 export async function contentOf(
   v: { readonly environment: Pick<VolumeCore['environment'], 'foreignContent'> },
   drive: Drive,
-  superblock: string,
-  label: string,
-  name: string,
+  { superblock, label, readErrors }: MemberMetadata,
 ): Promise<string | null> {
-  if (superblock === 'superblock' || superblock === 'unsupported') {
+  if (superblock.kind === 'superblock' || superblock.kind === 'unsupported') {
+    const name = superblock.kind === 'superblock' ? superblock.value.setName : '';
     return `a member of the volume or md array "${name}"`;
   }
-  if (label === 'label') return 'a damaged member of a Locum volume';
-  return v.environment.foreignContent(drive);
+  if (label.kind === 'label') return 'a damaged member of a Locum volume';
+  // A moment later it may be there again, with all that is on it.
+  return (
+    (await v.environment.foreignContent(drive)) ?? (readErrors > 0 ? UNREADABLE_CONTENT : null)
+  );
 }
 
 /**

@@ -207,8 +207,7 @@ async function contentProblem(
     const content = `the log of volume "${leg.volumeName}"`;
     return refuse('leg-in-use', { path, content }).problem;
   }
-  const { superblock, label } = await readMemberMetadata(v.environment.buffers, drive);
-  const name = superblock.kind === 'superblock' ? superblock.value.setName : '';
-  const content = await contentOf(v, drive, superblock.kind, label.kind, name);
+  const metadata = await readMemberMetadata(v.environment.buffers, drive);
+  const content = await contentOf(v, drive, metadata);
   return content === null ? null : refuse('drive-has-data', { path, content }).problem;
 }

@@ -74,9 +74,10 @@ const recognisers: readonly Recognise[] = [
   ({ head }) => (isMbr(head) ? 'an MBR partition table' : null),
 ];
 
-/**
- * A short name with its article, or null when the drive is empty at its front (or cannot be read).
- */
+/** Nobody knows what it is, and it is as little to be overwritten. */
+export const UNREADABLE_CONTENT = 'something that could not be read';
+
+/** A short name with its article, or null when the drive is empty at its front. */
 export async function foreignContent(drive: Drive, buffers: Buffers): Promise<string | null> {
   const sizeBytes = roundDown(drive.sizeBytes, SECTOR_BYTES);
   const headBytes = Math.min(HEAD_BYTES, sizeBytes);
@@ -88,6 +89,7 @@ export async function foreignContent(drive: Drive, buffers: Buffers): Promise<st
     const found = recognise(ends);
     if (found !== null) return found;
   }
+  if (head.byteLength < headBytes || tail.byteLength < tailBytes) return UNREADABLE_CONTENT;
   // Not in the table, but not empty either: somebody's raw data.
   return isZero(head) ? null : 'data of an unknown kind';
 }

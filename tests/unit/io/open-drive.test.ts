@@ -13,7 +13,7 @@ import { createImage } from '../../../src/io/create-image.ts';
 import type { Drive } from '../../../src/io/drive.ts';
 import { major, minor } from '../../../src/io/drive-users.ts';
 import { lockBeside } from '../../../src/io/file-lock.ts';
-import { foreignContent } from '../../../src/io/foreign-content.ts';
+import { foreignContent, UNREADABLE_CONTENT } from '../../../src/io/foreign-content.ts';
 import type { DriveProblem, IoOutcome } from '../../../src/io/io-outcome.ts';
 import { MemoryMedium } from '../../../src/io/memory-drive.ts';
 import { openDrive } from '../../../src/io/open-drive.ts';
@@ -237,14 +237,18 @@ test('foreign contents have names', async () => {
   }
 });
 
-test('an unreadable or tiny drive has no recognised contents, and nothing is kept', async () => {
+test('a tiny drive has no recognised contents, one that cannot be read is not called empty, and nothing is kept', async () => {
   const medium = new MemoryMedium({ sizeBytes: 512 });
   const drive = medium.open('tiny', pool);
   const freeBytes = pool.freeBytes;
   assert.equal(await foreignContent(drive, pool), null);
   medium.failReads();
-  assert.equal(await foreignContent(drive, pool), null);
+  assert.equal(await foreignContent(drive, pool), UNREADABLE_CONTENT);
   assert.equal(pool.freeBytes, freeBytes);
+  // Its front is empty; of its end nobody knows.
+  const large = new MemoryMedium({ sizeBytes: MIB });
+  large.failReads({ offset: MIB - 512, lengthBytes: 512 });
+  assert.equal(await foreignContent(large.open('large', pool), pool), UNREADABLE_CONTENT);
 });
 
 for (const [tool, args, name] of [
