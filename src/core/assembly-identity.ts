@@ -13,6 +13,7 @@
  *   @H7  of the same window, and with more of its log than the newest label       → history-split
  *   @H3  recorded as out, yet with more events than when it went                  → history-split
  *   @H8  recorded as out by those that it records as out itself: each went on     → history-split
+ *   @H9  one label behind, in which one is out, or unknown, who is in use now      → history-split
  *   @H4  not recorded as out, an old label, and the highest events of all         → history-split
  *   @H5  md only: calls every member that is in sync faulty (both went on alone)  → history-split
  *   @H6  same events, another geometry                                            → members-disagree
@@ -278,6 +279,8 @@ function splitByLabel(member: Member, newest: Labelled, members: readonly Member
     return `its label ${own.sequence} was made when the others had turned to another generation (@H2)`;
   if (remembered && ofFreeze && logEnd(own) > logEnd(truth))
     return `it knows more of the log of the window than the others (@H7)`;
+  if (remembered && record?.state === 'online' && isSteppedOver(member, own, truth))
+    return `one step before the newest label it went on without a drive that is in use by that (@H9)`;
   if (!recordedOut && !ofFreeze && !takenBack && truth.sequence - own.sequence > 1) {
     const current = members.filter((other) => other.label?.sequence === truth.sequence);
     const highest = Math.max(...current.map((other) => other.superblock.events));
@@ -307,6 +310,22 @@ export function wentOnApart(
   const inUse = here.members.filter(({ state }) => state === 'online');
   return own.members.every(
     ({ uuid, state }) => out.has(state) || !inUse.some((member) => member.uuid === uuid),
+  );
+}
+
+/**
+ * The newest label is the next in number, as after a crash in the middle of an update, and no update leads there: outside
+ * a window a drive that is out, or new, is on record as being rebuilt before it is in use. It was brought up to date on
+ * another host, beside copies of the others, which have gone on here, and have given its slot away perhaps.
+ */
+function isSteppedOver({ superblock }: Member, own: Label, truth: Label): boolean {
+  if (truth.sequence - own.sequence !== 1 || own.window !== null || truth.window !== null)
+    return false;
+  // What md has made of the members is on no label before the next one.
+  if (own.clean && superblock.events > own.events) return false;
+  const known = new Map(own.members.map(({ uuid, state }) => [uuid, state]));
+  return truth.members.some(
+    ({ uuid, state }) => state === 'online' && out.has(known.get(uuid) ?? 'missing'),
   );
 }
 

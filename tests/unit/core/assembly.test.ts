@@ -360,6 +360,109 @@ test('@H3 not: the events it left with, or one more', () => {
   }
 });
 
+/**
+ * Slot 3 is out. Another host has brought it up to date, beside copies of the others, in `steps` labels; those have gone on
+ * here, and have written one less.
+ */
+function besideCopies(steps = 2): World {
+  const world = volume({ level: 4 });
+  leave(world, 3);
+  const { label: here, superblock: of } = world.drives[0]!;
+  const { superblock, label } = world.drives[3]!;
+  Object.assign(superblock, {
+    events: of.events + steps,
+    roles: volume().drives[0]!.superblock.roles,
+  });
+  label!.sequence = here!.sequence + steps;
+  label!.events = superblock.events;
+  label!.history = [here!.generation, ...here!.history];
+  label!.generation = uuid(556);
+  for (const { label: each } of world.drives) Object.assign(each!, { clean: false });
+  const rest = [0, 1, 2];
+  for (const slot of rest) world.drives[slot]!.superblock.events += steps - 1;
+  for (let step = 1; step < steps; step++)
+    relabel(world, (each) => Object.assign(each, { events: each.events + 1 }), rest);
+  return world;
+}
+
+test('@H9 a drive that was used elsewhere counts one label further than those that went on here', () => {
+  for (const steps of [2, 3]) {
+    const world = besideCopies(steps);
+    assert.match(splitReason(world), /^\/d0: by the records of \/d3, .*\(@H9\)$/);
+    // Its slot was given to another drive here; it was stopped in good order.
+    for (const slot of [0, 1, 2]) {
+      const { label } = world.drives[slot]!;
+      record(label!, 3, { uuid: uuid(150), state: 'rebuilding' });
+      label!.clean = true;
+    }
+    assert.match(splitReason(world), /@H9/);
+    assert.equal(
+      refused(world, { force: true }).code,
+      'history-split',
+      'nobody can choose but a person',
+    );
+  }
+});
+
+test('@H9 not: what one update may have done, md, or a window', () => {
+  const changes: ((here: Label, there: Label, superblock: { events: number }) => void)[] = [
+    // Its rebuild was over, and a crash left the label that says so on that drive alone.
+    (here) => record(here, 3, { state: 'rebuilding' }),
+    // And a spare, which nobody needs, has failed meanwhile.
+    (here, there) => {
+      record(here, 3, { state: 'rebuilding' });
+      const spare = { ...here.members[0]!, uuid: uuid(151), slot: null };
+      here.members.push({ ...spare, state: 'spare' });
+      if (!there.members.some(({ slot }) => slot === null))
+        there.members.push({ ...spare, state: 'failed' });
+    },
+    // md has run the members, and has taken it back.
+    (here, _, superblock) => {
+      here.clean = true;
+      superblock.events = here.events + 1;
+    },
+    // It was back as it was at the freeze; of one generation nobody comes into use by a rebuild.
+    (here, there) => {
+      Object.assign(there, { generation: here.generation, history: here.history });
+    },
+  ];
+  for (const change of changes) {
+    const world = besideCopies();
+    const there = world.drives[3]!.label!;
+    for (const slot of [0, 1, 2]) {
+      const { label, superblock } = world.drives[slot]!;
+      change(label!, there, superblock);
+    }
+    assert.equal(verdicts(assembled(world)), 'in-sync in-sync in-sync in-sync');
+  }
+});
+
+test('@H9 not: in a window a drive that failed comes into use as it was at the freeze, in a start without another', () => {
+  const world = volume({ members: 5, level: 4 });
+  openWindow(world, 1);
+  const { frozenEvents } = world.drives[0]!.label!.window!;
+  relabel(
+    world,
+    (label) => record(label, 3, { state: 'failed', eventsAtChange: frozenEvents }),
+    [0, 2],
+  );
+  const back = world.drives[3]!.label!;
+  relabel(
+    world,
+    (label) => {
+      label.history = [label.generation, ...label.history];
+      label.generation = uuid(557);
+      record(label, 4, { state: 'missing', eventsAtChange: frozenEvents });
+    },
+    [3],
+  );
+  back.sequence = world.drives[0]!.label!.sequence + 1;
+  assert.equal(
+    verdicts(assembled(world, { only: [0, 1, 2, 3] })),
+    'in-sync away in-sync in-sync missing',
+  );
+});
+
 test('@H4 an old label beside the highest events', () => {
   const world = volume();
   relabel(world, () => {}, [1, 2, 3]);
