@@ -79,6 +79,8 @@ export class Scene {
   #standing: Standing | null = null;
   /** Asked before the start under way. */
   #isForgotten = false;
+  /** Before it, on record as out. */
+  #wereOut: readonly string[] = [];
   #geometry: Geometry | null = null;
   /** Where the data of each member begins, by path. */
   readonly #dataOffsets = new Map<string, number>();
@@ -144,6 +146,8 @@ export class Scene {
   aboutToStart(): void {
     this.mourn();
     this.#isForgotten = forgetsLeg(this, null);
+    const slots = this.#standing?.slots ?? [];
+    this.#wereOut = slots.filter(({ state }) => isOut(state)).map(({ path }) => path);
   }
 
   /** The next process on this machine. */
@@ -363,6 +367,11 @@ export class Scene {
   cameUp(): void {
     if (this.core.dataInDoubt !== null) this.#doubt();
     if (this.#isForgotten) this.#taintAll();
+    if (this.core.mode !== 'frozen') return;
+    // As when one is let in while the server runs (hearing.ts): an older image is of the freeze, or it would be out still.
+    for (const { path, state } of this.core.members.slots)
+      if (state === 'online' && this.rolledBack.has(path) && this.#wereOut.includes(path))
+        this.changed.delete(path);
   }
 
   /** Only beyond the promises: more is lost than they cover, and an alarm names the regions. */
@@ -395,8 +404,8 @@ export class Scene {
     if (member === undefined || member.layout === null) return;
     if (offset < member.layout.dataOffset || member.state === 'returning') return;
     if (member.state === 'away' && this.changed.has(medium.path)) return;
-    const isOut = member.state === 'failed' || member.state === 'missing';
-    if (isOut && window !== null && member.eventsAtChange < window.frozenEvents) return;
+    if (isOut(member.state) && window !== null && member.eventsAtChange < window.frozenEvents)
+      return;
     throw new Objection(
       'frozen members',
       `${medium.path} was written at ${offset} while the volume is frozen`,
@@ -438,6 +447,8 @@ export class Scene {
     return medium;
   }
 }
+
+const isOut = (state: string): boolean => state === 'failed' || state === 'missing';
 
 /** With the end of a window on record a start is one outside a window, whatever the mode still is. */
 const startsDirect = ({ mode, windowEnding }: VolumeCore): boolean =>
