@@ -15,7 +15,7 @@ import type { DirectDrive, Settle } from '../src/io/direct-drive.ts';
 import type { Part } from '../src/io/drive.ts';
 import { type DriveFault, type Operation, type OperationKind, operationKinds } from './faults.ts';
 import type { Pending, SimMedium } from './medium.ts';
-import type { World } from './world.ts';
+import type { Task, World } from './world.ts';
 
 /** Microseconds until an operation completes. */
 export type Latency = (medium: SimMedium, kind: OperationKind, lengthBytes: number) => number;
@@ -38,16 +38,11 @@ function zeroesOf(lengthBytes: number): Uint8Array {
   return zeroes.subarray(0, lengthBytes);
 }
 
-/** Where an operation has its data, and what a flush covers. */
-interface Subject {
-  readonly address?: Address;
-  readonly parts?: readonly Part[];
-  /** Writes up to this one. */
-  readonly through?: number;
-}
+/** Where an operation has its data; a flush, which has none, covers the writes up to this one. */
+type Subject = Address | readonly Part[] | number;
 
-/** An operation under way. */
-class Started implements Pending, Operation {
+/** An operation under way, and the event of its end. */
+class Started implements Pending, Operation, Task {
   readonly handle: SimDrive;
   readonly kind: OperationKind;
   readonly offset: number;
@@ -69,6 +64,10 @@ class Started implements Pending, Operation {
     this.lengthBytes = lengthBytes;
     this.subject = subject;
     this.settle = settle;
+  }
+
+  due(): void {
+    this.handle.medium.due(this);
   }
 
   get operation(): Operation {
@@ -108,18 +107,18 @@ export class SimDrive implements DirectDrive {
   }
 
   readDirect(offset: DriveOffset, address: Address, lengthBytes: number, settle: Settle): void {
-    this.#start('read', offset, lengthBytes, { address }, settle);
+    this.#start('read', offset, lengthBytes, address, settle);
   }
 
   writeDirect(offset: DriveOffset, address: Address, lengthBytes: number, settle: Settle): void {
-    this.#start('write', offset, lengthBytes, { address }, settle);
+    this.#start('write', offset, lengthBytes, address, settle);
   }
 
   writePartsDirect(offset: DriveOffset, parts: readonly Part[], settle: Settle): void {
     assert(parts.length > 0, 'a gathered write has parts');
     let lengthBytes = 0;
     for (const part of parts) lengthBytes += part.lengthBytes;
-    this.#start('write', offset, lengthBytes, { parts }, settle);
+    this.#start('write', offset, lengthBytes, parts, settle);
   }
 
   read(offset: DriveOffset, address: Address, lengthBytes: number): Promise<Errno> {
@@ -136,15 +135,15 @@ export class SimDrive implements DirectDrive {
 
   flush(): Promise<Errno> {
     const through = this.medium.sequence;
-    return new Promise((resolve) => this.#start('flush', 0, 0, { through }, resolve));
+    return new Promise((resolve) => this.#start('flush', 0, 0, through, resolve));
   }
 
   punch(offset: DriveOffset, lengthBytes: number): Promise<Errno> {
-    return new Promise((resolve) => this.#start('punch', offset, lengthBytes, {}, resolve));
+    return new Promise((resolve) => this.#start('punch', offset, lengthBytes, 0, resolve));
   }
 
   probe(): Promise<Errno> {
-    return new Promise((resolve) => this.#start('probe', 0, 0, {}, resolve));
+    return new Promise((resolve) => this.#start('probe', 0, 0, 0, resolve));
   }
 
   close(): Promise<void> {
@@ -154,12 +153,10 @@ export class SimDrive implements DirectDrive {
 
   /** What an operation is about to store, as its buffers are now; borrowed, until the next one is asked. */
   dataOf({ kind, lengthBytes, subject }: Started): Uint8Array {
-    const { address, parts } = subject;
     if (kind === 'punch') return zeroesOf(lengthBytes);
     if (kind !== 'write') return NOTHING;
-    if (parts !== undefined) return this.#gather(parts, lengthBytes);
-    assert(address !== undefined, 'a write has its data somewhere');
-    return this.#buffers.slice(address, lengthBytes);
+    if (typeof subject !== 'number') return this.#gather(subject, lengthBytes);
+    return this.#buffers.slice(subject as Address, lengthBytes);
   }
 
   finish(started: Started): void {
@@ -199,7 +196,7 @@ export class SimDrive implements DirectDrive {
     const { slowness } = medium;
     const pace = slowness === 1 ? 1 : medium.pace(slowness);
     const delayUs = this.#latency(medium, kind, lengthBytes) * pace;
-    this.#world.later(delayUs, () => medium.due(started));
+    this.#world.later(delayUs, started);
   }
 
   #complete(started: Started): Errno {
@@ -234,16 +231,14 @@ export class SimDrive implements DirectDrive {
     const isLost = fault?.effect === 'lost';
     switch (kind) {
       case 'read':
-        assert(subject.address !== undefined, 'a read has a place to go to');
-        medium.copyTo(this.#buffers.bytes, subject.address, at, lengthBytes);
+        medium.copyTo(this.#buffers.bytes, subject as Address, at, lengthBytes);
         return;
       case 'write':
       case 'punch':
         if (!isLost) medium.applyWrite(at, started.data());
         return;
       case 'flush':
-        assert(subject.through !== undefined, 'a flush knows what it covers');
-        if (!isLost) medium.applyFlush(subject.through);
+        if (!isLost) medium.applyFlush(subject as number);
         return;
       case 'probe':
         return;

@@ -22,11 +22,11 @@ interface Entry {
   readonly write: number;
   readonly zero: boolean;
   calledAt: number;
-  /** Infinity while it is under way. */
+  /** NEVER while it is under way. */
   answeredAt: number;
   /** Answered with success: it was there at that moment. */
   certain: boolean;
-  /** A read has shown another one in its place; Infinity: not yet. */
+  /** A read has shown another one in its place; NEVER: not yet. */
   goneAt: number;
   /** The one that it showed. */
   goneFor: Entry | null;
@@ -52,7 +52,8 @@ export interface ForkKind {
 /** Of an entry among all of its sector; made once for many sectors, as there are many. */
 type Judge = (entry: Entry, list: readonly Entry[]) => boolean;
 
-const NEVER = Number.POSITIVE_INFINITY;
+/** Later than any moment; a small integer like those, as there are several in each of a million entries. */
+const NEVER = 2 ** 31 - 1;
 
 export class Oracle {
   readonly sectors: number;

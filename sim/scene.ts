@@ -235,9 +235,10 @@ export class Scene {
   badIn({ members, geometry, window }: VolumeCore, stripe: StripeIndex): number {
     const { chunkBytes } = geometry;
     let mask = 0;
-    members.slots.forEach(({ path, layout }, slot) => {
+    for (const { path, layout, slot } of members.slots) {
       const medium = this.machine.media.get(path);
-      if (medium === undefined || layout === null) return;
+      if (medium === undefined || layout === null) continue;
+      if (this.#refusedReads.length === 0 && !medium.hasFaults) continue;
       const from = layout.dataOffset + stripe * chunkBytes;
       const to = from + chunkBytes;
       const wasRefused = this.#refusedReads.some(
@@ -245,7 +246,7 @@ export class Scene {
           read.path === path && read.window === window?.id && read.from < to && from < read.to,
       );
       if (wasRefused || medium.isBadIn(from, to)) mask |= bit(slot);
-    });
+    }
     return mask;
   }
 

@@ -16,11 +16,17 @@ import { drainHere } from './drain.ts';
 import { mix, streamOf } from './streams.ts';
 import { Trace } from './trace.ts';
 
+/** What is due at the time of an event. */
+export interface Task {
+  due(): void;
+}
+
 interface Event {
   atUs: number;
   readonly tie: number;
   readonly order: number;
-  run: (() => void) | null;
+  /** null: taken back. */
+  task: Task | null;
 }
 
 export type Finished = 'done' | 'idle' | 'late' | 'busy';
@@ -56,15 +62,15 @@ export class World {
 
   /** What it returns takes it back. */
   after(delayUs: number, run: () => void): () => void {
-    const event = this.#enter(delayUs, run);
+    const event = this.#enter(delayUs, { due: run });
     return () => {
-      event.run = null;
+      event.task = null;
     };
   }
 
   /** The same, of what nobody takes back. */
-  later(delayUs: number, run: () => void): void {
-    this.#enter(delayUs, run);
+  later(delayUs: number, task: Task): void {
+    this.#enter(delayUs, task);
   }
 
   /**
@@ -137,9 +143,9 @@ export class World {
     }
     this.nowUs = event.atUs;
     this.events++;
-    const { run } = event;
-    event.run = null;
-    run?.();
+    const { task } = event;
+    event.task = null;
+    task?.due();
     return null;
   }
 
@@ -173,13 +179,13 @@ export class World {
     };
   }
 
-  #enter(delayUs: number, run: () => void): Event {
+  #enter(delayUs: number, task: Task): Event {
     const order = this.#order++;
     const event: Event = {
       atUs: this.nowUs + Math.max(0, Math.round(delayUs)),
       tie: mix(this.seed, TIES, order),
       order,
-      run,
+      task,
     };
     this.#push(event);
     return event;
@@ -204,7 +210,7 @@ export class World {
       if (top === undefined) return null;
       const last = this.#heap.pop() as Event;
       if (this.#heap.length > 0) this.#sift(last);
-      if (top.run !== null) return top;
+      if (top.task !== null) return top;
     }
   }
 

@@ -130,7 +130,8 @@ export class SegmentCursor {
     const { bytes } = this.#environment.buffers;
     this.#lastBlocks = 0;
     for (let position = from; position < Math.min(to, this.#area.blocks); position++) {
-      if (!(await this.#hold(position, 1, WINDOW_BLOCKS))) continue;
+      // Most of an area is passed over block by block: to wait for what is here already would cost more than the look.
+      if (!this.#holds(position, 1) && !(await this.#hold(position, 1, WINDOW_BLOCKS))) continue;
       if (claimedHeaderBlocks(bytes, this.#addressOf(position), this.#area.identity) === 0)
         continue;
       const { segment } = await this.at(position);
@@ -143,12 +144,16 @@ export class SegmentCursor {
     return (this.#window + (position - this.#from) * BLOCK_BYTES) as Address;
   }
 
+  #holds(position: number, blocks: number): boolean {
+    return position >= this.#from && position + blocks <= this.#to;
+  }
+
   /**
    * Makes sure that `least` blocks from `position` are in the window; reads `wanted` if it has to
    * read.
    */
   async #hold(position: number, least: number, wanted: number): Promise<boolean> {
-    if (position >= this.#from && position + least <= this.#to) return true;
+    if (this.#holds(position, least)) return true;
     if (this.#isOut) return false;
     const count = Math.min(Math.max(least, wanted), this.#area.blocks - position);
     if (count < least) return false;
