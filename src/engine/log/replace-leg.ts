@@ -2,7 +2,9 @@
  * A new leg in the place of one that is out, while the log goes on.
  *
  *   1. Its header copies are erased: whatever it was, it is nobody's leg until the copy is
- *      complete.
+ *      complete. Then its stripe area is, all of it: a former leg of this log has segments there
+ *      that count by their identity, and may alone have one that was never answered. What stays
+ *      in the record area no chain goes on to: each start in a window begins with a mark.
  *   2. It becomes `syncing`: from here on it gets every write and flush, but nobody reads it or
  *      counts on it.
  *   3. What was written before that is copied: the record area up to where it had come, which never
@@ -66,6 +68,8 @@ export async function replaceLeg(
   leg.uuid = uuidFromBytes(environment.random(16));
   if ((await eraseHeaders(environment, drive)) !== OK)
     return failed('its header cannot be written');
+  if (!(await eraseStripes(environment, legs, parts.isEnough, drive)))
+    return failed('its stripe area cannot be erased');
 
   leg.state = 'syncing';
   leg.reason = '';
@@ -111,6 +115,24 @@ async function eraseHeaders({ buffers }: LogEnvironment, drive: Drive): Promise<
   if (errno === OK) errno = await drive.flush();
   buffers.give(address);
   return errno;
+}
+
+/** In place before its header is: what the copy ends with is a flush. */
+async function eraseStripes(
+  { buffers }: LogEnvironment,
+  { layout: { stripesOffset, stripesBytes } }: Legs,
+  isEnough: () => boolean,
+  drive: Drive,
+): Promise<boolean> {
+  const address = await buffers.takeLater(PIECE_BYTES, 'engine');
+  buffers.slice(address, PIECE_BYTES).fill(0);
+  let errno: Errno = OK;
+  for (let at = 0; at < stripesBytes && errno === OK && !isEnough(); at += PIECE_BYTES) {
+    const pieceBytes = Math.min(PIECE_BYTES, stripesBytes - at);
+    errno = await drive.write((stripesOffset + at) as DriveOffset, address, pieceBytes);
+  }
+  buffers.give(address);
+  return errno === OK && !isEnough();
 }
 
 /**

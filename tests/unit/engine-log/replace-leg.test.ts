@@ -58,7 +58,7 @@ test('stripe images in use go along', async () => {
 });
 
 test('a crash or an error at any point of the copy leaves the log as it was, or with two good legs', async () => {
-  for (let stopAt = 0; stopAt < 40; stopAt++) {
+  for (let stopAt = 0; stopAt < 60; stopAt++) {
     for (const way of ['crash', 'error'] as const) {
       const world = new World(stopAt);
       const drives = legs(world);
@@ -124,4 +124,29 @@ test('a drive that was a leg before is nobody until the copy is complete', async
   const opened = await open(world, images);
   assert.equal(opened.kind, 'recovered');
   if (opened.kind === 'recovered') await opened.store.close();
+});
+
+test('a leg is put back with images of before that it alone has: none of them is redone', async () => {
+  const world = new World(52);
+  const drives = legs(world);
+  const store = await logging(world, drives);
+  const address = sharedPool.take(4096, 'engine');
+  const image = { slot: 1 as Slot, memberOffset: 8192 as MemberOffset, address, lengthBytes: 4096 };
+  await store.stripes.logImages([image]);
+  await store.stripes.logImages([image]);
+  const without = drives[0]!.copy(world, 'leg0');
+  await store.stripes.logImages([image]);
+  const alone = drives[1]!.copy(world, 'leg1');
+  await store.close();
+  const next = await reopen(world, [without]);
+  assert.equal(next.stripes.pendingSegments, 2, 'the third was never answered');
+  assert.equal(await next.stripes.redo(async () => OK), OK);
+  assert.equal(await next.stripes.releaseAll(), OK);
+  assert.ok((await next.replaceLeg(1, alone)).ok);
+  sharedPool.give(address);
+  const images = [without, alone].map((drive) => drive.copy());
+  await next.close();
+  const again = await reopen(world, images);
+  assert.equal(again.stripes.pendingSegments, 0);
+  await again.close();
 });
