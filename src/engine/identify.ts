@@ -11,6 +11,7 @@ import { DeadlineDrive } from '../io/deadline-drive.ts';
 import type { Drive } from '../io/drive.ts';
 import type { EngineEnvironment } from './contract.ts';
 import type { Limits } from './limits.ts';
+import { noteReturnErrors } from './member-errors.ts';
 import { readMemberMetadata } from './member-metadata.ts';
 import type { Member } from './members.ts';
 import type { VolumeCore, WindowFacts } from './volume-core.ts';
@@ -58,7 +59,10 @@ export async function identify(v: VolumeCore, drive: Drive, member: Member): Pro
   // Before what else may be missing with its end: told by what was known of it, and below by its own word.
   const tooSmall = member.layout ? isTooSmall(v, drive, member.layout) : null;
   if (tooSmall !== null && !tooSmall.ok) return other(tooSmall);
-  const { superblock, label, layout } = await readMemberMetadata(v.environment.buffers, drive);
+  const metadata = await readMemberMetadata(v.environment.buffers, drive);
+  const { superblock, label, layout } = metadata;
+  // The other copy may be enough; that there was one to read twice is to be known all the same.
+  if (metadata.readErrors > 0) noteReturnErrors(v, member, path, metadata.readErrors);
   if (superblock.kind === 'none' && label.kind === 'none') {
     const content = await v.environment.foreignContent(drive);
     if (content !== null)
@@ -99,12 +103,16 @@ export async function identify(v: VolumeCore, drive: Drive, member: Member): Pro
   // A server that came up without the drive knows nothing of it.
   const shrunk = isTooSmall(v, drive, layout.value);
   if (shrunk !== null && !shrunk.ok) return other(shrunk);
-  const { window, metadata } = v;
+  const { window } = v;
   const { events } = superblock.value;
-  if (window !== null && !isOfFreeze(label.value, events, window, metadata.events))
-    return other(refuse('drive-stale', { path, events, volume: v.name }));
+  const isOld = window !== null && !isOfFreeze(label.value, events, window, v.metadata.events);
+  if (isOld && metadata.newestCopy === undefined) {
+    const reason = 'one of the copies cannot be read, and the other is an older one';
+    return other(refuse('label-corrupt', { path, reason }));
+  }
+  if (isOld) return other(refuse('drive-stale', { path, events, volume: v.name }));
   // Rule 10: what is written next counts higher than anything that was seen.
-  metadata.events = Math.max(metadata.events, events);
+  v.metadata.events = Math.max(v.metadata.events, events);
   return { kind: 'same', layout: layout.value, superblock: superblock.value };
 }
 

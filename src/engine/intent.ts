@@ -31,6 +31,8 @@ export class Intent {
   #tick = 1;
   eventsCleared: number;
   #pendingRegions: number[] = [];
+  /** What says "unclean" is on its way, and not on the members yet: a region that is marked already has to wait for it. */
+  #isOpening = false;
   #running: Promise<void> | null = null;
   #next: Promise<void> | null = null;
 
@@ -86,7 +88,7 @@ export class Intent {
   /** Announces writes to the stripes. null: the bits are durable already; else await it. Pair with `release`. */
   mark(first: StripeIndex, last: StripeIndex): Promise<void> | null {
     assert(!this.#v.members.frozen, 'a frozen volume: no region may turn dirty');
-    let wait = this.#v.metadata.clean;
+    let wait = this.#v.metadata.clean || this.#isOpening;
     const lastRegion = this.lastRegion(last);
     for (let region = this.firstRegion(first); region <= lastRegion; region++) {
       this.#writesInside[region]!++;
@@ -134,7 +136,9 @@ export class Intent {
     if (wasClean) {
       // The commit carries page 0 of the bitmap too.
       this.#v.metadata.clean = false;
+      this.#isOpening = true;
       await Promise.all([this.#v.metadata.commit(), this.#writePages(pages, true)]);
+      this.#isOpening = false;
     } else {
       await this.#writePages(pages, true);
     }

@@ -42,6 +42,20 @@ export function noteReadError(v: VolumeCore, member: Member, errno: Errno): void
   }
 }
 
+/** Of a drive that is looked at before it is taken back: none of its data is in use, so nothing is failed for it. */
+export function noteReturnErrors(
+  v: VolumeCore,
+  member: Member,
+  path: string,
+  errors: number,
+): void {
+  member.errors.read += errors;
+  const what = errors === 1 ? 'a block' : `${errors} blocks`;
+  const { slot } = member;
+  const message = `Drive ${path} could not read ${what} of its own superblock, bitmap or labels`;
+  v.emit('read-error', 'warning', message, { slot, path, errors });
+}
+
 /** Writes back what could not be read. In a frozen volume nothing is written; the sector waits for the replay. */
 export async function repairRange(
   v: VolumeCore,

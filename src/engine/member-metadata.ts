@@ -2,7 +2,7 @@
  * Reads what a drive says about itself: superblock, bitmap, both copies of the label. Changes nothing.
  */
 
-import { OK } from '../base/errno.ts';
+import { isDriveGone, OK } from '../base/errno.ts';
 import { BLOCK_BYTES, type DriveOffset, roundUp } from '../base/units.ts';
 import { type BitmapHeader, decodeBitmapHeader } from '../core/format/bitmap.ts';
 import type { LabelResult } from '../core/format/label.ts';
@@ -99,11 +99,14 @@ async function readBytes(
   const buffer = await buffers.takeLater(bytes, 'engine');
   if (buffer === 0) return null;
   try {
-    if ((await drive.read(offset as DriveOffset, buffer, bytes)) !== OK) {
+    // Twice: a label that is not read for a moment would make the drive one of an older state.
+    for (let turn = 0; turn < 2; turn++) {
+      const errno = await drive.read(offset as DriveOffset, buffer, bytes);
+      if (errno === OK) return buffers.slice(buffer, lengthBytes).slice();
       look.readErrors++;
-      return null;
+      if (isDriveGone(errno)) break;
     }
-    return buffers.slice(buffer, lengthBytes).slice();
+    return null;
   } finally {
     buffers.give(buffer);
   }

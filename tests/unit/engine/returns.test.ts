@@ -242,6 +242,37 @@ test('a smaller drive comes back: refused by its size, also for a rebuild', asyn
   await scene.settle('the right one');
 });
 
+test('the drive that is back cannot read one of its two labels: it is the same drive, and the error is told', async () => {
+  const scene = await inWindow(5, { seed: 68 });
+  const { world } = scene;
+  const { layout } = scene.core.members.at(1);
+  assert.ok(layout !== null);
+  world.at('d1').failReads({ offset: layout.labelOffsets[0], lengthBytes: SECTOR, count: 1 });
+  await scene.closeAndWait();
+  assert.equal(world.v.status().drives[1]?.errors.read, 1);
+  assert.ok(scene.said('read-error'), scene.recent);
+  await scene.settle('the right one');
+});
+
+test('the drive that is back cannot read its newest label at all: refused for that, and not as an older state', async () => {
+  const scene = await inWindow(5, { seed: 69 });
+  const { world } = scene;
+  const { layout } = scene.core.members.at(1);
+  assert.ok(layout !== null);
+  const refusals: string[] = [];
+  for (const offset of layout.labelOffsets) {
+    world.at('d1').failReads({ offset, lengthBytes: SECTOR });
+    const closed = await world.until(world.v.closeWindow(closeRequest()));
+    if (!closed.ok) refusals.push(closed.problem.code);
+    world.at('d1').clearFaults();
+    if (closed.ok) break;
+  }
+  // The copies are written in turn: one of the two is the newest.
+  assert.deepEqual(refusals, ['label-corrupt']);
+  if (scene.core.window !== null) await scene.closeAndWait();
+  await scene.settle('the right one');
+});
+
 test('a server has come up without the drive, and it comes back a little smaller: refused by its size', async () => {
   const scene = await inWindow(5, { seed: 67 });
   const { world } = scene;
