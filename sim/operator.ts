@@ -227,10 +227,7 @@ async function closeWindow(scene: Scene): Promise<string> {
   const changed = drivePath !== null && scene.changed.has(drivePath);
   const request = { drivePath: null, verify: 'full' as const, rebuild: changed };
   const closed = await close(scene, request);
-  if (closed.ok) {
-    if (drivePath !== null) scene.changed.delete(drivePath);
-    return 'close window: done';
-  }
+  if (closed.ok) return 'close window: done';
   const { code } = closed.problem;
   if (notThere.has(code)) return closeWithAnother(scene);
   if (code === 'drive-changed' && drivePath !== null && differsInBlocks(scene, drivePath)) {
@@ -239,7 +236,6 @@ async function closeWindow(scene: Scene): Promise<string> {
   }
   if (isOutOfDate.has(code)) {
     const again = await close(scene, { ...request, rebuild: true });
-    if (again.ok && drivePath !== null) scene.changed.delete(drivePath);
     if (!again.ok && notThere.has(again.problem.code)) return closeWithAnother(scene);
     return `close window and rebuild: ${again.ok ? 'done' : again.problem.code}`;
   }

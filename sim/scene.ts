@@ -9,7 +9,14 @@ import type { Geometry } from '../src/core/geometry.ts';
 import { bit } from '../src/engine/members.ts';
 import type { VolumeCore } from '../src/engine/volume-core.ts';
 import { DEFAULT_DEADLINE_MS } from '../src/io/deadline-drive.ts';
-import { covers, HEAVY_TAIL, hopelessSlowness, type Standing, type StandingLeg } from './budget.ts';
+import {
+  covers,
+  HEAVY_TAIL,
+  hopelessSlowness,
+  type Standing,
+  type StandingLeg,
+  type StandingSlot,
+} from './budget.ts';
 import { Coverage } from './coverage.ts';
 import type { Latency } from './drive.ts';
 import { forgetsLeg, logIsLost, membersAreLost } from './evidence.ts';
@@ -79,8 +86,8 @@ export class Scene {
   #standing: Standing | null = null;
   /** Asked before the start under way. */
   #isForgotten = false;
-  /** Before it, on record as out. */
-  #wereOut: readonly string[] = [];
+  /** Before it. */
+  #slotsBefore: readonly StandingSlot[] = [];
   #geometry: Geometry | null = null;
   /** Where the data of each member begins, by path. */
   readonly #dataOffsets = new Map<string, number>();
@@ -146,8 +153,7 @@ export class Scene {
   aboutToStart(): void {
     this.mourn();
     this.#isForgotten = forgetsLeg(this, null);
-    const slots = this.#standing?.slots ?? [];
-    this.#wereOut = slots.filter(({ state }) => isOut(state)).map(({ path }) => path);
+    this.#slotsBefore = this.#standing?.slots ?? [];
   }
 
   /** The next process on this machine. */
@@ -368,11 +374,15 @@ export class Scene {
   cameUp(): void {
     if (this.core.dataInDoubt !== null) this.#doubt();
     if (this.#isForgotten) this.#taintAll();
-    if (this.core.mode !== 'frozen') return;
-    // As when one is let in while the server runs (hearing.ts): an older image is of the freeze, or it would be out still.
-    for (const { path, state } of this.core.members.slots)
-      if (state === 'online' && this.rolledBack.has(path) && this.#wereOut.includes(path))
-        this.changed.delete(path);
+    const { members, mode } = this.core;
+    for (const { path, state } of members.slots) {
+      const before = this.#slotsBefore.find((slot) => slot.path === path)?.state ?? 'none';
+      // As when one is let in while the server runs (hearing.ts): an older image is of the freeze, or it would be out still.
+      const isOfFreeze = mode === 'frozen' && isOut(before) && this.rolledBack.has(path);
+      // It is on record that it was taken back, or rebuilt; the process died before it could say so.
+      const isAccepted = before === 'returning' || before === 'rebuilding';
+      if (state === 'online' && (isOfFreeze || isAccepted)) this.changed.delete(path);
+    }
   }
 
   /** Only beyond the promises: more is lost than they cover, and an alarm names the regions. */
