@@ -9,6 +9,7 @@ import { decodeLabel, newestLabel } from '../src/core/format/label-codec.ts';
 import type { MemberLayout } from '../src/core/format/member-layout.ts';
 import { decodeSuperblock, SUPERBLOCK_BYTES } from '../src/core/format/superblock.ts';
 import type { VolumeCore } from '../src/engine/volume-core.ts';
+import { hopelessSlowness } from './budget.ts';
 import { objectTo } from './objection.ts';
 import type { Scene } from './scene.ts';
 
@@ -216,18 +217,23 @@ export function nothingLeaks(scene: Scene, where: string): void {
 
 /**
  * An orderly stop leaves nothing behind: no handle, no buffer, no timer. A drive that hangs keeps what was asked of it, and
- * one that answers in hours as well.
+ * one that answers in hours as well. One that is quick again keeps itself open, and the buffers of what it was asked for
+ * while it was slow: it has been given up since, and nobody waits for that.
  */
 export function nothingIsLeft(scene: Scene, where: string): void {
   const { machine, server } = scene;
   const media = [...machine.media.values()];
   if (scene.anySlow() || media.some((medium) => medium.isHung)) return;
-  const open = media.filter((medium) => medium.isOpen).map(({ path }) => path);
+  const hopeless = hopelessSlowness(scene.plan.config);
+  const owing = media.filter(({ slowestPace }) => slowestPace >= hopeless);
+  const open = media
+    .filter((medium) => medium.isOpen && !owing.includes(medium))
+    .map(({ path }) => path);
   objectTo('leak', open.length > 0, () => `${where}: ${open.join(', ')} are still open`);
   const { takenBytes, timers } = server;
   objectTo(
     'leak',
-    takenBytes > 0,
+    takenBytes > 0 && owing.length === 0,
     () => `${where}: ${takenBytes} bytes of buffers have not come back`,
   );
   objectTo('leak', timers > 0, () => `${where}: ${timers} timers are still set`);

@@ -49,6 +49,7 @@ class Started implements Pending, Operation, Task {
   readonly lengthBytes: number;
   readonly subject: Subject;
   readonly settle: Settle;
+  readonly pace: number;
 
   constructor(
     handle: SimDrive,
@@ -57,6 +58,7 @@ class Started implements Pending, Operation, Task {
     lengthBytes: number,
     subject: Subject,
     settle: Settle,
+    pace: number,
   ) {
     this.handle = handle;
     this.kind = kind;
@@ -64,6 +66,7 @@ class Started implements Pending, Operation, Task {
     this.lengthBytes = lengthBytes;
     this.subject = subject;
     this.settle = settle;
+    this.pace = pace;
   }
 
   due(): void {
@@ -191,10 +194,10 @@ export class SimDrive implements DirectDrive {
     }
     if (!medium.isAlive(this)) return;
     this.#inFlight++;
-    const started = new Started(this, kind, offset, lengthBytes, subject, settle);
-    medium.begin(started);
     const { slowness } = medium;
     const pace = slowness === 1 ? 1 : medium.pace(slowness);
+    const started = new Started(this, kind, offset, lengthBytes, subject, settle, pace);
+    medium.begin(started);
     const delayUs = this.#latency(medium, kind, lengthBytes) * pace;
     this.#world.later(delayUs, started);
   }

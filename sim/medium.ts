@@ -31,6 +31,8 @@ import { Arena, giveZeroes, takeZeroes } from './memory.ts';
 export interface Pending {
   readonly handle: SimDrive;
   readonly operation: Operation;
+  /** So many times longer than usual it takes: as slow as the drive was when it was asked. */
+  readonly pace: number;
   /** What a write is about to store, as its buffers are now. */
   data(): Uint8Array;
   run(): void;
@@ -157,6 +159,13 @@ export class SimMedium {
   /** Operations under way. */
   get inFlightCount(): number {
     return this.#now.inFlight.size;
+  }
+
+  /** Of what is under way, the slowest: a drive that is quick again still owes what it was asked for before. */
+  get slowestPace(): number {
+    let slowest = 1;
+    for (const { pace } of this.#now.inFlight) slowest = Math.max(slowest, pace);
+    return slowest;
   }
 
   get isOpen(): boolean {

@@ -5,6 +5,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { SimDrive } from '../../sim/drive.ts';
 import type { Step } from '../../sim/plan.ts';
 import { type RunResult, runPlan } from '../../sim/run.ts';
 import type { Label } from '../../src/core/format/label.ts';
@@ -49,6 +50,28 @@ test('a task that goes on after a stop is a leak', async (t) => {
   t.mock.method(Ticker.prototype, 'stop', () => Promise.resolve());
   const { failure } = await run(stop);
   assert.match(`${failure?.checker}: ${failure?.message}`, /^leak: .* timers are still set/);
+});
+
+test('a drive that is not closed by a stop is a leak, also beside one that owes an answer', async (t) => {
+  // 20 s for an answer is more than the deadline: the leg is given up, and quick again before the answer comes.
+  const owing: Step[] = [
+    { waitUs: 0, do: 'slow', path: 'leg3', factor: 1000 },
+    write,
+    { waitUs: 15_000_000, do: 'mend', path: 'leg3' },
+    { waitUs: 0, do: 'restart' },
+  ];
+  const stopped = (): Promise<RunResult> =>
+    runPlan(smallPlan(owing, { latency: 'constant', latencyUs: 20_000 }), withoutProbes);
+  const { failure, coverage } = await stopped();
+  assert.equal(failure, null);
+  assert.equal(coverage.get('stops that left nothing behind'), 1);
+  type Close = SimDrive['close'];
+  const close = Object.getOwnPropertyDescriptor(SimDrive.prototype, 'close')?.value as Close;
+  t.mock.method(SimDrive.prototype, 'close', function (this: SimDrive) {
+    return this.path === 'd1' ? Promise.resolve() : close.call(this);
+  });
+  const { failure: leak } = await stopped();
+  assert.equal(`${leak?.checker}: ${leak?.message}`, 'leak: stopped in step 3: d1 are still open');
 });
 
 test('a drive or a leg that is out without an alarm is objected to', async (t) => {
