@@ -113,14 +113,23 @@ interface Readings {
   readonly areas: readonly Uint8Array[];
   readonly events: number;
   readonly newest: number;
+  /** Of the newest label: whose number that is, and the generations that went before. */
+  readonly generation: string;
+  readonly history: readonly string[];
   /** What the newest label says of the volume: all of it but whose it is. */
   readonly tells: string;
 }
 
-/** Superblocks and labels of all online members tell one story; counters never go back. */
+/**
+ * Superblocks and labels of all online members tell one story; counters never go back. But a start that has to leave a
+ * member behind, for the drive of a window that missed its last labels, begins a generation and goes on from the number of
+ * its own: that member's next label has a lower one, and remembers the generation of the higher.
+ */
 export class LabelWatch {
   readonly #events = new Map<string, number>();
-  readonly #sequences = new Map<string, number>();
+  readonly #newest = new Map<string, Readings>();
+  /** Out of reach of a start, and not seen in use since. */
+  readonly #leftBehind = new Set<string>();
   readonly #known = new Map<string, Readings>();
   readonly #generations = new Set<string>();
   #generation = '';
@@ -131,13 +140,23 @@ export class LabelWatch {
     const told = new Map<string, string[]>();
     for (const { path, state, layout } of core.members.slots) {
       if (state !== 'online' || layout === null || scene.isHarmed(path)) continue;
-      const { events, newest, tells } = this.#readings(path, scene.machine.at(path).bytes, layout);
+      const readings = this.#readings(path, scene.machine.at(path).bytes, layout);
+      const { events, newest, tells } = readings;
       objectTo('labels', events < 0, () => `${where}: ${path} has no superblock`);
-      this.#rises(this.#events, path, events, () => `${where}: events of ${path}`);
+      this.#rises(this.#events.get(path) ?? 0, events, () => `${where}: events of ${path}`);
+      this.#events.set(path, events);
       seen.set(events, [...(seen.get(events) ?? []), path]);
       told.set(tells, [...(told.get(tells) ?? []), path]);
       objectTo('labels', newest < 0, () => `${where}: ${path} has no label`);
-      this.#rises(this.#sequences, path, newest, () => `${where}: label of ${path}`);
+      const before = this.#newest.get(path);
+      const isOvertaken =
+        before !== undefined &&
+        this.#leftBehind.has(path) &&
+        readings.history.includes(before.generation);
+      if (!isOvertaken)
+        this.#rises(before?.newest ?? 0, newest, () => `${where}: label of ${path}`);
+      this.#newest.set(path, readings);
+      this.#leftBehind.delete(path);
     }
     objectTo('labels', seen.size > 1 && core.mode === 'direct', () => {
       const groups = [...seen].map(([events, paths]) => `${paths.join(' and ')} ${events}`);
@@ -166,7 +185,9 @@ export class LabelWatch {
     const isThere = label.kind === 'label';
     const newest = isThere ? label.value.sequence : -1;
     const ofAll = isThere ? { ...label.value, memberUuid: '', slot: 0 } : null;
-    const readings = { areas: copies, events, newest, tells: JSON.stringify(ofAll) };
+    const { generation, history } = isThere ? label.value : { generation: '', history: [] };
+    const tells = JSON.stringify(ofAll);
+    const readings = { areas: copies, events, newest, generation, history, tells };
     this.#known.set(path, readings);
     return readings;
   }
@@ -182,16 +203,20 @@ export class LabelWatch {
     this.#generation = generation;
   }
 
-  #rises(seen: Map<string, number>, path: string, value: number, what: () => string): void {
-    const before = seen.get(path) ?? 0;
+  #rises(before: number, value: number, what: () => string): void {
     objectTo('events', value < before, () => `${what()} went back from ${before} to ${value}`);
-    seen.set(path, value);
+  }
+
+  /** A server is up, and whoever it has not got may have to follow it one day. */
+  cameUp({ core }: Scene): void {
+    const used = core.members.present().map(({ path }) => path);
+    for (const path of this.#newest.keys()) if (!used.includes(path)) this.#leftBehind.add(path);
   }
 
   /** The drive was given other contents: its counters begin anew. */
   forget(path: string): void {
     this.#events.delete(path);
-    this.#sequences.delete(path);
+    this.#newest.delete(path);
   }
 }
 

@@ -16,6 +16,14 @@ import type { Server } from './server.ts';
 
 type HostAction = Extract<Action, { do: 'write' | 'zero' | 'trim' | 'read' | 'flush' }>;
 
+/** A plan is written before anybody knows how large its volume is. */
+export function inRange(scene: Scene, action: HostAction): HostAction {
+  if (action.do === 'flush') return action;
+  const { sectors } = scene.oracle;
+  const lba = action.lba % sectors;
+  return { ...action, lba, sectors: Math.min(action.sectors, sectors - lba) };
+}
+
 /** Resolves when it is answered; never, if the process dies first. Does not reject: an objection ends the run. */
 export function ask(scene: Scene, action: HostAction): void {
   const { server, world } = scene;

@@ -18,12 +18,12 @@ import { withholdCopies } from './copies.ts';
 import { Coverage } from './coverage.ts';
 import { crash, fateOf, nothingKept } from './fate.ts';
 import { withoutTheWorld } from './guards.ts';
-import { ask, recent } from './hosts.ts';
+import { ask, inRange, recent } from './hosts.ts';
 import { countRefusal, countTail } from './leg-classes.ts';
 import { Objection, objectTo, stackOf } from './objection.ts';
 import { bringBack, command, seeTo } from './operator.ts';
 import { Oracle } from './oracle.ts';
-import type { Action, CrashFate, Plan, Step } from './plan.ts';
+import type { CrashFate, Plan, Step } from './plan.ts';
 import { Pools } from './pools.ts';
 import { Prober } from './prober.ts';
 import { Progress } from './progress.ts';
@@ -200,7 +200,7 @@ class Run {
       case 'trim':
       case 'read':
       case 'flush':
-        return ask(scene, this.#inRange(step));
+        return ask(scene, inRange(scene, step));
       case 'restart':
         return this.#restart();
       case 'kill':
@@ -242,15 +242,6 @@ class Run {
       default:
         return command(scene, step);
     }
-  }
-
-  #inRange<T extends Extract<Action, { do: 'write' | 'zero' | 'trim' | 'read' | 'flush' }>>(
-    step: T,
-  ): T {
-    if (step.do === 'flush') return step;
-    const { sectors } = this.#scene.oracle;
-    const lba = step.lba % sectors;
-    return { ...step, lba, sectors: Math.min(step.sectors, sectors - lba) };
   }
 
   // --- ends of processes ---------------------------------------------------------------------------------------------
@@ -330,6 +321,7 @@ class Run {
       coverage.count('starts');
       if (outcome.ok) {
         scene.cameUp();
+        this.#labels.cameUp(scene);
         scene.world.trace.line(`started ${scene.state}`);
         return;
       }

@@ -111,6 +111,44 @@ test('members whose labels do not say the same are objected to', async (t) => {
   assert.match(`${failure?.checker}: ${failure?.message}`, /^labels: .* do not say the same/);
 });
 
+test('labels that count from the freeze again, as the survivor of a window was left behind', async () => {
+  const relabel: Step = { waitUs: 100_000, do: 'extend-window', byMs: 1000 };
+  const check: Step = { waitUs: 1_000_000, do: 'check' };
+  const steps: Step[] = [
+    write,
+    openWindow,
+    ...Array<Step>(9).fill(relabel),
+    check,
+    { waitUs: 0, do: 'vanish', path: 'd1' },
+    { waitUs: 0, do: 'kill', afterOperations: 0, downUs: 0 },
+    check,
+    { waitUs: 0, do: 'reappear', path: 'd1', as: 'same' },
+    check,
+  ];
+  const plan = smallPlan(steps, { latency: 'constant', latencyUs: 50 });
+  const config = { ...plan.config, level: 1, members: 2, chunkBytes: null };
+  const { failure, coverage } = await runPlan({ ...plan, config }, withoutProbes);
+  assert.equal(failure, null);
+  assert.equal(coverage.get('times at rest'), 5);
+});
+
+test('labels that count from one again with no member left behind are objected to', async (t) => {
+  type Begin = Metadata['newGeneration'];
+  const begin = Object.getOwnPropertyDescriptor(Metadata.prototype, 'newGeneration')
+    ?.value as Begin;
+  t.mock.method(Metadata.prototype, 'newGeneration', function (this: Metadata) {
+    begin.call(this);
+    this.sequence = 0;
+  });
+  const { failure } = await run([
+    { waitUs: 1_000_000, do: 'restart' },
+    { waitUs: 1_000_000, do: 'check' },
+    { waitUs: 0, do: 'fail', slot: 1 },
+    { waitUs: 1_000_000, do: 'check' },
+  ]);
+  assert.match(`${failure?.checker}: ${failure?.message}`, /^events: .* label of d0 went back/);
+});
+
 test('two members out in a window is a state of its own', async () => {
   const { failure, coverage } = await run([
     write,
