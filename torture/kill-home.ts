@@ -26,8 +26,10 @@ export async function bringHome(scene: KillScene, ledger: SectorLedger): Promise
     if (performance.now() > limit || legRefusals > legRefusalsMost) {
       throw new Broken(`the volume does not become optimal: ${JSON.stringify(status, null, 1)}`);
     }
-    if (isLogToMend(status)) legRefusals += (await mendLog(scene, status)) ? 0 : 1;
-    else await mend(scene, status);
+    // With every member out or away there is nobody to note a new leg on: refused, until the drive of the window is back.
+    const isLegIn = isLogToMend(status) && (await mendLog(scene, status));
+    if (isLogToMend(status) && !isLegIn) legRefusals++;
+    if (!isLegIn) await mend(scene, status);
     await sleep(150);
   }
   scene.exposed = false;

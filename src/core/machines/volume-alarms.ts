@@ -226,6 +226,12 @@ function logAlarms(facts: VolumeFacts, add: Add): void {
         : 'It may be the only copy of what was written since the drive left.';
     add('log-lost', 'critical', `No leg of the log takes a write. ${meaning} ${newLog}`);
   }
+  // With every drive out there is none to note a new leg on: it would be refused.
+  const isAnyIn = facts.drives.some(({ state }) => state === 'online' || state === 'rebuilding');
+  const nextOf = (index: number): string => {
+    if (none) return newLog;
+    return isAnyIn || back === '' ? commands.mendLeg(facts, index) : back;
+  };
   for (const [index, leg] of log.legs.entries()) {
     if (leg.state === 'online') continue;
     const what = leg.reason === '' ? leg.state : `${leg.state}: ${leg.reason}`;
@@ -233,8 +239,8 @@ function logAlarms(facts: VolumeFacts, add: Add): void {
       window === null
         ? 'The log has one copy fewer.'
         : 'What was written since the drive left has one copy fewer.';
-    const next = none ? newLog : commands.mendLeg(facts, index);
-    add('leg-lost', 'critical', `Log leg ${leg.path} is ${sentence(what)} ${meaning} ${next}`);
+    const text = `Log leg ${leg.path} is ${sentence(what)} ${meaning} ${nextOf(index)}`;
+    add('leg-lost', 'critical', text);
   }
   const mark = logMarkOf(log.usedBytes, log.capacityBytes);
   if (mark === 0 || window === null) return;

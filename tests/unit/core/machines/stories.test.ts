@@ -437,6 +437,13 @@ describe('the alarm', () => {
     });
     assert.match(alarmOf(lost(''), 'leg-lost').message, /^Log leg \/log\/b is missing\. What was/);
     assert.match(alarmOf(lost('errno 5'), 'leg-lost').message, /is missing: errno 5\. What was/);
+    assert.match(alarmOf(lost(''), 'leg-lost').message, /locum log replace v 1 --with NEW_LEG/);
+    const out = frozen.drives.map((drive) => ({
+      ...drive,
+      state: drive.state === 'online' ? ('failed' as const) : drive.state,
+    }));
+    const nobodyIn = { ...lost(''), drives: out };
+    assert.match(alarmOf(nobodyIn, 'leg-lost').message, /Bring .* back.*window close v/);
     for (const [waitsFor, next] of [
       ['copy', /counts when the other one is copied: locum status v --watch$/],
       ['record', /counts by itself once a drive .* is back .*: locum status v --watch$/],
