@@ -136,6 +136,9 @@ export class Scene {
 
   /** The process is dead. What its last instructions still do, with no drive to do it on, comes before the next one. */
   killServer(): void {
+    // Of a start by force that said so and died: who forced it knows, and the next one need not say it again.
+    if (this.#isDoubtSaid && this.plan.promise === 'beyond') this.#taintAll();
+    this.#isDoubtSaid = false;
     this.remember();
     this.mourn();
     this.server.kill();
@@ -161,6 +164,8 @@ export class Scene {
     this.server = this.#newServer();
     this.idleBytes = -1;
   }
+
+  #isDoubtSaid = false;
 
   /** Operations of all drives so far. */
   get operations(): number {
@@ -331,6 +336,7 @@ export class Scene {
       limits: plan.config.limits,
       heard: (kind, detail) => {
         if (kind === 'data-in-doubt') this.#doubt();
+        if (kind === 'data-in-doubt' && !this.server.running) this.#isDoubtSaid = true;
         hear(this, kind, detail);
       },
     });
@@ -372,6 +378,8 @@ export class Scene {
 
   /** A volume that was started by force says itself what may be wrong; one that does not is held to everything. */
   cameUp(): void {
+    // Which regions, it knows from here on.
+    this.#isDoubtSaid = false;
     if (this.core.dataInDoubt !== null) this.#doubt();
     if (this.#isForgotten) this.#taintAll();
     const { members, mode } = this.core;
