@@ -5,6 +5,7 @@
 
 import { assert } from '../src/base/assert.ts';
 import { SECTOR_BYTES, type StripeIndex } from '../src/base/units.ts';
+import type { Uuid } from '../src/base/uuid.ts';
 import type { Geometry } from '../src/core/geometry.ts';
 import { bit } from '../src/engine/members.ts';
 import type { VolumeCore } from '../src/engine/volume-core.ts';
@@ -89,6 +90,13 @@ export class Scene {
   /** Before it. */
   #slotsBefore: readonly StandingSlot[] = [];
   #geometry: Geometry | null = null;
+  /** Of the volume, when one last ran. */
+  #generation: Uuid | null = null;
+  /**
+   * The same, from before a start by force that has said what is in doubt and has not come up. It may have died with that
+   * on record, as a generation of its own, and the next start then needs no force and has no alarm; what was said stays.
+   */
+  #doubtSince: Uuid | null = null;
   /** Where the data of each member begins, by path. */
   readonly #dataOffsets = new Map<string, number>();
   /** Where the member of each slot was when it was last seen. */
@@ -136,9 +144,6 @@ export class Scene {
 
   /** The process is dead. What its last instructions still do, with no drive to do it on, comes before the next one. */
   killServer(): void {
-    // Of a start by force that said so and died: who forced it knows, and the next one need not say it again.
-    if (this.#isDoubtSaid && this.plan.promise === 'beyond') this.#taintAll();
-    this.#isDoubtSaid = false;
     this.remember();
     this.mourn();
     this.server.kill();
@@ -164,8 +169,6 @@ export class Scene {
     this.server = this.#newServer();
     this.idleBytes = -1;
   }
-
-  #isDoubtSaid = false;
 
   /** Operations of all drives so far. */
   get operations(): number {
@@ -284,6 +287,7 @@ export class Scene {
     if (!core.stopping) this.#struckUnseen.clear();
     const { members } = core;
     this.#geometry = core.geometry;
+    this.#generation = core.metadata.generation;
     this.#dataOffsets.clear();
     for (const { path, layout, slot } of members.slots) {
       if (layout === null) continue;
@@ -336,7 +340,6 @@ export class Scene {
       limits: plan.config.limits,
       heard: (kind, detail) => {
         if (kind === 'data-in-doubt') this.#doubt();
-        if (kind === 'data-in-doubt' && !this.server.running) this.#isDoubtSaid = true;
         hear(this, kind, detail);
       },
     });
@@ -378,9 +381,10 @@ export class Scene {
 
   /** A volume that was started by force says itself what may be wrong; one that does not is held to everything. */
   cameUp(): void {
-    // Which regions, it knows from here on.
-    this.#isDoubtSaid = false;
-    if (this.core.dataInDoubt !== null) this.#doubt();
+    const { generation } = this.core.metadata;
+    const wasSaid = this.#doubtSince !== null && this.#doubtSince !== generation;
+    this.#doubtSince = null;
+    if (this.core.dataInDoubt !== null || wasSaid) this.#doubt();
     if (this.#isForgotten) this.#taintAll();
     const { members, mode } = this.core;
     for (const { path, state } of members.slots) {
@@ -395,7 +399,11 @@ export class Scene {
 
   /** Only beyond the promises: more is lost than they cover, and an alarm names the regions. */
   #doubt(): void {
-    if (this.plan.promise === 'covered' || !this.server.running) return;
+    if (this.plan.promise === 'covered') return;
+    if (!this.server.running) {
+      this.#doubtSince ??= this.#generation;
+      return;
+    }
     const { geometry, intent } = this.core;
     const { stripeCount, stripeDataBytes } = geometry;
     const sectors = stripeDataBytes / SECTOR_BYTES;
