@@ -230,7 +230,9 @@ function logAlarms(facts: VolumeFacts, add: Add): void {
   const isAnyIn = facts.drives.some(({ state }) => state === 'online' || state === 'rebuilding');
   const nextOf = (index: number): string => {
     if (none) return newLog;
-    return isAnyIn || back === '' ? commands.mendLeg(facts, index) : back;
+    const isWaiting = (facts.legsWaitFor[index] ?? null) !== null;
+    const isRefused = !isAnyIn && !isWaiting;
+    return isRefused && back !== '' ? back : commands.mendLeg(facts, index);
   };
   for (const [index, leg] of log.legs.entries()) {
     if (leg.state === 'online') continue;

@@ -49,7 +49,8 @@ test('a former member that vanishes while it is looked at is one still when it i
   const { world } = scene;
   await scene.fill(10);
   await world.until(world.v.failDrive('2'));
-  world.at('d2').failReads({ count: 3 });
+  // Superblock and both labels, each of which is read twice.
+  world.at('d2').failReads({ count: 6 });
   saysUnread(await world.until(world.v.addDrive('d2', false, false)));
   const added = await world.until(world.v.addDrive('d2', false, false));
   assert.ok(added.ok, JSON.stringify(added));
