@@ -1,5 +1,5 @@
 /**
- * How one stripe is written, and how a chunk of it is read: pure choices, returned as plain data
+ * How one stripe is written, and which copy of a mirror is read: pure choices, returned as plain data
  * that the engine executes and tests can read. No plan touches an absent member, and none guesses:
  * what cannot be known is `impossible`.
  *

@@ -50,9 +50,9 @@ export function noteReturnErrors(
   errors: number,
 ): void {
   member.errors.read += errors;
-  const what = errors === 1 ? 'a block' : `${errors} blocks`;
+  const what = errors === 1 ? 'One read' : `${errors} reads`;
   const { slot } = member;
-  const message = `Drive ${path} could not read ${what} of its own superblock, bitmap or labels`;
+  const message = `${what} of superblock, bitmap or labels failed on drive ${path}, which is back; each is tried twice`;
   v.emit('read-error', 'warning', message, { slot, path, errors });
 }
 

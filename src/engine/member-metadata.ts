@@ -72,7 +72,7 @@ export async function readMemberMetadata(buffers: Buffers, drive: Drive): Promis
   const label = newestLabel(...copies);
   const { readErrors } = look;
   // A place that could not be read may hold a newer one: it is looked at again before anything is written.
-  const newestCopy = readErrors === 0 ? newestOf(copies) : undefined;
+  const newestCopy = copies.includes(UNREAD) ? undefined : newestOf(copies);
   return { superblock, bitmapHeader, bitmapRegion, label, newestCopy, layout, readErrors };
 }
 

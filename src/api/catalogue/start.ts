@@ -18,7 +18,7 @@ export const startPart = {
   ),
   'label-corrupt': entry(
     refused,
-    'Both copies of the label on {path} are damaged[: {reason}].',
+    'The label on {path} is damaged or cannot be read[: {reason}].',
     'Assemble without this drive and add it again afterwards. If a window was open, the other members know about it.',
     EIO,
   ),

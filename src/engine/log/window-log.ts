@@ -84,7 +84,7 @@ export interface WindowLogOptions {
 /** Range records are cut below this, so that a count of sectors fits its field. */
 const RANGE_SECTORS_MAX = 2 ** 31;
 
-/** What is asked of it runs after the caller's turn; on the way of every write this costs a third of queueMicrotask. */
+/** What is asked of it runs after the caller's turn; queueMicrotask would make an object for async hooks on every write. */
 const NEXT_TURN = Promise.resolve();
 
 export class WindowLog {
