@@ -183,7 +183,7 @@ async function oneStep(scene: Scene): Promise<string> {
   if (core.window !== null) return 'wait for the window';
   const legs = volume.status().log?.legs ?? [];
   const bad = legs.findIndex(({ state }) => state !== 'online');
-  if (bad >= 0) {
+  if (bad >= 0 && !core.halted) {
     const alive = legs.some(({ state }) => state === 'online');
     const { path } = alive ? scene.addLegForCopy() : scene.addLeg();
     if (alive) {

@@ -54,6 +54,12 @@ async function replace(v: VolumeCore, request: ReplaceLegRequest): Promise<Outco
     const wanted = 'with a drive that is there, to note which legs count';
     return refuse('volume-wrong-state', { volume: v.name, state: 'without any drive', wanted });
   }
+  // That is another label, and in a halted volume the drive that it cannot do without may have missed one already. Nor would
+  // a new leg get the images that a start has found and not released.
+  if (v.halted) {
+    const wanted = 'started anew, with the drive that it lacks';
+    return refuse('volume-wrong-state', { volume: v.name, state: 'halted', wanted });
+  }
 
   const { path } = request;
   const places = await checkPlaces(v.environment, memberPaths(v), [
@@ -82,7 +88,7 @@ async function replace(v: VolumeCore, request: ReplaceLegRequest): Promise<Outco
   v.logPaths = log.legPaths;
   v.legSharesFileSystem = places.value.sharesFileSystem;
   refreshLogRecord(v);
-  await v.metadata.commit();
+  if (!v.halted) await v.metadata.commit();
   return onRecord(v, log, index);
 }
 

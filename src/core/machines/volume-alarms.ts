@@ -218,7 +218,10 @@ function logAlarms(facts: VolumeFacts, add: Add): void {
   if (log === null) return;
   const lost = log.legs.filter(({ state }) => state !== 'online');
   const none = lost.length === log.legs.length;
-  const newLog = window === null ? `Give it new legs: ${commands.newLog(facts)}` : back;
+  // A halted volume takes no leg, nor a log: what they are would have to go on record.
+  const first =
+    facts.haltReason === '' ? null : `Start the volume anew first: ${commands.restart(facts)}`;
+  const newLog = first ?? (window === null ? `Give it new legs: ${commands.newLog(facts)}` : back);
   if (none && lost.length > 0) {
     const meaning =
       window === null
@@ -229,7 +232,7 @@ function logAlarms(facts: VolumeFacts, add: Add): void {
   // With every drive out there is none to note a new leg on: it would be refused.
   const isAnyIn = facts.drives.some(({ state }) => state === 'online' || state === 'rebuilding');
   const nextOf = (index: number): string => {
-    if (none) return newLog;
+    if (first !== null || none) return newLog;
     const isWaiting = (facts.legsWaitFor[index] ?? null) !== null;
     const isRefused = !isAnyIn && !isWaiting;
     return isRefused && back !== '' ? back : commands.mendLeg(facts, index);

@@ -455,6 +455,20 @@ describe('the alarm', () => {
     }
   });
 
+  test('of a leg or a log that is lost in a halted volume: start it first, all else would be refused', () => {
+    const [good, bad] = log.legs;
+    assert.ok(good && bad);
+    const halted: VolumeFacts = { ...healthy, haltReason: 'x' };
+    const one = {
+      ...log,
+      state: 'degraded' as const,
+      legs: [good, { ...bad, state: 'failed' as const }],
+    };
+    const restart = /Start the volume anew first: locum volume stop v && locum volume assemble v$/;
+    assert.match(alarmOf({ ...halted, log: one }, 'leg-lost').message, restart);
+    assert.match(alarmOf({ ...halted, log: failedLog }, 'log-lost').message, restart);
+  });
+
   test('of a scrub: found, or found and rewritten', () => {
     const found = alarmOf(
       { ...healthy, scrub: { mismatches: 1, repairing: false, unreadableBytes: 0 } },
