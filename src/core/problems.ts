@@ -81,6 +81,7 @@ export const problemCodes = [
   'window-known-mismatch',
   'window-drive-absent',
   'window-others-absent',
+  'window-rebuild-others-absent',
   // drive tasks
   'tool-missing',
   'not-permitted',

@@ -27,11 +27,27 @@ export function othersAbsent(
   member: Member,
   path: string,
 ): ReturnType<typeof refuse> {
+  return refuse('window-others-absent', { path, absent: namedOut(v, member) });
+}
+
+function namedOut(v: VolumeCore, besides: Member): string {
   const out = v.members.slots.filter(
-    ({ slot, state }) => slot !== member.slot && state !== 'online',
+    ({ slot, state }) => slot !== besides.slot && state !== 'online',
   );
-  const absent = out.map(({ slot, path }) => `slot ${slot} (${path || 'no drive'})`).join(', ');
-  return refuse('window-others-absent', { path, absent });
+  return out.map(({ slot, path }) => `slot ${slot} (${path || 'no drive'})`).join(', ');
+}
+
+/** Nothing is there to make its contents from. A drive that holds something is not called blank for that. */
+function cannotRebuild(
+  v: VolumeCore,
+  member: Member,
+  path: string,
+  isBlank: boolean,
+): ReturnType<typeof refuse> {
+  const absent = namedOut(v, member);
+  if (!isBlank) return refuse('window-rebuild-others-absent', { path, absent, volume: v.name });
+  const why = 'another drive has failed: only the drive that left can complete the volume';
+  return refuse('drive-blank', { path, why, absent, volume: v.name });
 }
 
 /** What came back, and whether it can be trusted. */
@@ -56,12 +72,7 @@ export async function takeBack(
   const blank = identity.kind === 'blank';
   if (problem !== null && !blank && !request.rebuild) return { ok: false, problem };
   if (problem !== null && problem.code === 'drive-smaller') return { ok: false, problem };
-  if (!othersComplete) {
-    return refuse('drive-blank', {
-      path,
-      why: 'another drive has failed: only the drive that left can complete the volume',
-    });
-  }
+  if (!othersComplete) return cannotRebuild(v, member, path, blank);
   if (v.stopping) return refuse('volume-wrong-state', { volume: v.name, state: 'stopping' });
   const prepared = v.metadata.adopt(member, drive, path);
   if (!prepared.ok) return prepared;

@@ -126,8 +126,8 @@ export const drivesPart = {
   'drive-blank': entry(
     refused,
     '{path} is blank[: {why}].',
-    'If it is the replacement, close with `--rebuild`. If it should hold the old contents, ' +
-      'it is the wrong drive or was erased.',
+    'If it is the replacement, close with `--rebuild`[, once {absent} is back: `locum drive add {volume} PATH`]. ' +
+      'If it should hold the old contents, it is the wrong drive or was erased.',
   ),
   'no-free-slot': entry(
     refused,

@@ -50,6 +50,13 @@ export const windowsPart = {
     'Nothing is lost while the window is open. Bring another one back first, which is as it was at the freeze: ' +
       '`locum drive add VOLUME PATH`.',
   ),
+  'window-rebuild-others-absent': entry(
+    refused,
+    '{path} cannot be rebuilt now: its contents are made from the other drives, and too few of them are here[; out: {absent}]. ' +
+      'Nothing was written to it; nothing is lost, the window is still open.',
+    'Bring the drive that is out back: `locum drive add {volume} PATH`; then `locum window close {volume} --rebuild`. If that ' +
+      'one is lost for good, only the drive that left completes the volume: `locum window close {volume}`, without `--rebuild`, takes it.',
+  ),
 
   // --- drive tasks ---------------------------------------------------------------------------------------------------
   'tool-missing': entry(

@@ -115,6 +115,28 @@ for (const level of [1, 3, 4, 5]) {
   });
 }
 
+for (const [what, drivePath] of [
+  ['the drive that left', 'd1'],
+  ['another drive with data', 'other'],
+] as const) {
+  test(`${what} is to be rebuilt while another is failed: refused, and not because it were blank`, async () => {
+    const scene = await inWindow(5, { seed: 58 });
+    const { world } = scene;
+    await world.until(world.v.failDrive('0'));
+    world.medium('other', SMALL_MEMBER_BYTES);
+    world.foreignContent.set('other', 'an ext4 file system');
+    const before = world.at(drivePath).bytes.slice();
+    const request = closeRequest({ drivePath, rebuild: true });
+    const closed = await world.until(world.v.closeWindow(request));
+    assert.ok(!closed.ok);
+    assert.equal(closed.problem.code, 'window-rebuild-others-absent');
+    assert.equal(closed.problem.detail['absent'], 'slot 0 (d0)');
+    assert.deepEqual(world.at(drivePath).bytes, before, 'nothing was written to it');
+    await scene.closeAndWait();
+    await scene.settle('taken back without a rebuild');
+  });
+}
+
 test('RAID 1 of three, one copy failed, one away for good: a blank drive is made from the third', async () => {
   const scene = await Scene.make(1, { seed: 49, members: 3 });
   const { world } = scene;
