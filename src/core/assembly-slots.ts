@@ -122,7 +122,13 @@ export function classifySlots(
     else if (slot === null && ownSlot(member.superblock) === null) spares.push(spareOf(member));
     else trail.push(`@X ${member.path} is not used: its slot has been given to another drive`);
   }
-  const slots = here.map((member, slot) => assembleSlot(slot, member, authority, chunkBytes));
+  const slots = here.map((member, slot) => {
+    const assembled = assembleSlot(slot, member, authority, chunkBytes);
+    if (member === null || assembled.verdict !== 'in-sync') return assembled;
+    if (!isBeforeFreeze(member, members, authority)) return assembled;
+    trail.push(`@X ${member.path} is not used: it is of before the freeze, an older copy`);
+    return assembleSlot(slot, null, authority, chunkBytes);
+  });
   for (const { slot, rule, verdict, path } of slots) {
     trail.push(`${rule} slot ${slot}: ${verdict}${path === null ? '' : ` (${path})`}`);
   }
@@ -227,7 +233,8 @@ function changedAt(
  * Carries the token of the freeze. Once replay has begun the members move on, and a drive that is out of it stays
  * behind: from then on only those in sync and the drive of the window are of the image. One in sync, with a label but
  * without the token, was not reached by the freeze before its server crashed: nothing was logged then. So it may be with the
- * drive that was to leave, and where the others were spares it is all that there is of the image.
+ * drive that was to leave, and where the others were spares it is all that there is of the image. What looks like that and
+ * is an older copy has been left out before (`isBeforeFreeze`).
  */
 function isFrozen(
   member: Member | null,
@@ -248,6 +255,26 @@ function isFrozen(
  */
 function isOfFreeze(member: Member, window: LabelWindow | null): boolean {
   return window !== null && !isMoving(window) && member.label?.window?.token === window.token;
+}
+
+/**
+ * The drive that is to leave is told of the freeze when all others have been: once it has it, one that has nothing of it,
+ * neither label nor superblock, is no member that a crash kept from it but an older copy. What it lacks may have been
+ * written before the freeze, so no log has that; and who had it on record as out may be gone.
+ */
+function isBeforeFreeze(
+  { label, superblock }: Member,
+  members: readonly Member[],
+  { window }: Authority,
+): boolean {
+  if (window === null || isMoving(window)) return false;
+  if (label?.window?.token === window.token || superblock.events >= window.frozenEvents)
+    return false;
+  return members.some(
+    (other) =>
+      other.superblock.memberUuid === window.memberUuid &&
+      other.label?.window?.token === window.token,
+  );
 }
 
 /** Its own label knows of no replay: its data is that of the freeze. */

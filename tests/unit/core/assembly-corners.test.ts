@@ -319,16 +319,44 @@ test('a drive that was lost here: as it left, of an older image, or used elsewhe
 });
 
 describe('windows', () => {
-  test('a crash while freezing: a member that the freeze has not reached is of the same image', () => {
+  /** The freeze for slot 1 has not reached these: they are as they were before it. */
+  function frozenBut(on: readonly number[], state: 'freezing' | 'open'): World {
     const world = volume();
-    const before = structuredClone(world.drives[3]!);
-    openWindow(world, 1, { state: 'freezing' });
-    world.drives[3] = before;
+    const before = structuredClone(world.drives);
+    openWindow(world, 1, { state });
+    for (const slot of on) world.drives[slot] = before[slot]!;
+    return world;
+  }
+
+  test('a crash while freezing: a member that the freeze has not reached is of the same image', () => {
+    const world = frozenBut([1, 3], 'freezing');
     world.legs = [leg(0), leg(1)];
     assert.deepEqual(
       assembled(world).slots.map(({ frozenGeneration }) => frozenGeneration),
       [true, true, true, true],
     );
+    const without = assembled(world, { only: [0, 2, 3] });
+    assert.equal(verdicts(without), 'in-sync away in-sync in-sync');
+  });
+
+  test('a copy from before the freeze is let in by no start once the drive that left has been told', () => {
+    const world = frozenBut([3], 'open');
+    const decision = assembled(world);
+    assert.equal(verdicts(decision), 'in-sync away in-sync missing');
+    assert.deepEqual([decision.slots[3]!.path, decision.leavesBehind], [null, true]);
+    assert.ok(decision.trail.some((line) => line.startsWith('@X /d3 is not used')));
+    // Who had it on record as out is gone: it is not needed, and where it would be it is not used either.
+    assert.equal(verdicts(assembled(world, { only: [0, 1, 3] })), 'in-sync away missing missing');
+    assert.equal(refused(world, { only: [1, 3] }).code, 'members-missing');
+    // It may hold only one label that can be read, the older one: its superblock is of the freeze then.
+    const torn = frozenBut([], 'open');
+    torn.drives[3]!.label = frozenBut([3], 'open').drives[3]!.label;
+    assert.equal(verdicts(assembled(torn)), 'in-sync away in-sync in-sync');
+    // With the label of the drive that left wiped, nobody can say how far the freeze has come.
+    const wiped = frozenBut([3], 'open');
+    Object.assign(wiped.drives[1]!, { label: null });
+    wiped.drives[1]!.superblock.features = FEATURE_BITMAP;
+    assert.equal(verdicts(assembled(wiped)), 'in-sync away in-sync in-sync');
   });
 
   test('a member whose label was wiped in the window is not of the frozen image either', () => {
