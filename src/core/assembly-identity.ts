@@ -20,6 +20,7 @@
  */
 
 import type { Uuid } from '../base/uuid.ts';
+import { isOverridable, type OverridableByForce } from './assembly-force.ts';
 import { isMoving } from './assembly-slots.ts';
 import type { BitmapHeader, BitmapHeaderResult } from './format/bitmap.ts';
 import type { Label, LabelMember, LabelResult, LabelWindow } from './format/label.ts';
@@ -76,6 +77,7 @@ export function identify(
   drives: readonly FoundDrive[],
   options: AssemblyOptions,
   trail: string[],
+  overridden: Set<OverridableByForce>,
 ): Outcome<{ members: Member[]; leftOut: number }> {
   const members: Member[] = [];
   let leftOut = 0;
@@ -86,8 +88,9 @@ export function identify(
       // No member, and no harm: a replacement that a crash caught before it was one. What it should have been is
       // missing.
       trail.push(`@I0 ${drive.path} is left out: it is blank`);
-    } else if (options.force) {
+    } else if (options.force && isOverridable(read.problem.code)) {
       trail.push(`@I1 forced: ${drive.path} is left out (${read.problem.code})`);
+      overridden.add(read.problem.code);
       leftOut++;
     } else return read;
   }

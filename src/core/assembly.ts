@@ -11,10 +11,12 @@
  *
  * P5 of the design is the aim: nothing starts by itself from stale, foreign, cloned or split members, nor without the
  * log of an open window. `force` overrides only what a person can know better: that a member is really gone, that a
- * damaged drive may be left out, that a write hole is acceptable. The trail lists every rule that fired, for the log.
+ * damaged drive may be left out, that a write hole is acceptable (assembly-force.ts). The trail lists every rule that
+ * fired, for the log.
  */
 
 import type { Uuid } from '../base/uuid.ts';
+import type { OverridableByForce } from './assembly-force.ts';
 import {
   type AssemblyOptions,
   type Authority,
@@ -92,6 +94,8 @@ export interface AssemblyDecision {
   readonly inDoubt: boolean;
   /** Of that: a mirror is without a copy that may have gone on alone, or a leg may lack records that only others know of. */
   readonly mayBeOlder: boolean;
+  /** Every refusal that `force` has overridden. */
+  readonly overridden: readonly OverridableByForce[];
   readonly trail: readonly string[];
 }
 
@@ -101,7 +105,8 @@ export function decideAssembly(
   options: AssemblyOptions,
 ): Outcome<AssemblyDecision> {
   const trail: string[] = [];
-  const identified = identify(drives, options, trail);
+  const overridden = new Set<OverridableByForce>();
+  const identified = identify(drives, options, trail, overridden);
   if (!identified.ok) return identified;
   const chosen = chooseAuthority(identified.value.members, trail);
   if (!chosen.ok) return chosen;
@@ -111,7 +116,7 @@ export function decideAssembly(
     if (replaced) trail.push(`@X ${member.path} is not used: it was replaced`);
     return !replaced;
   });
-  const longEnough = withoutShrunk(stillMembers, options.force, trail);
+  const longEnough = withoutShrunk(stillMembers, options.force, trail, overridden);
   if (!longEnough.ok) return longEnough;
   const members = longEnough.value;
   const leftOut = identified.value.leftOut + (stillMembers.length - members.length);
@@ -143,11 +148,13 @@ export function decideAssembly(
       (slot.rule === '@O1' || slot.rule === '@O2') &&
       !rebuilding.some(({ uuid }) => uuid === slot.uuid),
   );
-  if (restored !== undefined && label !== null && !options.force) {
+  if (restored !== undefined && label !== null) {
     // Only a drive that is here can be behind.
     const { events } = restored.superblock!;
     const reason = 'the others have it in use, so this is an older copy of the drive';
-    return refuse('drive-stale', { path: restored.path!, events, reason });
+    if (!options.force) return refuse('drive-stale', { path: restored.path!, events, reason });
+    trail.push(`@I1 forced: ${restored.path} does not count as it is (drive-stale)`);
+    overridden.add('drive-stale');
   }
   const inSync = slots.filter((slot) => slot.verdict === 'in-sync');
   const decidedLegs = decideLegs(legs, superblock.setUuid, name, authority, trail);
@@ -167,6 +174,7 @@ export function decideAssembly(
     unheardLegs: decidedLegs.value.unheard,
     doubtful: (label?.doubt.length ?? 0) > 0,
     force: options.force,
+    overridden,
     trail,
   });
   if (!startable.ok) return startable;
@@ -197,6 +205,7 @@ export function decideAssembly(
     leavesBehind: slots.some(({ verdict, recorded }) => verdict === 'missing' && !recorded),
     inDoubt: startable.value.inDoubt,
     mayBeOlder: startable.value.mayBeOlder,
+    overridden: [...overridden],
     trail,
   });
 }
@@ -223,6 +232,7 @@ function withoutShrunk(
   members: readonly Member[],
   force: boolean,
   trail: string[],
+  overridden: Set<OverridableByForce>,
 ): Outcome<readonly Member[]> {
   const kept: Member[] = [];
   for (const member of members) {
@@ -230,7 +240,10 @@ function withoutShrunk(
     const neededBytes = superblock.dataOffset + superblock.memberDataBytes;
     if (sizeBytes >= neededBytes) kept.push(member);
     else if (!force) return refuse('drive-smaller', { path, sizeBytes, neededBytes });
-    else trail.push(`@I1 forced: ${path} is left out (drive-smaller)`);
+    else {
+      trail.push(`@I1 forced: ${path} is left out (drive-smaller)`);
+      overridden.add('drive-smaller');
+    }
   }
   return done(kept);
 }
@@ -290,6 +303,7 @@ interface StartFacts {
   /** The label says where parity is in doubt. */
   readonly doubtful: boolean;
   readonly force: boolean;
+  readonly overridden: Set<OverridableByForce>;
   readonly trail: string[];
 }
 
@@ -300,8 +314,8 @@ interface MayStart {
 }
 
 function mayStart(facts: StartFacts): Outcome<MayStart> {
-  const { name, level, slots, window, unclean, stripeLog, unheardLegs, doubtful, force, trail } =
-    facts;
+  const { name, level, slots, window, unclean, stripeLog, unheardLegs, doubtful, force } = facts;
+  const { overridden, trail } = facts;
   const tolerated = level.tolerates(slots.length);
   // The drive of a window whose replay has only just begun is as good as the others.
   const returned = window?.state === 'replaying' ? 'away' : 'in-sync';
@@ -322,7 +336,10 @@ function mayStart(facts: StartFacts): Outcome<MayStart> {
     listed.push(...unheardLegs.map((uuid) => `leg (${uuid})`));
     return refused(slots.length - missing.length, slots.length);
   }
-  if (mayLackRecords) trail.push('@Q4 forced: the log that is here may lack records');
+  if (mayLackRecords) {
+    trail.push('@Q4 forced: the log that is here may lack records');
+    overridden.add('members-missing');
+  }
   if (window !== null && !moving) {
     // Frozen members cannot go on by themselves, and what was acknowledged since is in the log, which has been checked.
     // So one more than usual may be absent, recorded or not: reads that need both wait for either to come back.
@@ -340,6 +357,7 @@ function mayStart(facts: StartFacts): Outcome<MayStart> {
   if (unrecorded.length > 0 && !moving) {
     if (!force) return refused(inSync, slots.length);
     trail.push(`@Q2 forced: ${unrecorded.length} missing members that no record calls missing`);
+    overridden.add('members-missing');
     forced = true;
   }
   // Mirrors agree with themselves; parity that may be wrong makes the absent chunk wrong. While the absence is on
@@ -356,6 +374,7 @@ function mayStart(facts: StartFacts): Outcome<MayStart> {
   if (isOpen) {
     if (!force) return refuse('dirty-and-degraded', { volume: name });
     trail.push('@Q3 forced: unclean, degraded and without a log that covers it');
+    overridden.add('dirty-and-degraded');
     forced = true;
   }
   // With parity those that are needed tell of each other; a mirror may be what the others went on without.

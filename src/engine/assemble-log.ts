@@ -6,6 +6,7 @@
 import { EIO, type Errno, OK } from '../base/errno.ts';
 import { SECTOR_BYTES } from '../base/units.ts';
 import type { AssemblyDecision } from '../core/assembly.ts';
+import type { OverridableByForce } from '../core/assembly-force.ts';
 import { LABEL_LEGS_MAX, type Label } from '../core/format/label.ts';
 import { done, type Outcome, refuse } from '../core/problems.ts';
 import type { LegStatus } from '../core/status.ts';
@@ -153,16 +154,20 @@ export async function completeFreeze(
   member.drive = null;
 }
 
-/** 5: whatever a crash left half-written is written again, in order, whole. Then parity is as good as the label says. */
+/**
+ * 5: whatever a crash left half-written is written again, in order, whole. Then parity is as good as the label says. What
+ * `force` has overridden here.
+ */
 export async function redoStripes(
   v: VolumeCore,
   decision: AssemblyDecision,
   force: boolean,
-): Promise<Outcome<void>> {
+): Promise<Outcome<readonly OverridableByForce[]>> {
   const { log } = v;
   const lost = lostImages(v, decision);
   const whole = decision.stripeLog === 'whole' && log !== null && lost === 0;
-  const isUncovered = decision.inDoubt || (force && lost > 0 && v.degraded);
+  const isForced = force && lost > 0 && v.degraded;
+  const isUncovered = decision.inDoubt || isForced;
   // Before the redo: a member that fails in it leaves nothing in doubt, or just that.
   if (whole) v.resync = null;
   else if (isUncovered && decision.unclean && !decision.level.mirrored) v.resync = doubtBelow(v);
@@ -176,7 +181,7 @@ export async function redoStripes(
   if (isUncovered && (decision.inDoubt || v.dataInDoubt === null))
     startedInDoubt(v, decision.mayBeOlder);
   else if (v.dataInDoubt === null) stillInDoubt(v);
-  return redone;
+  return done(isForced ? ['log-damaged'] : []);
 }
 
 /** Images that a start has to do without. Where nothing was under way, what cannot be read is of no matter. */

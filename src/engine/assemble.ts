@@ -101,6 +101,12 @@ async function assemble(
   v.emit('volume-assembled', 'info', `Volume ${v.name} was assembled`, {
     trail: decision.trail.join('; '),
   });
+  const overridden = [...decision.overridden, ...redone.value];
+  if (overridden.length > 0) {
+    const inSpite = overridden.join(', ');
+    const message = `Volume ${v.name} was started by force, in spite of ${inSpite}`;
+    v.emit('volume-forced', 'warning', message, { overridden: inSpite });
+  }
   return done(volume);
 }
 

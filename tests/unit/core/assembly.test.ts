@@ -187,6 +187,7 @@ test('damaged drives are refused by name; force leaves them out', () => {
     const problem = refused(world, { only: [1, 2, 3], extra: [drive] });
     assert.deepEqual([problem.code, problem.detail['path']], [code, '/d0']);
     const decision = assembled(world, { only: [1, 2, 3], extra: [drive], force: true });
+    assert.deepEqual(decision.overridden, [code, 'members-missing']);
     assert.equal(verdicts(decision), 'missing in-sync in-sync in-sync');
     assert.equal(decision.forced, true);
   }
@@ -219,6 +220,18 @@ test('a shrunk drive', () => {
   assert.equal(decision.slots[2]?.verdict, 'missing');
   assert.ok(decision.forced);
   assert.match(decision.trail.join('\n'), /@I1 forced: \/d2 is left out \(drive-smaller\)/);
+});
+
+test('force names each refusal that it has overridden, those behind the first one as well', () => {
+  const overridden = (world: World, only?: readonly number[]): string =>
+    assembled(world, { force: true, ...(only && { only }) }).overridden.join(' ');
+  assert.equal(overridden(volume()), '', 'nothing was refused');
+  const shrunk = crashed(volume());
+  for (const { label } of shrunk.drives) label!.stripeLog = 'void';
+  shrunk.drives[2]!.sizeBytes -= 512;
+  assert.equal(refused(shrunk).code, 'drive-smaller');
+  assert.equal(overridden(shrunk), 'drive-smaller members-missing dirty-and-degraded');
+  assert.equal(overridden(crashed(volume()), [0, 1, 2]), 'members-missing');
 });
 
 test('label and superblock of different levels', () => {
@@ -597,7 +610,9 @@ test('events far behind are stale, also with the newest label', () => {
   const world = volume();
   world.drives[3]!.superblock.events = 47;
   assert.equal(refused(world).code, 'drive-stale');
-  assert.equal(verdicts(assembled(world, { force: true })), 'in-sync in-sync in-sync stale');
+  const forced = assembled(world, { force: true });
+  assert.equal(verdicts(forced), 'in-sync in-sync in-sync stale');
+  assert.deepEqual(forced.overridden, ['drive-stale']);
 });
 
 test('a member that lost its label must be exactly current', () => {

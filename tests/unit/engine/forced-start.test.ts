@@ -25,6 +25,28 @@ for (const level of [3, 4, 5]) {
   });
 }
 
+test('a start by force names every refusal that it went on in spite of, not only the one that was shown', async () => {
+  const scene = await Scene.make(5, { seed: 432, legs: 0 });
+  const { world } = scene;
+  await scene.put(0, scene.model.sectors);
+  scene.crash(false, world.random.next);
+  world.at('d1').vanish();
+  const refused = await world.tryAssemble();
+  assert.equal(refused.ok ? 'started' : refused.problem.code, 'members-missing');
+  assert.ok((await world.tryAssemble(true)).ok);
+  assert.ok(scene.said('volume-forced'), scene.recent);
+  const said = world.events.find((event) => event.startsWith('volume-forced:'));
+  assert.match(said ?? '', /in spite of members-missing, dirty-and-degraded$/);
+  scene.crash(false, world.random.next);
+  world.events.length = 0;
+  world.at('d1').reappear();
+  await world.tryAssemble(true);
+  assert.ok(
+    world.events.every((event) => !event.includes('members-missing')),
+    scene.recent,
+  );
+});
+
 test('a start by force that a log covers leaves nothing in doubt', async () => {
   const scene = await Scene.make(5, { seed: 430 });
   const { world } = scene;

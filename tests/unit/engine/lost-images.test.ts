@@ -126,6 +126,7 @@ for (const [lost, damage] of Object.entries(damages)) {
       refused++;
       assert.equal(next.problem.code, 'log-damaged', where);
       assert.ok((await scene.world.tryAssemble(true)).ok);
+      assert.ok(scene.said('volume-forced'), scene.recent);
       assert.ok(scene.alarms().includes('data-in-doubt'), scene.alarms().join());
     });
     assert.ok(refused > 0 && started > 0, `${refused} refused, ${started} started`);
