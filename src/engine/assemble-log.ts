@@ -17,6 +17,7 @@ import { startedInDoubt, stillInDoubt } from './failure.ts';
 import { HAS_MISSED } from './log/choose-legs.ts';
 import { LogStore } from './log/log-store.ts';
 import { attachLog, refreshLogRecord } from './log-setup.ts';
+import type { Member } from './members.ts';
 import type { VolumeCore } from './volume-core.ts';
 import { writeImage } from './write-image.ts';
 
@@ -70,6 +71,13 @@ export async function openLog(
       return refuse('drive-stale', { path: 'every given drive', reason });
     }
   }
+  const { records } = log.store.report();
+  const older = records > 0 ? fromBeforeFreeze(v, opened) : null;
+  if (older !== null) {
+    await log.store.leave();
+    const reason = `the log has ${records} records of a window of which it does not know: start without it`;
+    return refuse('drive-stale', { path: older.path, reason });
+  }
   attachLog(v, log.store);
   for (const { drive, readErrors } of opened.legs.values())
     log.store.countReadErrors(drive, readErrors);
@@ -83,6 +91,23 @@ export async function openLog(
   }
   refreshLogRecord(v);
   return done(undefined);
+}
+
+/**
+ * Nothing is logged before every member has superblock and label of the freeze, or is on record as out. One that is to be
+ * used and has neither is no member that a crash kept from it but an older copy. With force, too: whoever leaves it out
+ * loses nothing by that.
+ */
+function fromBeforeFreeze({ window, mode, members }: VolumeCore, opened: Opened): Member | null {
+  if (window === null || mode !== 'frozen') return null;
+  const isOlder = ({ path, state }: Member): boolean => {
+    const metadata = opened.drives.get(path)?.metadata;
+    if (state !== 'online' || metadata?.superblock.kind !== 'superblock') return false;
+    const { label, superblock } = metadata;
+    const told = label.kind === 'label' && label.value.window?.token === window.token;
+    return !told && superblock.value.events < window.frozenEvents;
+  };
+  return members.slots.find(isOlder) ?? null;
 }
 
 /** Who starts without its log has to say so: no later start would tell what has become of it (P6). */
