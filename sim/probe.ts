@@ -164,7 +164,7 @@ export function namedOdd(scene: Scene, { code, detail }: Problem): readonly stri
   const path = String(detail['path']);
   const copies = scene.oddCopies;
   if (code === 'member-cloned' || code === 'leg-cloned') return copies;
-  const isOdd = code === 'drive-stale' || code === 'history-split';
+  const isOdd = code === 'drive-stale' || code === 'log-ahead' || code === 'history-split';
   // By its own records one that was used elsewhere may be the newer one, and those that went on here are named, or too old.
   const elsewhere = isOdd || code === 'members-missing' ? usedElsewhere(scene) : [];
   if (elsewhere.length > 0) return elsewhere;

@@ -6,7 +6,7 @@
  *   @L2  a window is open and no leg of its log is here                    → log-missing
  *   @L3  only legs that failed, or of an epoch before the window           → log-stale
  *   @L4  a leg of an epoch after the window, or one that is being replayed, of which the members here know nothing: they
- *        are too old                                                       → drive-stale
+ *        are too old                                                       → log-ahead
  *   @L5  two of the same identity: one is a copy, and older or newer        → leg-cloned
  *   @L6  a path that carries no leg, or one of a log that was never used: with a window open damaged (foreign), otherwise a
  *        blank to be made one
@@ -137,9 +137,8 @@ export function decideLegs(
     const isReplayed = epoch === window.logEpoch && state === 'replaying';
     const reason = isReplayed
       ? `the log on ${later.path} has been replayed to others meanwhile`
-      : `the log on ${later.path} has gone on to epoch ${epoch}`;
-    const expectedEpoch = `epoch ${window.logEpoch}`;
-    return refuse('drive-stale', { path: 'every given drive', reason, found: expectedEpoch });
+      : `the log on ${later.path} has gone on to epoch ${epoch}, they know of epoch ${window.logEpoch}`;
+    return refuse('log-ahead', { volume: name, reason });
   }
   const stale = online.filter(({ header }) => header.epoch < least);
   trail.push(`@L window ${window.id}: ${current.length} leg(s) with all records`);

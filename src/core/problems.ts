@@ -68,6 +68,7 @@ export const problemCodes = [
   'log-missing',
   'log-foreign',
   'log-stale',
+  'log-ahead',
   'log-damaged',
   'log-none',
   'log-lost',

@@ -67,8 +67,8 @@ export async function openLog(
     const { records, epoch } = log.store.report();
     if (records > 0) {
       await log.store.leave();
-      const reason = `the log has ${records} records of a window (epoch ${epoch}) of which no label knows`;
-      return refuse('drive-stale', { path: 'every given drive', reason });
+      const reason = `it has ${records} records of a window (epoch ${epoch}) of which no label knows`;
+      return refuse('log-ahead', { volume: v.name, reason });
     }
   }
   const { records } = log.store.report();

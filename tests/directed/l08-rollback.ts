@@ -19,6 +19,7 @@ type State = (typeof states)[number];
 /** How a start may be refused. Anything else is a bug. */
 const refusals = [
   'drive-stale',
+  'log-ahead',
   'members-disagree',
   'history-split',
   'members-missing',

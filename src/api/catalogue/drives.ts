@@ -109,8 +109,7 @@ export const drivesPart = {
   'drive-stale': entry(
     refused,
     '{path} is a member of this volume, but of an older generation[ (event count {events})][: {reason}]; it missed writes.',
-    'Put it back with `locum drive add`: what it missed is redone. It is never trusted as it stands. ' +
-      'If a start calls every drive that, bring those that were in use last.',
+    'Put it back with `locum drive add`: what it missed is redone. It is never trusted as it stands.',
   ),
   'drive-changed': entry(
     refused,

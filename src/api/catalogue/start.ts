@@ -128,6 +128,13 @@ export const startPart = {
     'The log that was given is out of date[ ({path})][: {reason}]. It lacks writes that were acknowledged.',
     'Bring a leg that has all records[: {missing}]. What was given would lose acknowledged writes.',
   ),
+  'log-ahead': entry(
+    refused,
+    'Volume {volume} cannot start: its log is newer than every drive that was given[: {reason}]. They lack writes that were ' +
+      'acknowledged, and the log alone may not have all of those.',
+    'Bring the drives that were in use last: `locum volume assemble {volume}` with each as --drive PATH, and the same log. ' +
+      'If what was given are copies, or was put back from an image, bring the drives themselves.',
+  ),
   'log-damaged': entry(
     refused,
     'The log of volume {volume} is damaged before its end[ at record {sequence}][: {reason}]. ' +

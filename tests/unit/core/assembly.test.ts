@@ -1158,9 +1158,9 @@ test('members older than the log: it has seen the end of their window', () => {
   const world = volume({ level: 1, members: 2 });
   openWindow(world, 0);
   const later = leg(0, { epoch: 9, state: 'idle', sequence: 9 });
-  assert.equal(refused(world, { only: [0], legs: [later] }).code, 'drive-stale');
+  assert.equal(refused(world, { only: [0], legs: [later] }).code, 'log-ahead');
   const other = leg(0, { epoch: 8, state: 'logging', windowId: uuid(500), sequence: 9 });
-  assert.equal(refused(world, { only: [0], legs: [other] }).code, 'drive-stale');
+  assert.equal(refused(world, { only: [0], legs: [other] }).code, 'log-ahead');
 });
 
 test('members as at the freeze, and a log that has been replayed to others: not started', () => {
@@ -1169,11 +1169,11 @@ test('members as at the freeze, and a log that has been replayed to others: not 
   const replayed = { epoch: 8, state: 'replaying', windowId: WINDOW, sequence: 9 } as const;
   world.legs = [leg(0, replayed), leg(1, replayed)];
   const refusal = refused(world, { only: [0] });
-  assert.equal(refusal.code, 'drive-stale');
+  assert.equal(refusal.code, 'log-ahead');
   assert.match(String(refusal.detail['reason']), /replayed to others/);
   // One leg that says so is enough; the other had failed before, and knows nothing.
   world.legs = [leg(0), leg(1, replayed)];
-  assert.equal(refused(world, { only: [0] }).code, 'drive-stale');
+  assert.equal(refused(world, { only: [0] }).code, 'log-ahead');
 });
 
 for (const state of ['replaying', 'thawing'] as const) {

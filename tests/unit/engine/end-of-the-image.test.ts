@@ -44,7 +44,7 @@ for (const power of [false, true]) {
     const scene = await inWindow(2_000);
     await putBehindCursor(scene);
     scene.crash(power);
-    assert.equal(await refusalOf(scene, ['d1']), 'drive-stale');
+    assert.equal(await refusalOf(scene, ['d1']), 'log-ahead');
     scene.crash(power);
     await scene.world.assemble();
     await scene.closed();
@@ -61,7 +61,7 @@ for (const power of [false, true]) {
     await putBehindCursor(scene);
     scene.crash(power);
     world.at('d0').reappear();
-    assert.equal(await refusalOf(scene, ['d0']), 'drive-stale');
+    assert.equal(await refusalOf(scene, ['d0']), 'log-ahead');
     scene.crash(power);
     await world.assemble();
     await scene.closed();

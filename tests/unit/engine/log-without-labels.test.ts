@@ -25,7 +25,7 @@ for (const power of [false, true]) {
     copies.forEach((path, i) => world.at(path).restore(before[i]!));
     for (const force of [false, true]) {
       const refused = await world.tryAssemble(force);
-      assert.equal(refused.ok ? 'started' : refused.problem.code, 'drive-stale');
+      assert.equal(refused.ok ? 'started' : refused.problem.code, 'log-ahead');
     }
     copies.forEach((path, i) => world.at(path).restore(after[i]!));
     await world.assemble();
