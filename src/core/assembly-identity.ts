@@ -169,11 +169,19 @@ export function chooseAuthority(members: readonly Member[], trail: string[]): Ou
     newest && eventsOf(newest) === highest
       ? newest
       : members.find((member) => eventsOf(member) === highest)!;
+  const splitOf = (member: Member): string | null =>
+    newest === null ? splitByMd(member, source) : splitBeside(newest, member, members);
   for (const member of members) {
-    const split =
-      newest === null ? splitByMd(member, source) : splitBeside(newest, member, members);
+    const split = splitOf(member);
     if (split !== null) {
-      return refuse('history-split', { path: member.path, reason: `${member.path}: ${split}` });
+      const pathsOf = (isApart: boolean): string =>
+        members
+          .filter((each) => (splitOf(each) !== null) === isApart)
+          .map(({ path }) => path)
+          .join(', ');
+      const halves = { half: pathsOf(false), apart: pathsOf(true) };
+      const reason = `${member.path}: ${split}`;
+      return refuse('history-split', { path: member.path, reason, ...halves });
     }
     if (eventsOf(member) === highest && geometryOf(member) !== geometryOf(source)) {
       const reason = `${member.path} and ${source.path} describe different volumes (@H6)`;

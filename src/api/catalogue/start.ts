@@ -52,7 +52,8 @@ export const startPart = {
   ),
   'history-split': entry(
     refused,
-    'The members have separate histories[ (seen on {path})][: {reason}]; they were used apart from each other.',
+    'The members have separate histories[ (seen on {path})][: {reason}]; they were used apart from each other' +
+      '[: on one side {half}, not on it {apart}].',
     'Decide which drives hold the history you want, assemble only those, and add the others as blank drives.',
   ),
   'dirty-and-degraded': entry(

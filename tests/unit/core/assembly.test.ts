@@ -256,10 +256,17 @@ function splitReason(world: World): string {
   return String(problem.detail['reason']);
 }
 
+/** Which drives form each. */
+const halves = (world: World): unknown[] => {
+  const { detail } = refused(world);
+  return [detail['half'], detail['apart']];
+};
+
 test('@H1 the same label number with other contents', () => {
   const world = volume();
   record(world.drives[2]!.label!, 0, { state: 'missing', reason: 'absent-at-start' });
   assert.match(splitReason(world), /@H1/);
+  assert.deepEqual(halves(world), ['/d2', '/d0, /d1, /d3']);
 });
 
 test('@H1 not: one server that crashed between two members', () => {
@@ -330,6 +337,7 @@ test('@H8 one that was used elsewhere has the newest records: the refusal names 
   label!.generation = uuid(556);
   for (const slot of [0, 1, 2]) record(label!, slot, { state: 'missing', eventsAtChange: 50 });
   assert.match(splitReason(world), /^\/d0: by the records of \/d3, .*\(@H8\)$/);
+  assert.deepEqual(halves(world), ['/d3', '/d0, /d1, /d2']);
 });
 
 test('@H8 those that went on without it have all been replaced since', () => {
@@ -532,6 +540,7 @@ test('@H5 md only: two halves that ran apart', () => {
   world.drives[0]!.superblock.events = 60;
   world.drives[1]!.superblock.roles[0] = ROLE_FAULTY;
   assert.match(splitReason(world), /@H5/);
+  assert.deepEqual(halves(world), ['/d0', '/d1']);
   world.drives[1]!.superblock.events = 60;
   assert.match(splitReason(world), /@H5/);
 });
