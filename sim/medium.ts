@@ -503,6 +503,7 @@ export class SimMedium {
     });
     giveZeroes(this.bytes);
     giveZeroes(this.stable);
+    this.#cache.scrap();
   }
 
   #keep(bytes: Uint8Array): number {

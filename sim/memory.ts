@@ -17,18 +17,35 @@ export function giveZeroes(bytes: Uint8Array): void {
   if (idle.length < IDLE_MAX) idle.push(bytes);
 }
 
-/** Copies, one behind the other, that are all forgotten together. When it grows, what was handed out stays as it is. */
+/** A copy that is larger has memory of its own. */
+const CHUNK_BYTES = 256 * 1024;
+const CHUNKS_MAX = 64;
+const chunks: Uint8Array[] = [];
+
+/** Copies, one behind the other, that are all forgotten together; what was handed out stays where it is until then. */
 export class Arena {
+  /** How far it is filled, over all of its chunks; set back, what lies behind is forgotten. */
   usedBytes = 0;
-  #bytes = new Uint8Array(0);
+  readonly #chunks: Uint8Array[] = [];
 
   copy(data: Uint8Array): Uint8Array {
-    const from = this.usedBytes;
-    const end = from + data.length;
-    if (end > this.#bytes.length) this.#bytes = new Uint8Array(Math.max(2 * end, 64 * 1024));
-    this.usedBytes = end;
-    const copy = this.#bytes.subarray(from, end);
+    const { length } = data;
+    if (length > CHUNK_BYTES) return data.slice();
+    const inChunk = this.usedBytes % CHUNK_BYTES;
+    const isFull = inChunk + length > CHUNK_BYTES;
+    const from = isFull ? this.usedBytes + CHUNK_BYTES - inChunk : this.usedBytes;
+    const index = Math.floor(from / CHUNK_BYTES);
+    this.#chunks[index] ??= chunks.pop() ?? new Uint8Array(CHUNK_BYTES);
+    const start = from - index * CHUNK_BYTES;
+    const copy = (this.#chunks[index] as Uint8Array).subarray(start, start + length);
     copy.set(data);
+    this.usedBytes = from + length;
     return copy;
+  }
+
+  /** Nobody will look at any of it again. */
+  scrap(): void {
+    for (const chunk of this.#chunks.splice(0)) if (chunks.length < CHUNKS_MAX) chunks.push(chunk);
+    this.usedBytes = 0;
   }
 }

@@ -13,6 +13,7 @@
  * Moments are numbers that rise with every call and every answer; a flush covers what was answered before it was called.
  */
 
+import { assert } from '../src/base/assert.ts';
 import { SECTOR_BYTES } from '../src/base/units.ts';
 import { Objection } from './objection.ts';
 import { fillSector, isSector, isZeroes, lookAt, type Seen, wordsOf } from './sectors.ts';
@@ -62,7 +63,10 @@ export class Oracle {
   readonly tainted = new Set<number>();
   /** For sectors with nothing open: the write that is there, safe. 0: zeroes. */
   readonly #settled: Int32Array;
-  readonly #entries = new Map<number, Entry[]>();
+  /** What is not settled, by sector; null for all the others. */
+  readonly #lists: (Entry[] | null)[];
+  /** The sectors that have a list, each once, in the order in which they got it. */
+  #open: number[] = [];
   #moment = 1;
   /** When a drive was last out. */
   #lostAt = 0;
@@ -74,6 +78,7 @@ export class Oracle {
     this.sectors = sectors;
     this.seed = seed;
     this.#settled = new Int32Array(sectors);
+    this.#lists = new Array<Entry[] | null>(sectors).fill(null);
   }
 
   now(): number {
@@ -99,7 +104,7 @@ export class Oracle {
     const calledAt = this.now();
     const write = ++this.#writes;
     for (let sector = lba; sector < lba + sectors; sector++) {
-      this.#listOf(sector).push({
+      const entry: Entry = {
         write,
         zero,
         calledAt,
@@ -108,7 +113,13 @@ export class Oracle {
         goneAt: NEVER,
         goneFor: null,
         washed: false,
-      });
+      };
+      const list = this.#lists[sector];
+      if (list) list.push(entry);
+      else {
+        this.#lists[sector] = [this.#settledAt(sector), entry];
+        this.#open.push(sector);
+      }
     }
     this.#openWrites++;
     return { lba, sectors, write, calledAt };
@@ -116,7 +127,7 @@ export class Oracle {
 
   /** Some write of it was under way at this moment, or came later. */
   wroteSince(sector: number, moment: number): boolean {
-    return this.#entries.get(sector)?.some(({ answeredAt }) => answeredAt > moment) === true;
+    return this.#lists[sector]?.some(({ answeredAt }) => answeredAt > moment) === true;
   }
 
   /** What the write stores. */
@@ -130,12 +141,12 @@ export class Oracle {
     const at = this.now();
     this.#openWrites--;
     for (let sector = open.lba; sector < open.lba + open.sectors; sector++) {
-      const list = this.#listOf(sector);
-      const entry = entryOf(list, open.write);
-      if (entry === null) continue;
+      const list = this.#lists[sector];
+      const entry = list ? entryOf(list, open.write) : null;
+      if (!list || entry === null) continue;
       entry.answeredAt = at;
       entry.certain = ok;
-      if (ok && fua) this.#drop(sector, list, (each) => each.answeredAt < open.calledAt);
+      if (ok && fua) this.#drop(list, (each) => each.answeredAt < open.calledAt);
     }
   }
 
@@ -144,35 +155,37 @@ export class Oracle {
     const isWashed: Judge = (entry, list) =>
       (entry.goneAt < calledAt && entry.goneFor !== null && entry.goneFor.answeredAt < calledAt) ||
       isReplaced(entry, list, calledAt);
-    for (const [sector, list] of this.#entries) {
-      this.#drop(sector, list, isWashed);
-      const only = list.length === 1 ? list[0] : undefined;
+    const anyReads = this.#openReads > 0;
+    this.#eachOpen((list, sector) => {
+      // As most end: no need to look at each against each of the others.
+      const last = anyReads ? undefined : lastStanding(list, calledAt);
+      if (last === undefined) this.#drop(list, isWashed);
+      const only = last ?? (list.length === 1 ? list[0] : undefined);
       // One that may or may not be there is not settled before somebody has looked.
-      if (only !== undefined && only.certain && only.answeredAt < calledAt) {
-        this.#settled[sector] = only.zero ? 0 : only.write;
-        this.#entries.delete(sector);
-      }
-    }
+      if (only === undefined || !only.certain || only.answeredAt >= calledAt) return;
+      this.#settled[sector] = only.zero ? 0 : only.write;
+      this.#lists[sector] = null;
+    });
   }
 
   /** A drive is out: what only it had of writes that nobody has answered is not there yet. */
   copyLost(): void {
     this.#lostAt = this.now();
-    for (const list of this.#entries.values()) {
+    this.#eachOpen((list) => {
       for (const entry of list) {
         if (entry.goneFor?.answeredAt !== NEVER) continue;
         entry.goneAt = NEVER;
         entry.goneFor = null;
       }
-    }
+    });
   }
 
   crashed(kind: CrashKind): void {
     const at = this.now();
     this.#openWrites = 0;
     this.#openReads = 0;
-    for (const [sector, list] of this.#entries) {
-      if (kind === 'power') this.#drop(sector, list, ({ washed }) => washed);
+    this.#eachOpen((list) => {
+      if (kind === 'power') this.#drop(list, ({ washed }) => washed);
       for (const entry of list) {
         if (entry.answeredAt === NEVER) entry.answeredAt = at;
         if (kind === 'kill') continue;
@@ -183,7 +196,7 @@ export class Oracle {
         entry.goneFor = null;
         entry.certain = false;
       }
-    }
+    });
   }
 
   /** What was read from `lba` on, by a read that was called at `calledAt`. Remembers what it shows. */
@@ -193,10 +206,10 @@ export class Oracle {
     const isLegal: Judge = (entry, list) => legalFor(entry, list, calledAt);
     for (let i = 0; i * SECTOR_BYTES < data.length; i++) {
       const sector = lba + i;
-      const list = this.#entries.get(sector);
-      if (list === undefined && this.#isSettled(sector, words, i * 128)) continue;
+      const list = this.#lists[sector];
+      if (!list && this.#isSettled(sector, words, i * 128)) continue;
       const seen = lookAt(words, i * 128);
-      if (list === undefined) {
+      if (!list) {
         this.#object(sector, seen, calledAt, where);
         continue;
       }
@@ -228,10 +241,10 @@ export class Oracle {
     const isLegal: Judge = (entry, list) => this.#legalInFork(entry, list, fork);
     for (let i = 0; i * SECTOR_BYTES < data.length; i++) {
       const sector = lba + i;
-      const list = this.#entries.get(sector);
-      if (list === undefined && this.#isSettled(sector, words, i * 128)) continue;
+      const list = this.#lists[sector];
+      if (!list && this.#isSettled(sector, words, i * 128)) continue;
       const seen = lookAt(words, i * 128);
-      const found = list && this.#find(list, sector, seen, isLegal);
+      const found = list ? this.#find(list, sector, seen, isLegal) : undefined;
       if (found === undefined) this.#object(sector, seen, this.#moment, where);
     }
   }
@@ -241,10 +254,11 @@ export class Oracle {
     let settled = 0;
     for (let sector = 0; sector < this.sectors; sector++) {
       const write = this.#settled[sector] as number;
-      if (write !== 0 && !this.#entries.has(sector)) settled = mix(settled, sector, write);
+      if (write !== 0 && !this.#lists[sector]) settled = mix(settled, sector, write);
     }
-    const open = [...this.#entries].sort(([a], [b]) => a - b);
-    const words = open.map(([sector, list]) => {
+    const open = [...this.#open].sort((a, b) => a - b);
+    const words = open.map((sector) => {
+      const list = this.#lists[sector] ?? [];
       const legal = list.filter((entry) => this.#legalInFork(entry, list, fork));
       const writes = legal.map(({ write, zero }) => (zero ? 0 : write)).sort((a, b) => a - b);
       return `${sector}:${[...new Set(writes)].join('|')}`;
@@ -274,28 +288,34 @@ export class Oracle {
     return write === 0 ? isZeroes(words, at) : isSector(words, at, sector, write, this.seed);
   }
 
-  #listOf(sector: number): Entry[] {
-    let list = this.#entries.get(sector);
-    if (list === undefined) {
-      const write = this.#settled[sector] as number;
-      const zero = write === 0;
-      const first: Entry = {
-        write,
-        zero,
-        calledAt: 0,
-        answeredAt: 0,
-        certain: true,
-        goneAt: NEVER,
-        goneFor: null,
-        washed: false,
-      };
-      list = [first];
-      this.#entries.set(sector, list);
-    }
-    return list;
+  /** What is settled there, as the oldest of a list. */
+  #settledAt(sector: number): Entry {
+    const write = this.#settled[sector] as number;
+    const zero = write === 0;
+    return {
+      write,
+      zero,
+      calledAt: 0,
+      answeredAt: 0,
+      certain: true,
+      goneAt: NEVER,
+      goneFor: null,
+      washed: false,
+    };
   }
 
-  #drop(sector: number, list: Entry[], isDropped: Judge): void {
+  /** `visit` may take a list away. */
+  #eachOpen(visit: (list: Entry[], sector: number) => void): void {
+    let kept = 0;
+    for (const sector of this.#open) {
+      const list = this.#lists[sector];
+      if (list) visit(list, sector);
+      if (this.#lists[sector]) this.#open[kept++] = sector;
+    }
+    this.#open.length = kept;
+  }
+
+  #drop(list: Entry[], isDropped: Judge): void {
     let dropped: Entry[] | null = null;
     for (const entry of list) if (isDropped(entry, list)) (dropped ??= []).push(entry);
     if (dropped === null) return;
@@ -306,19 +326,18 @@ export class Oracle {
     let kept = 0;
     for (const entry of list) if (!dropped.includes(entry)) list[kept++] = entry;
     list.length = kept;
-    if (list.length === 0) this.#entries.delete(sector);
+    assert(list.length > 0, 'what replaces the others stays');
   }
 
   #object(sector: number, seen: Seen, calledAt: number, where: string): void {
     if (this.tainted.has(sector)) return;
-    const list = this.#entries.get(sector);
-    const legal =
-      list === undefined
-        ? nameOf(this.#settled[sector] as number, this.#settled[sector] === 0)
-        : list
-            .filter((entry) => legalFor(entry, list, calledAt))
-            .map(({ write, zero }) => nameOf(write, zero))
-            .join(' or ');
+    const list = this.#lists[sector];
+    const legal = list
+      ? list
+          .filter((entry) => legalFor(entry, list, calledAt))
+          .map(({ write, zero }) => nameOf(write, zero))
+          .join(' or ')
+      : nameOf(this.#settled[sector] as number, this.#settled[sector] === 0);
     throw new Objection(
       'data',
       `${where}: sector ${sector} reads as ${said(seen, sector)}, not as ${legal}`,
@@ -337,6 +356,16 @@ function entryOf(list: readonly Entry[], write: number): Entry | null {
     if (entry.write === write) return entry;
   }
   return null;
+}
+
+/** The last one of a list, if it was answered before this moment and has replaced all the others. */
+function lastStanding(list: readonly Entry[], moment: number): Entry | undefined {
+  const last = list.at(-1);
+  if (last === undefined || !last.certain || last.answeredAt >= moment || last.goneAt !== NEVER)
+    return undefined;
+  for (const other of list)
+    if (other !== last && other.answeredAt >= last.calledAt) return undefined;
+  return last;
 }
 
 function legalFor(entry: Entry, list: readonly Entry[], calledAt: number): boolean {
