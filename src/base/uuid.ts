@@ -28,19 +28,29 @@ export function uuidFromBytes(bytes: Uint8Array, from = 0): Uuid {
 }
 
 const DASH = 0x2d;
-/** 0–9 lie below a–f; the pattern lets nothing else through. */
-const digitOf = (code: number): number => (code < 0x61 ? code - 0x30 : code - 0x57);
+const UUID_LENGTH = 36;
+/** The value of each hexadecimal digit, by its code; what is none makes a byte negative. */
+const NO_DIGIT = -256;
+const digits = Int16Array.from({ length: 128 }, (_, code) => {
+  const digit = '0123456789abcdef'.indexOf(String.fromCharCode(code));
+  return digit < 0 ? NO_DIGIT : digit;
+});
+const digitAt = (text: string, at: number): number => digits[text.charCodeAt(at)] ?? NO_DIGIT;
 
 /** Stores the 16 bytes from `from` on. */
 export function writeUuid(uuid: Uuid, bytes: Uint8Array, from = 0): void {
-  assert(isUuid(uuid), 'not a uuid in the dashed form');
   assert(bytes.length >= from + UUID_BYTES, 'a uuid has 16 bytes');
+  let isHex = uuid.length === UUID_LENGTH;
   let at = 0;
   for (let index = 0; index < UUID_BYTES; index++) {
-    if (uuid.charCodeAt(at) === DASH) at++;
-    bytes[from + index] = digitOf(uuid.charCodeAt(at)) * 16 + digitOf(uuid.charCodeAt(at + 1));
+    if (index === 4 || index === 6 || index === 8 || index === 10)
+      isHex = uuid.charCodeAt(at++) === DASH && isHex;
+    const byte = digitAt(uuid, at) * 16 + digitAt(uuid, at + 1);
+    isHex = byte >= 0 && isHex;
+    bytes[from + index] = byte;
     at += 2;
   }
+  assert(isHex, 'not a uuid in the dashed form');
 }
 
 /** The form mdadm prints: `8c9f3b0a:11f24c6e:…`. */

@@ -25,7 +25,7 @@ import {
   type LabelScrub,
   type StripeLogWord,
 } from '../core/format/label.ts';
-import { decodeLabel, encodeLabel } from '../core/format/label-codec.ts';
+import { decodeLabel, encodeLabel, labelFor } from '../core/format/label-codec.ts';
 import { type MemberLayout, planMember } from '../core/format/member-layout.ts';
 import {
   encodeSuperblock,
@@ -162,11 +162,12 @@ export class Metadata {
     if (!this.labelsOnly) this.events++;
     // All content is made here, in one moment: members must not carry different labels of one number.
     // A new member gets its first label with its superblock; until then it is nobody's, and a start leaves it out.
-    const contents = this.#v.members
+    const targets = this.#v.members
       .present()
-      .filter((member) => !this.labelsOnly || !this.#fresh.has(member))
-      .map((member) => this.#contentFor(member));
-    this.#written = contents[0]?.label ?? this.#written;
+      .filter((member) => !this.labelsOnly || !this.#fresh.has(member));
+    const [first] = targets;
+    if (first !== undefined) this.#written = encodeLabel(this.label(first));
+    const contents = targets.map((member) => this.#contentFor(member));
     const { log } = this.#v;
     const legs = (this.log?.legs ?? []).filter(({ state }) => state === 'online');
     const legUuids = legs.map(({ uuid }) => uuid);
@@ -216,8 +217,10 @@ export class Metadata {
     if (isNews && !this.labelsOnly) await this.#v.members.flush();
   }
 
+  /** Its label is the newest one, which may be another member's. */
   #contentFor(member: Member): Content {
-    const label = encodeLabel(this.label(member));
+    assert(this.#written !== null, 'a label has been made');
+    const label = labelFor(this.#written, member.uuid, member.slot < 0 ? null : member.slot);
     if (this.labelsOnly) return { member, label, superblock: null, sequence: this.sequence };
     member.superblock = this.superblock(member);
     const superblock = encodeSuperblock(member.superblock);

@@ -6,10 +6,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SimDrive } from '../../sim/drive.ts';
+import { SimMedium } from '../../sim/medium.ts';
 import type { Step } from '../../sim/plan.ts';
 import { type RunResult, runPlan } from '../../sim/run.ts';
-import type { Label } from '../../src/core/format/label.ts';
-import type { Member } from '../../src/engine/members.ts';
+import { LABEL_BYTES } from '../../src/core/format/label.ts';
+import { decodeLabel, encodeLabel } from '../../src/core/format/label-codec.ts';
 import { Metadata } from '../../src/engine/metadata.ts';
 import { Ticker } from '../../src/engine/ticker.ts';
 import { Volume } from '../../src/engine/volume.ts';
@@ -100,13 +101,19 @@ test('a drive that is gone and called online is objected to', async (t) => {
 });
 
 test('members whose labels do not say the same are objected to', async (t) => {
-  type MakeLabel = (this: Metadata, member: Member) => Label;
-  const make = Object.getOwnPropertyDescriptor(Metadata.prototype, 'label')?.value as MakeLabel;
   const scrub = { active: false, repair: false, cursorStripe: 0, mismatches: 7 };
-  t.mock.method(Metadata.prototype, 'label', function (this: Metadata, member: Member) {
-    const label = make.call(this, member);
-    return member.slot === 1 ? { ...label, scrub } : label;
-  });
+  type Store = SimMedium['applyWrite'];
+  const store = Object.getOwnPropertyDescriptor(SimMedium.prototype, 'applyWrite')?.value as Store;
+  t.mock.method(
+    SimMedium.prototype,
+    'applyWrite',
+    function (this: SimMedium, ...asked: Parameters<Store>) {
+      const [offset, data] = asked;
+      const label = data.length === LABEL_BYTES ? decodeLabel(data) : null;
+      const isItsOwn = this.path === 'd1' && label?.kind === 'label';
+      store.call(this, offset, isItsOwn ? encodeLabel({ ...label.value, scrub }) : data);
+    },
+  );
   const { failure } = await run([write, { waitUs: 60_000_000, do: 'check' }]);
   assert.match(`${failure?.checker}: ${failure?.message}`, /^labels: .* do not say the same/);
 });

@@ -5,8 +5,9 @@
 
 import { assert } from '../../base/assert.ts';
 import { DIGEST_BYTES, digest128 } from '../../base/digest.ts';
+import type { Uuid } from '../../base/uuid.ts';
 import { LABEL_BYTES, LABEL_MAGIC, LABEL_VERSION, type Label, type LabelResult } from './label.ts';
-import { decodeLabelBody, encodeLabelBody, labelLayout } from './label-tables.ts';
+import { decodeLabelBody, encodeHolder, encodeLabelBody, labelLayout } from './label-tables.ts';
 
 /** Which of MemberLayout.labelOffsets the label with this number goes to. */
 export const labelCopyIndex = (sequence: number): 0 | 1 => (sequence % 2 === 1 ? 0 : 1);
@@ -14,6 +15,14 @@ export const labelCopyIndex = (sequence: number): 0 | 1 => (sequence % 2 === 1 ?
 export function encodeLabel(label: Label): Uint8Array {
   const bytes = new Uint8Array(LABEL_BYTES);
   encodeLabelBody(label, bytes);
+  bytes.set(digestOf(bytes), labelLayout.fields.digest.offset);
+  return bytes;
+}
+
+/** The same label as it goes to another member: only whose it is differs. */
+export function labelFor(encoded: Uint8Array, memberUuid: Uuid, slot: number | null): Uint8Array {
+  const bytes = encoded.slice();
+  encodeHolder(memberUuid, slot, bytes);
   bytes.set(digestOf(bytes), labelLayout.fields.digest.offset);
   return bytes;
 }

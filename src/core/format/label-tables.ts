@@ -8,7 +8,7 @@ import { assert } from '../../base/assert.ts';
 import { DIGEST_BYTES } from '../../base/digest.ts';
 import { type Decoded, field, isZero, Layout } from '../../base/layout.ts';
 import { BLOCK_BYTES } from '../../base/units.ts';
-import { NIL_UUID, UUID_BYTES, uuidFromBytes, writeUuid } from '../../base/uuid.ts';
+import { NIL_UUID, UUID_BYTES, type Uuid, uuidFromBytes, writeUuid } from '../../base/uuid.ts';
 import { driveStates, purposes, windowStates } from '../status.ts';
 import {
   doubleAbsenceWords,
@@ -209,6 +209,13 @@ export function encodeLabelBody(label: Label, bytes: Uint8Array): void {
     const values = { ...scrub, active: scrub.active ? 1 : 0, repair: scrub.repair ? 1 : 0 };
     scrubTable.encode(values, bytes, at.scrub.offset);
   }
+}
+
+/** Of a label: the member it is on. */
+export function encodeHolder(memberUuid: Uuid, slot: number | null, bytes: Uint8Array): void {
+  const at = labelLayout.fields;
+  writeUuid(memberUuid, bytes, at.memberUuid.offset);
+  new DataView(bytes.buffer, bytes.byteOffset).setUint16(at.slot.offset, slot ?? NO_SLOT, true);
 }
 
 function encodeMember(member: LabelMember, bytes: Uint8Array, at: number): void {

@@ -17,6 +17,7 @@ import {
   decodeLabel,
   encodeLabel,
   labelCopyIndex,
+  labelFor,
   newestLabel,
 } from '../../../../src/core/format/label-codec.ts';
 import { decodeLabelBody } from '../../../../src/core/format/label-tables.ts';
@@ -37,6 +38,18 @@ test('labels come back as they were given', () => {
     assert.equal(bytes.length, 4096);
     assert.deepEqual(decodeLabel(bytes), { kind: 'label', value: label });
   }
+});
+
+test('the same label for another member differs in whose it is, and in nothing else', () => {
+  const encoded = encodeLabel(full);
+  for (const [memberUuid, slot] of [
+    [uuid(77), 3],
+    [uuid(78), null],
+  ] as const) {
+    const bytes = labelFor(encoded, memberUuid, slot);
+    assert.deepEqual(bytes, encodeLabel({ ...full, memberUuid, slot }));
+  }
+  assert.deepEqual(encoded, encodeLabel(full));
 });
 
 test('the bytes may never change: a label of version 1', () => {
