@@ -124,6 +124,10 @@ export class SimDrive implements DirectDrive {
     this.#start('write', offset, lengthBytes, parts, settle);
   }
 
+  flushDirect(settle: Settle): void {
+    this.#start('flush', 0, 0, this.medium.sequence, settle);
+  }
+
   read(offset: DriveOffset, address: Address, lengthBytes: number): Promise<Errno> {
     return new Promise((resolve) => this.readDirect(offset, address, lengthBytes, resolve));
   }
@@ -137,8 +141,7 @@ export class SimDrive implements DirectDrive {
   }
 
   flush(): Promise<Errno> {
-    const through = this.medium.sequence;
-    return new Promise((resolve) => this.#start('flush', 0, 0, through, resolve));
+    return new Promise((resolve) => this.flushDirect(resolve));
   }
 
   punch(offset: DriveOffset, lengthBytes: number): Promise<Errno> {

@@ -115,7 +115,10 @@ export class DeadlineDrive implements Drive {
 
   flush(): Promise<Errno> {
     if (this.#refusal !== OK) return Promise.resolve(this.#refusal);
-    return this.#guarded(this.#inner.flush());
+    if (!this.#direct) return this.#guarded(this.#inner.flush());
+    const promise = newPromise();
+    this.#direct.flushDirect(this.#guard(lastSettle(), 0 as Address, null));
+    return promise;
   }
 
   punch(offset: DriveOffset, lengthBytes: number): Promise<Errno> {

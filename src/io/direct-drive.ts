@@ -9,11 +9,12 @@ import type { Drive, Part } from './drive.ts';
 
 export type Settle = (errno: Errno) => void;
 
-/** As `read`, `write` and `writeParts` of `Drive`; `settle` is called exactly once. */
+/** As `read`, `write`, `writeParts` and `flush` of `Drive`; `settle` is called exactly once. */
 export interface DirectDrive extends Drive {
   readDirect(offset: DriveOffset, address: Address, lengthBytes: number, settle: Settle): void;
   writeDirect(offset: DriveOffset, address: Address, lengthBytes: number, settle: Settle): void;
   writePartsDirect(offset: DriveOffset, parts: readonly Part[], settle: Settle): void;
+  flushDirect(settle: Settle): void;
 }
 
 export const isDirect = (drive: Drive): drive is DirectDrive => 'readDirect' in drive;

@@ -98,6 +98,10 @@ export class UringDrive implements DirectDrive {
     this.#begin(this.#take('write', offset, address, lengthBytes, settle));
   }
 
+  flushDirect(settle: Settle): void {
+    this.#begin(this.#take('flush', 0, 0 as Address, 0, settle));
+  }
+
   writePartsDirect(offset: DriveOffset, parts: readonly Part[], settle: Settle): void {
     const first = parts[0];
     assert(first !== undefined, 'a gathered write has parts');
@@ -122,7 +126,7 @@ export class UringDrive implements DirectDrive {
 
   flush(): Promise<Errno> {
     const promise = newPromise();
-    this.#begin(this.#take('flush', 0, 0 as Address, 0, lastSettle()));
+    this.flushDirect(lastSettle());
     return promise;
   }
 
