@@ -167,7 +167,7 @@ export class Members {
   }
 
   /** Writes a data region. `permit`: the returning drive of a frozen volume, which is not a member of the image yet. */
-  async writeData(
+  writeData(
     slot: number,
     offset: MemberOffset,
     address: Address,
@@ -179,12 +179,12 @@ export class Members {
     const drive = member.drive;
     if (!drive) return GONE;
     const offsetOnDrive = this.#driveOffset(member, offset);
-    let errno = await drive.write(offsetOnDrive, address, length);
-    if (errno === OK || errno === ETIMEDOUT) return errno;
-    // One more try: a drive that was reset answers the first command with an error and takes the next.
-    member.errors.write++;
-    errno = await drive.write(offsetOnDrive, address, length);
-    return errno;
+    return drive.write(offsetOnDrive, address, length).then((errno) => {
+      if (errno === OK || errno === ETIMEDOUT) return errno;
+      // One more try: a drive that was reset answers the first command with an error and takes the next.
+      member.errors.write++;
+      return drive.write(offsetOnDrive, address, length);
+    });
   }
 
   async writeParts(slot: number, offset: MemberOffset, parts: readonly Part[]): Promise<Errno> {

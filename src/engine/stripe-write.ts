@@ -251,16 +251,17 @@ async function readOld(
   const { reads } = plan;
   if (reads.length === 0) return OK;
   const asked = reads.map(({ slot }) => v.members.at(slot));
-  const results = await Promise.all(
-    reads.map((transfer) =>
-      v.members.readData(
-        transfer.slot,
-        v.geometry.memberOffset(stripe, transfer.from),
-        scratch.at(transfer.index, transfer.from),
-        transfer.to - transfer.from,
-      ),
+  const answers = reads.map(({ slot, index, from, to }) =>
+    v.members.readData(
+      slot,
+      v.geometry.memberOffset(stripe, from),
+      scratch.at(index, from),
+      to - from,
     ),
   );
+  // One after the other, at half the cost of Promise.all: drives do not reject.
+  const results: Errno[] = [];
+  for (const answer of answers) results.push(await answer);
   for (let i = 0; i < results.length; i++) {
     const errno = results[i] as Errno;
     if (errno === OK) continue;
@@ -339,13 +340,12 @@ function pieceAddress(pieces: readonly DataPiece[], transfer: Transfer): Address
 async function writeImages(v: VolumeCore, images: readonly StripeImage[]): Promise<Errno> {
   // Who is asked now, and not who has the slot when the slowest has answered: a spare may have taken it by then.
   const asked = images.map(({ slot }) => v.members.at(slot));
-  const results = await Promise.all(
-    images.map(({ slot, memberOffset, address, lengthBytes }) =>
-      v.members.writeData(slot, memberOffset, address, lengthBytes),
-    ),
+  const answers = images.map(({ slot, memberOffset, address, lengthBytes }) =>
+    v.members.writeData(slot, memberOffset, address, lengthBytes),
   );
-  for (let i = 0; i < results.length; i++) {
-    const errno = results[i] as Errno;
+  const results: Errno[] = [];
+  for (const answer of answers) results.push(await answer);
+  for (const [i, errno] of results.entries()) {
     if (errno === OK) continue;
     v.members.fail(asked[i] as Member, `write failed (errno ${errno})`, 'write-error');
   }

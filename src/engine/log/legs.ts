@@ -98,11 +98,11 @@ export class Legs {
     return this.all.some((leg) => leg.state === 'online');
   }
 
-  async write(offset: number, parts: readonly Part[]): Promise<boolean> {
+  write(offset: number, parts: readonly Part[]): Promise<boolean> {
     return this.#onAll('write', (drive) => drive.writeParts(offset as DriveOffset, parts));
   }
 
-  async flush(): Promise<boolean> {
+  flush(): Promise<boolean> {
     return this.#onAll('flush', (drive) => drive.flush());
   }
 
@@ -165,11 +165,14 @@ export class Legs {
 
   async #onAll(what: string, act: (drive: Drive) => Promise<Errno>): Promise<boolean> {
     const targets = this.all.filter((leg) => leg.state === 'online' || leg.state === 'syncing');
-    const errnos = await Promise.all(targets.map((leg) => act(driveOf(leg))));
+    const asked = targets.map((leg) => act(driveOf(leg)));
+    // One after the other, at half the cost of Promise.all: drives do not reject.
+    const errnos: Errno[] = [];
+    for (const answer of asked) errnos.push(await answer);
     for (const [i, leg] of targets.entries()) {
       if (errnos[i] !== OK) this.fail(leg, `${what} failed with errno ${errnos[i]}`);
     }
-    await this.settled();
+    if (this.#settling !== null) await this.settled();
     return targets.some((leg) => leg.state === 'online');
   }
 
