@@ -158,9 +158,10 @@ export class Oracle {
     const anyReads = this.#openReads > 0;
     this.#eachOpen((list, sector) => {
       // As most end: no need to look at each against each of the others.
-      const last = anyReads ? undefined : lastStanding(list, calledAt);
+      const last = lastStanding(list, calledAt);
       if (last === undefined) this.#drop(list, isWashed);
-      const only = last ?? (list.length === 1 ? list[0] : undefined);
+      else if (anyReads) for (const entry of list) entry.washed = entry !== last;
+      const only = last !== undefined && !anyReads ? last : onlyOne(list);
       // One that may or may not be there is not settled before somebody has looked.
       if (only === undefined || !only.certain || only.answeredAt >= calledAt) return;
       this.#settled[sector] = only.zero ? 0 : only.write;
@@ -317,7 +318,9 @@ export class Oracle {
 
   #drop(list: Entry[], isDropped: Judge): void {
     let dropped: Entry[] | null = null;
-    for (const entry of list) if (isDropped(entry, list)) (dropped ??= []).push(entry);
+    // What one flush has washed the next one would: nothing takes that back.
+    for (const entry of list)
+      if (entry.washed || isDropped(entry, list)) (dropped ??= []).push(entry);
     if (dropped === null) return;
     if (this.#openReads > 0) {
       for (const entry of dropped) entry.washed = true;
@@ -357,6 +360,9 @@ function entryOf(list: readonly Entry[], write: number): Entry | null {
   }
   return null;
 }
+
+const onlyOne = (list: readonly Entry[]): Entry | undefined =>
+  list.length === 1 ? list[0] : undefined;
 
 /** The last one of a list, if it was answered before this moment and has replaced all the others. */
 function lastStanding(list: readonly Entry[], moment: number): Entry | undefined {
