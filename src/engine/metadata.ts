@@ -361,6 +361,19 @@ export class Metadata {
     return done(undefined);
   }
 
+  /** A member is to be in use again; if another one has got its number meanwhile it gets a new one, with its superblock. */
+  renumber(member: Member): void {
+    if (member.superblock === null || !this.#isNumberOfAnother(member)) return;
+    member.deviceNumber = this.#freeDeviceNumber();
+    member.superblock = { ...member.superblock, deviceNumber: member.deviceNumber };
+  }
+
+  #isNumberOfAnother(member: Member): boolean {
+    return [...this.#v.members.slots, ...this.#v.members.spares].some(
+      (other) => other !== member && other.deviceNumber === member.deviceNumber && !isOut(other),
+    );
+  }
+
   #freeDeviceNumber(): number {
     const used = new Set(
       [...this.#v.members.slots, ...this.#v.members.spares].map(({ deviceNumber }) => deviceNumber),
@@ -437,6 +450,9 @@ export class Metadata {
     const roles = new Array<number>(length).fill(ROLE_SPARE);
     for (const member of [...this.#v.members.slots, ...this.#v.members.spares]) {
       if (member.deviceNumber < 0) continue;
+      // A member that was out and not there at a start is not known by its number, which another may have by the time that
+      // it is back: the number is that of whoever is in use.
+      if (isOut(member) && this.#isNumberOfAnother(member)) continue;
       roles[member.deviceNumber] = this.#roleOf(member);
     }
     return roles;
@@ -470,3 +486,5 @@ export class Metadata {
     };
   }
 }
+
+const isOut = ({ state }: Member): boolean => state === 'failed' || state === 'missing';

@@ -56,6 +56,7 @@ export async function startRebuild(
   member: Member,
   recovery: Recovery,
 ): Promise<void> {
+  v.metadata.renumber(member);
   member.recovery = recovery;
   member.eventsAtChange = v.metadata.events;
   setMemberState(
