@@ -288,8 +288,13 @@ export class Scene {
     const { members } = core;
     this.#geometry = core.geometry;
     this.#generation = core.metadata.generation;
+    const offsets = new Map(this.#dataOffsets);
     this.#dataOffsets.clear();
-    for (const { path, layout, slot } of members.slots) {
+    for (const { path, layout, slot, uuid } of members.slots) {
+      // Not there when this server came up, and may be back as it is by then.
+      const holder = this.#holders[slot] ?? path;
+      const before = uuid === '' ? undefined : offsets.get(holder);
+      if (layout === null && before !== undefined) this.#dataOffsets.set(holder, before);
       if (layout === null) continue;
       this.#dataOffsets.set(path, layout.dataOffset);
       this.#holders[slot] = path;
