@@ -53,7 +53,8 @@ interface Condition {
   unflushed: Unflushed[];
   sequence: number;
   held: Pending[];
-  inFlight: Set<Pending>;
+  /** In the order in which they were asked; few, so that looking for one costs less than a set. */
+  inFlight: Pending[];
   handles: Set<SimDrive>;
   /** Of those, who opened what is not there any more. */
   severed: Set<SimDrive>;
@@ -134,7 +135,7 @@ export class SimMedium {
       unflushed: [],
       sequence: 0,
       held: [],
-      inFlight: new Set(),
+      inFlight: [],
       handles: new Set(),
       severed: new Set(),
     };
@@ -158,7 +159,7 @@ export class SimMedium {
 
   /** Operations under way. */
   get inFlightCount(): number {
-    return this.#now.inFlight.size;
+    return this.#now.inFlight.length;
   }
 
   /** Of what is under way, the slowest: a drive that is quick again still owes what it was asked for before. */
@@ -340,7 +341,7 @@ export class SimMedium {
 
   /** Handles die; nothing that is in flight answers or takes effect any more. */
   abandon(): void {
-    this.#now.inFlight = new Set();
+    this.#now.inFlight = [];
     this.#now.handles = new Set();
     this.#now.severed = new Set();
     this.#now.held = [];
@@ -376,18 +377,23 @@ export class SimMedium {
   }
 
   begin(pending: Pending): void {
-    this.#now.inFlight.add(pending);
+    this.#now.inFlight.push(pending);
   }
 
   /** The time of the operation has come. */
   due(pending: Pending): void {
-    if (this.#now.hung && this.#now.inFlight.has(pending)) this.#now.held.push(pending);
+    if (this.#now.hung && this.#now.inFlight.includes(pending)) this.#now.held.push(pending);
     else pending.run();
   }
 
   /** False when its process has died meanwhile: then nothing happens. */
   end(pending: Pending): boolean {
-    return this.#now.inFlight.delete(pending);
+    const { inFlight } = this.#now;
+    const at = inFlight.indexOf(pending);
+    if (at < 0) return false;
+    for (let i = at + 1; i < inFlight.length; i++) inFlight[i - 1] = inFlight[i] as Pending;
+    inFlight.pop();
+    return true;
   }
 
   /** An errno that ends the operation, or the fault that changes it, or null: it goes as it should. */
@@ -457,7 +463,7 @@ export class SimMedium {
       faults: now.faults.map((one) => ({ ...one })),
       unflushed: [...now.unflushed],
       held: [...now.held],
-      inFlight: new Set(now.inFlight),
+      inFlight: [...now.inFlight],
       handles: new Set(now.handles),
       severed: new Set(now.severed),
     };

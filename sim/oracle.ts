@@ -65,6 +65,9 @@ export class Oracle {
   readonly #settled: Int32Array;
   /** What is not settled, by sector; null for all the others. */
   readonly #lists: (Entry[] | null)[];
+  /** By sector: when its list last changed, and the call of the last flush that looked at all of it. */
+  readonly #changedAt: Int32Array;
+  readonly #judgedAt: Int32Array;
   /** The sectors that have a list, each once, in the order in which they got it. */
   #open: number[] = [];
   #moment = 1;
@@ -78,6 +81,8 @@ export class Oracle {
     this.sectors = sectors;
     this.seed = seed;
     this.#settled = new Int32Array(sectors);
+    this.#changedAt = new Int32Array(sectors);
+    this.#judgedAt = new Int32Array(sectors);
     this.#lists = new Array<Entry[] | null>(sectors).fill(null);
   }
 
@@ -114,6 +119,7 @@ export class Oracle {
         goneFor: null,
         washed: false,
       };
+      this.#changedAt[sector] = calledAt;
       const list = this.#lists[sector];
       if (list) list.push(entry);
       else {
@@ -146,6 +152,7 @@ export class Oracle {
       if (!list || entry === null) continue;
       entry.answeredAt = at;
       entry.certain = ok;
+      this.#changedAt[sector] = at;
       if (ok && fua) this.#drop(list, (each) => each.answeredAt < open.calledAt);
     }
   }
@@ -157,6 +164,8 @@ export class Oracle {
       isReplaced(entry, list, calledAt);
     const anyReads = this.#openReads > 0;
     this.#eachOpen((list, sector) => {
+      if ((this.#changedAt[sector] as number) < (this.#judgedAt[sector] as number)) return;
+      if (!anyReads) this.#judgedAt[sector] = calledAt;
       // As most end: no need to look at each against each of the others.
       const last = lastStanding(list, calledAt);
       if (last === undefined) this.#drop(list, isWashed);
@@ -171,8 +180,10 @@ export class Oracle {
 
   /** A drive is out: what only it had of writes that nobody has answered is not there yet. */
   copyLost(): void {
-    this.#lostAt = this.now();
-    this.#eachOpen((list) => {
+    const at = this.now();
+    this.#lostAt = at;
+    this.#eachOpen((list, sector) => {
+      this.#changedAt[sector] = at;
       for (const entry of list) {
         if (entry.goneFor?.answeredAt !== NEVER) continue;
         entry.goneAt = NEVER;
@@ -185,7 +196,8 @@ export class Oracle {
     const at = this.now();
     this.#openWrites = 0;
     this.#openReads = 0;
-    this.#eachOpen((list) => {
+    this.#eachOpen((list, sector) => {
+      this.#changedAt[sector] = at;
       if (kind === 'power') this.#drop(list, ({ washed }) => washed);
       for (const entry of list) {
         if (entry.answeredAt === NEVER) entry.answeredAt = at;
@@ -219,6 +231,7 @@ export class Oracle {
         this.#object(sector, seen, calledAt, where);
         continue;
       }
+      this.#changedAt[sector] = at;
       for (const other of list) {
         const sameZeroes = other.zero && found.zero;
         const before = other.answeredAt < found.calledAt || other.answeredAt < calledAt;

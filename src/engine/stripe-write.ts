@@ -345,7 +345,8 @@ async function writeImages(v: VolumeCore, images: readonly StripeImage[]): Promi
   );
   const results: Errno[] = [];
   for (const answer of answers) results.push(await answer);
-  for (const [i, errno] of results.entries()) {
+  for (let i = 0; i < results.length; i++) {
+    const errno = results[i] as Errno;
     if (errno === OK) continue;
     v.members.fail(asked[i] as Member, `write failed (errno ${errno})`, 'write-error');
   }

@@ -169,8 +169,8 @@ export class Legs {
     // One after the other, at half the cost of Promise.all: drives do not reject.
     const errnos: Errno[] = [];
     for (const answer of asked) errnos.push(await answer);
-    for (const [i, leg] of targets.entries()) {
-      if (errnos[i] !== OK) this.fail(leg, `${what} failed with errno ${errnos[i]}`);
+    for (let i = 0; i < targets.length; i++) {
+      if (errnos[i] !== OK) this.fail(targets[i] as Leg, `${what} failed with errno ${errnos[i]}`);
     }
     if (this.#settling !== null) await this.settled();
     return targets.some((leg) => leg.state === 'online');
